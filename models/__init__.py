@@ -1,0 +1,20 @@
+"""Methods by name. A file in this folder with `@MODELS.register("name")` is a new choice of `--model`."""
+
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from models.base_model import BaseModel, StepOutput
+from models.registry import MODELS
+from options.option import Options
+from util.registry import import_submodules
+
+import_submodules(sys.modules[__name__])
+
+__all__ = ["MODELS", "BaseModel", "StepOutput", "create_model"]
+
+
+def create_model(opt: Options, devices: Sequence[torch.device]) -> BaseModel:
+    """The method `opt.model` with its networks on `devices`."""
+    return MODELS[opt.model](opt, devices)

@@ -1,0 +1,160 @@
+"""What every method has: networks, optimizers, learning-rate schedules, random generators, and their state."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from models.networks import create_G
+from models.schedule import create_scheduler
+from options.option import Option, Options
+from util.position import Position
+from util.rng import RandomState
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """What a step reports: scalars for the log (detached, on the device) and images [B, C, H, W] in [-1, 1]."""
+
+    losses: dict[str, Tensor]
+    images: dict[str, Tensor]
+
+
+class BaseModel(ABC):
+    """A method: subclass it, register it with `@MODELS.register(name)`, and `train.py --model name` runs it.
+
+    A subclass makes its networks and optimizers in `__init__` with `add_network` and `add_optimizer` and says in
+    `step` what happens to a batch. Saving, continuing, schedules, averaging and translating then work by themselves.
+    """
+
+    def __init__(self, opt: Options, devices: Sequence[torch.device]) -> None:
+        self.opt = opt
+        self.devices = list(devices)
+        self.device = self.devices[0]
+        self.networks: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.schedulers: dict[str, torch.optim.lr_scheduler.LRScheduler] = {}
+        self.rng = RandomState(opt.seed, self.device)
+        self.ema: AveragedModel | None = None
+
+    # -- what a method says of itself -----------------------------------------------------------------------------
+
+    @classmethod
+    def options(cls) -> Sequence[Option]:
+        """Options that the method adds to the command line."""
+        return ()
+
+    @classmethod
+    def presets(cls, given: Options) -> Mapping[str, Any]:
+        """Defaults of other options that differ for this method."""
+        return {}
+
+    @classmethod
+    def check(cls, opt: Options) -> None:
+        """Raise `OptionError` if the values of the options do not fit together."""
+        return
+
+    @classmethod
+    def build_generator(cls, opt: Options) -> nn.Module:
+        """The network that translates, as saved under the name G."""
+        return create_G(opt)
+
+    @abstractmethod
+    def step(self, batch: Any, position: Position) -> StepOutput:
+        """One training step on a `data.Batch` on the model's device; `position` is where training stands before it."""
+
+    def advice(self, losses: Mapping[str, float], position: Position) -> list[str]:
+        """Warnings in view of logged figures, each naming the option to change."""
+        return []
+
+    # -- building blocks for subclasses ---------------------------------------------------------------------------
+
+    def add_network(self, name: str, net: nn.Module) -> nn.Module:
+        """Register `net`, to be saved as `<epoch>_net_<name>.pth`. Returns what to call in `step`.
+
+        That is `net` itself, or with several `--gpu_ids` a wrapper that spreads a batch over them.
+        """
+        net.to(self.device).train()
+        self.networks[name] = net
+        if name == "G" and self.opt.ema > 0:
+            self.ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(self.opt.ema), use_buffers=True)
+        return nn.DataParallel(net, self.devices) if len(self.devices) > 1 else net
+
+    def add_optimizer(self, name: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Adam with the rates of the options, for parameters that must not be none."""
+        optimizer = torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, self.opt.beta2))
+        self.optimizers[name] = optimizer
+        self.schedulers[name] = create_scheduler(optimizer, self.opt)
+        return optimizer
+
+    def update_ema(self) -> None:
+        """Fold the generator's new weights into the average; call it after the generator's update."""
+        if self.ema is not None:
+            self.ema.update_parameters(self.networks["G"])
+
+    # -- schedule and state ---------------------------------------------------------------------------------------
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first optimizer."""
+        return float(next(iter(self.optimizers.values())).param_groups[0]["lr"])
+
+    def end_epoch(self, mean_loss: float) -> None:
+        """Move the learning rates to the next epoch; `mean_loss` steers the policy 'plateau'."""
+        for scheduler in self.schedulers.values():
+            if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+                scheduler.step(mean_loss)
+            else:
+                scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is stateful, as tensors and plain values."""
+        return {
+            "networks": {name: net.state_dict() for name, net in self.networks.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "schedulers": {name: _plain(scheduler.state_dict()) for name, scheduler in self.schedulers.items()},
+            "ema": None if self.ema is None else self.ema.state_dict(),
+            "rng": self.rng.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`, which must come from a model with the same options."""
+        for name, net in self.networks.items():
+            net.load_state_dict(state["networks"][name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        for name, scheduler in self.schedulers.items():
+            scheduler.load_state_dict(state["schedulers"][name])
+        if self.ema is not None and state["ema"] is not None:
+            self.ema.load_state_dict(state["ema"])
+        self.rng.load_state_dict(state["rng"])
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """The weights in CUT's format by network name; the averaged generator as G_ema."""
+        weights = {name: net.state_dict() for name, net in self.networks.items()}
+        if self.ema is not None:
+            weights["G_ema"] = self.ema.module.state_dict()
+        return weights
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    """A scheduler's state without its functions, which the options rebuild."""
+    return {name: value for name, value in state.items() if name != "lr_lambdas" and not callable(value)}
+
+
+@contextmanager
+def frozen(net: nn.Module) -> Iterator[nn.Module]:
+    """Within the block no gradient reaches the parameters of `net`; they keep the gradients they have."""
+    was = [(parameter, parameter.requires_grad) for parameter in net.parameters()]
+    for parameter, _ in was:
+        parameter.requires_grad_(False)
+    try:
+        yield net
+    finally:
+        for parameter, flag in was:
+            parameter.requires_grad_(flag)

@@ -1,0 +1,130 @@
+"""CoopCUT: CUT or FastCUT after a cooperative warm-up, in which the discriminator is an energy-based model.
+
+The warm-up is CoopInit (Zhao, Xie and Li, "CoopInit: initializing generative adversarial networks via cooperative
+learning", AAAI 2023) carried over to translation. With D's map of scores f(x) = D(x) - offset (see
+`losses.gan.GANLoss.offset`), the energy E(x) = -f(x) and p(x) ~ exp f(x) on [-1, 1], a warm-up step
+
+1. translates: x0 = G(a), and G(b) for the identity term;
+2. revises x0 to x_T by short-run Langevin dynamics on p;
+3. trains D by maximum likelihood, with x_T as samples of p;
+4. trains G by MCMC teaching, |G(a) - x_T|^2, with CUT's contrastive terms and no adversarial loss.
+
+After the warm-up a step is CUT's, with the same networks and optimizers. D's last bias starts at the offset, so that
+the energies start at 0, and the first adversarial step finds D where its loss wants it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.base_model import StepOutput, frozen
+from models.cut import CUT
+from models.langevin import Revision, revise
+from models.losses.cooperative import likelihood_loss, teaching_loss
+from models.registry import MODELS
+from options.option import Option, Options
+from util.position import Position
+
+COOP_OPTIONS = (
+    Option("coop_epochs", 10, "epochs of cooperative warm-up; 0: none, exactly --model cut", low=0),
+    Option("coop_iters", 0, "warm-up for this many steps instead of --coop_epochs; 0: count epochs", low=0),
+    Option("langevin_steps", 15, "steps of the revision", low=1, high=10000),
+    Option("langevin_step_size", 0.1, "factor on the gradient of the summed scores in a step (delta^2 / 2)", above=0),
+    Option("langevin_noise", 0.0, "standard deviation of the noise of a step; images are in [-1, 1] (delta)", low=0),
+    Option("langevin_clip", 0.02, "largest change of a value by the gradient in a step; 0: no limit", low=0),
+    Option("lambda_coop", 10.0, "weight of the teaching loss, the mean squared difference to the revision", low=0),
+    Option("lambda_energy", 1.0, "weight of the squared energies; 1 makes the likelihood loss that of lsgan", low=0),
+    Option("coop_data_noise", 0.0, "standard deviation of noise on the real images of the energy", low=0),
+)
+
+
+@MODELS.register("coopcut")
+class CoopCUT(CUT):
+    """CUT with a cooperative warm-up of its discriminator and generator."""
+
+    @classmethod
+    def options(cls) -> Sequence[Option]:
+        return (*super().options(), *COOP_OPTIONS)
+
+    def __init__(self, opt: Options, devices: Sequence[torch.device]) -> None:
+        super().__init__(opt, devices)
+        bias = self.networks["D"].last.bias  # type: ignore[union-attr]
+        if self.in_warmup(Position()) and bias is not None:
+            nn.init.constant_(bias, self.gan.offset)  # type: ignore[arg-type]
+
+    def in_warmup(self, position: Position) -> bool:
+        """Whether the step after `position` is a cooperative one."""
+        if self.opt.coop_iters > 0:
+            return position.step < self.opt.coop_iters
+        return position.epoch <= self.opt.coop_epochs
+
+    def step(self, batch: Any, position: Position) -> StepOutput:
+        if not self.in_warmup(position):
+            return super().step(batch, position)
+        real_A, real_B = self.inputs(batch)
+        out = self.forward(real_A, real_B)
+        revision = self.revise(out.fake_B)
+        losses = self.update_energy(real_B, revision)
+        teaching = teaching_loss(out.fake_B, revision.x)
+        losses |= {"teach": teaching.detach()} | self.update_G(out, self.opt.lambda_coop * teaching)
+        return StepOutput(losses, self.images(real_A, real_B, out) | {"revised_B": revision.x})
+
+    def f(self, images: Tensor) -> Tensor:
+        """Minus the energy of each patch: [B, C, H, W] -> [B, 1, h, w]."""
+        return self.D(images) - self.gan.offset
+
+    def revise(self, fake_B: Tensor) -> Revision:
+        """The translations moved up the scores of D, whose weights rest meanwhile."""
+        with frozen(self.networks["D"]):
+            return revise(
+                self.f,
+                fake_B,
+                steps=self.opt.langevin_steps,
+                step_size=self.opt.langevin_step_size,
+                noise=self.opt.langevin_noise,
+                clip=self.opt.langevin_clip,
+                generator=self.rng.device,
+            )
+
+    def update_energy(self, real_B: Tensor, revision: Revision) -> dict[str, Tensor]:
+        """One step of D up the likelihood of the real images; returns the diagnostics of the warm-up."""
+        data = real_B
+        if self.opt.coop_data_noise > 0:
+            noise = torch.randn(real_B.shape, generator=self.rng.device, device=real_B.device)
+            data = real_B + self.opt.coop_data_noise * noise
+        f_revised, f_real = self.f(revision.x), self.f(data)
+        loss = likelihood_loss(f_revised, f_real, self.opt.lambda_energy)
+        self.optimizer_D.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer_D.step()
+        f_real, f_revised = f_real.detach().mean(), f_revised.detach().mean()
+        return {
+            "D": loss.detach(),
+            "f_real": f_real,
+            "f_fake": revision.f_start,
+            "f_revised": f_revised,
+            "gap": f_real - f_revised,
+            "grad": revision.gradient,
+            "displacement": revision.displacement,
+            "saturated": revision.saturated,
+            "saturated_real": (real_B.abs() > 0.99).float().mean(),
+        }
+
+    def advice(self, losses: Mapping[str, float], position: Position) -> list[str]:
+        """Warnings when the sampler is outside its healthy range; none in the first 100 steps, before D has a slope."""
+        if "f_revised" not in losses or position.step < 100:
+            return []
+        found = []
+        if losses["f_revised"] <= losses["f_fake"]:
+            found.append("the revision lowers the score: overshooting; lower --langevin_step_size or --langevin_clip")
+        if losses["displacement"] < 0.005:
+            found.append("the revision hardly moves the images; raise --langevin_step_size or --langevin_steps")
+        elif losses["displacement"] > 0.2:
+            found.append("the revision moves the images far; lower --langevin_step_size, --langevin_clip or --langevin_steps")
+        if losses["saturated"] > losses["saturated_real"] + 0.2:
+            found.append("the revision saturates pixels; lower --langevin_step_size or --langevin_clip")
+        if abs(losses["gap"]) > 1 / max(self.opt.lambda_energy, 0.1):
+            found.append("the energies of real and revised images run apart; raise --lambda_energy or lower --lr")
+        return found

@@ -1,0 +1,216 @@
+"""CUT and FastCUT (Park et al., "Contrastive learning for unpaired image-to-image translation", ECCV 2020)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.base_model import BaseModel, StepOutput, frozen
+from models.image_pool import ImagePool
+from models.losses.gan import GAN_LOSSES, gradient_penalty
+from models.losses.patchnce import patch_nce
+from models.networks import create_D, create_F, create_G, nce_layers
+from models.networks.patch_sampler import sample_patch_ids
+from models.registry import MODELS
+from options.option import Option, Options
+from util.errors import DataError, OptionError
+from util.position import Position
+
+CUT_OPTIONS = (
+    Option("CUT_mode", "CUT", "CUT, or FastCUT: no identity term, lambda_NCE 10, flips, 150 + 50 epochs",
+           ("CUT", "cut", "FastCUT", "fastcut")),
+    Option("lambda_GAN", 1.0, "weight of the adversarial loss", low=0),
+    Option("lambda_NCE", 1.0, "weight of the contrastive loss (FastCUT: 10)", low=0),
+    Option("nce_idt", True, "contrastive loss on the identity G(B) too (FastCUT: False)"),
+    Option("nce_layers", "0,4,8,12,16", "layers of the generator whose features are contrasted", fixed=True),
+    Option("nce_includes_all_negatives_from_minibatch", False, "negatives from all images of the minibatch"),
+    Option("netF", "mlp_sample", "projection of the features", fixed=True),
+    Option("netF_nc", 256, "width of the projection", low=1, fixed=True),
+    Option("nce_T", 0.07, "temperature of the contrastive loss", above=0),
+    Option("num_patches", 256, "patches per layer", low=1),
+    Option("flip_equivariance", False, "flip half of the inputs and their features back (FastCUT: True)"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The generator's outputs for a batch, and the features of its inputs as keys of the contrastive loss."""
+
+    fake_B: Tensor
+    idt_B: Tensor | None
+    flipped: bool
+    keys_A: list[Tensor]
+    keys_B: list[Tensor]
+
+
+@MODELS.register("cut")
+class CUT(BaseModel):
+    """One-sided translation: adversarial loss on G(A), contrastive losses between A and G(A), and B and G(B)."""
+
+    @classmethod
+    def options(cls) -> Sequence[Option]:
+        return CUT_OPTIONS
+
+    @classmethod
+    def presets(cls, given: Options) -> Mapping[str, Any]:
+        if given.CUT_mode.lower() == "cut":
+            return {}
+        preset = {"nce_idt": False, "lambda_NCE": 10.0, "flip_equivariance": True}
+        return preset | {"n_epochs": 150, "n_epochs_decay": 50}
+
+    @classmethod
+    def check(cls, opt: Options) -> None:
+        if opt.lambda_NCE > 0 and opt.input_nc != opt.output_nc:
+            raise OptionError(
+                f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ: the contrastive loss encodes both "
+                "domains with one network; give both the same, or --lambda_NCE 0 --nce_idt False"
+            )
+        if opt.nce_idt and opt.input_nc != opt.output_nc:
+            raise OptionError("--nce_idt translates target images too and needs --input_nc equal to --output_nc")
+        nce_layers(opt)
+
+    def __init__(self, opt: Options, devices: Sequence[torch.device]) -> None:
+        super().__init__(opt, devices)
+        G, D = create_G(opt), create_D(opt)
+        F = create_F(opt, G)
+        self.reuse_features = bool(G.features_are_pure)
+        self.min_size = int(D.min_size)  # type: ignore[arg-type]
+        self.G, self.F, self.D = self.add_network("G", G), F, self.add_network("D", D)
+        self.add_network("F", F)
+        self.optimizer_G = self.add_optimizer("G", G.parameters())
+        self.optimizer_D = self.add_optimizer("D", D.parameters())
+        self.optimizer_F = self.add_optimizer("F", F.parameters()) if list(F.parameters()) else None
+        self.layers = nce_layers(opt)
+        self.gan = GAN_LOSSES[opt.gan_mode]
+        self.pool = ImagePool(opt.pool_size, self.rng.cpu)
+
+    def step(self, batch: Any, position: Position) -> StepOutput:
+        """Update D, then G and F (Park et al. 2020, eq. 5)."""
+        real_A, real_B = self.inputs(batch)
+        out = self.forward(real_A, real_B)
+        losses = self.update_D(real_B, out.fake_B)
+        with frozen(self.networks["D"]):
+            G_GAN = self.adversarial_loss(out.fake_B)
+            losses |= {"G_GAN": G_GAN.detach()} | self.update_G(out, G_GAN)
+        return StepOutput(losses, self.images(real_A, real_B, out))
+
+    # -- the parts of a step --------------------------------------------------------------------------------------
+
+    def inputs(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """The images of both domains. Raises `DataError` for images that the discriminator cannot judge."""
+        for images, paths in ((batch.A, batch.A_paths), (batch.B, batch.B_paths)):
+            if min(images.shape[2:]) < self.min_size:
+                size = f"{images.shape[3]}x{images.shape[2]}"
+                raise DataError(
+                    f"{paths[0]}: {size} pixels after --preprocess; the discriminator (--netD) needs {self.min_size}"
+                )
+        return batch.A, batch.B
+
+    def forward(self, real_A: Tensor, real_B: Tensor) -> Forward:
+        """Translate A, and B where the identity term wants it, in one pass if the sizes allow it.
+
+        The keys take no gradient, so that the features met on the way serve as well as a second pass through the
+        encoder. Only flipped inputs, and networks whose features depend on the batch or on chance, need one.
+        """
+        flipped = self.opt.flip_equivariance and self.rng.coin()
+        both = [real_A, real_B] if self.opt.nce_idt else [real_A]
+        if len({images.shape[1:] for images in both}) == 1:
+            output, features = self.G(_flip(torch.cat(both), flipped), self.layers)
+            outputs = output.split([len(images) for images in both])
+            keys = [[f.detach() for f in fs] for fs in zip(*(f.split([len(i) for i in both]) for f in features), strict=True)]
+        else:
+            passes = [self.G(_flip(images, flipped), self.layers) for images in both]
+            outputs = [output for output, _ in passes]
+            keys = [[f.detach() for f in features] for _, features in passes]
+        if self.opt.lambda_NCE > 0 and (flipped or not self.reuse_features):
+            with torch.no_grad():
+                keys = [self.G(images, self.layers, encode_only=True) for images in both]
+        if not self.opt.nce_idt:
+            return Forward(outputs[0], None, flipped, keys[0], [])
+        return Forward(outputs[0], outputs[1], flipped, keys[0], keys[1])
+
+    def update_D(self, real_B: Tensor, fake_B: Tensor) -> dict[str, Tensor]:
+        """One step of the discriminator on real images and detached translations."""
+        fake = self.pool.query(fake_B.detach())
+        D_fake = self.gan.fake(self.D(fake))
+        D_real = self.gan.real(self.D(real_B))
+        loss = (D_fake + D_real) * 0.5
+        losses = {"D_real": D_real.detach(), "D_fake": D_fake.detach()}
+        if self.gan.gradient_penalty > 0:
+            penalty = gradient_penalty(self.D, *_same_size(real_B, fake), generator=self.rng.device)
+            loss = loss + self.gan.gradient_penalty * penalty
+            losses["D_gp"] = penalty.detach()
+        self.optimizer_D.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer_D.step()
+        return losses
+
+    def adversarial_loss(self, fake_B: Tensor) -> Tensor:
+        """What the generator minimises to look real, weighted."""
+        if self.opt.lambda_GAN == 0:
+            return fake_B.new_zeros(())
+        return self.gan.generator(self.D(fake_B)) * self.opt.lambda_GAN
+
+    def update_G(self, out: Forward, other: Tensor) -> dict[str, Tensor]:
+        """One step of generator and projection on the contrastive losses plus `other`."""
+        NCE, losses = self.contrastive_loss(out)
+        loss = NCE + other
+        self.optimizer_G.zero_grad(set_to_none=True)
+        if self.optimizer_F is not None:
+            self.optimizer_F.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer_G.step()
+        if self.optimizer_F is not None:
+            self.optimizer_F.step()
+        self.update_ema()
+        return {"G": loss.detach()} | losses
+
+    def contrastive_loss(self, out: Forward) -> tuple[Tensor, dict[str, Tensor]]:
+        """PatchNCE on the translation, averaged with the one on the identity if that is wanted."""
+        if self.opt.lambda_NCE == 0:
+            return out.fake_B.new_zeros(()), {"NCE": out.fake_B.new_zeros(())}
+        NCE = self.nce(out.fake_B, out.keys_A, out.flipped)
+        if out.idt_B is None:
+            return NCE, {"NCE": NCE.detach()}
+        NCE_Y = self.nce(out.idt_B, out.keys_B, out.flipped)
+        return (NCE + NCE_Y) * 0.5, {"NCE": NCE.detach(), "NCE_Y": NCE_Y.detach()}
+
+    def nce(self, output: Tensor, keys: list[Tensor], flipped: bool) -> Tensor:
+        """Mean PatchNCE loss over the layers between `output` and the features of its input, weighted."""
+        queries = [_flip(feature, flipped) for feature in self.G(output, self.layers, encode_only=True)]
+        ids = sample_patch_ids(keys, self.opt.num_patches, self.rng.device)
+        with torch.no_grad():
+            keys = self.F(keys, ids)
+        everywhere = self.opt.nce_includes_all_negatives_from_minibatch
+        losses = [
+            patch_nce(query, key, self.opt.nce_T, everywhere)
+            for query, key in zip(self.F(queries, ids), keys, strict=True)
+        ]
+        return torch.stack(losses).mean() * self.opt.lambda_NCE
+
+    def images(self, real_A: Tensor, real_B: Tensor, out: Forward) -> dict[str, Tensor]:
+        """The pictures of a step, by the names of CUT's pages."""
+        images = {"real_A": real_A, "fake_B": out.fake_B.detach(), "real_B": real_B}
+        return images if out.idt_B is None else images | {"idt_B": out.idt_B.detach()}
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"pool": self.pool.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.pool.load_state_dict(state["pool"], self.device)
+
+
+def _flip(images: Tensor, flipped: bool) -> Tensor:
+    """Mirror [B, C, H, W] left to right if wanted."""
+    return images.flip(3) if flipped else images
+
+
+def _same_size(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """The common upper left part of both, for penalties at points between them."""
+    h, w = min(real.shape[2], fake.shape[2]), min(real.shape[3], fake.shape[3])
+    return real[:, :, :h, :w], fake[:, :, :h, :w]

@@ -1,0 +1,63 @@
+"""Short-run Langevin dynamics as a pure function of (scores, start, steps, step size, noise, generator)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What the sampler made of its start: x [B, C, H, W], no gradient, and scalars on its device for the log."""
+
+    x: Tensor
+    f_start: Tensor  # mean score at the start
+    gradient: Tensor  # mean |d sum f / dx| over pixels and steps
+    displacement: Tensor  # mean |x_T - x_0|
+    saturated: Tensor  # share of values with |x_T| > 0.99
+
+
+def revise(
+    f: Callable[[Tensor], Tensor],
+    x0: Tensor,
+    steps: int,
+    step_size: float,
+    noise: float = 0.0,
+    clip: float = 0.0,
+    bounds: tuple[float, float] | None = (-1.0, 1.0),
+    generator: torch.Generator | None = None,
+) -> Revision:
+    """x <- clamp(x + clip(step_size * d/dx sum f(x)) + noise * z), `steps` times from x0; z is standard normal.
+
+    f gives scores of any shape for images [B, C, H, W]; their SUM is ascended, so that the step of a pixel depends
+    neither on the size of the image nor on the batch. Langevin dynamics proper, with stationary density
+    exp(sum f), has step_size = delta^2 / 2 and noise = delta; noise 0 is gradient ascent. `clip` bounds the change
+    that the gradient makes to a value in one step (0: unbounded), `bounds` the values (None: unbounded). Gradients
+    are taken with respect to x alone: parameters of f and their gradients are left as they are. `generator` must be on the device of x0.
+    """
+    x = x0.detach()
+    f_start, gradients = None, []
+    for _ in range(steps):
+        x.requires_grad_(True)
+        with torch.enable_grad():
+            scores = f(x)
+            (gradient,) = torch.autograd.grad(scores.sum(), x)
+        f_start = scores.detach().mean() if f_start is None else f_start
+        gradients.append(gradient.abs().mean())
+        change = gradient * step_size
+        if clip > 0:
+            change.clamp_(-clip, clip)
+        x = x.detach() + change
+        if noise > 0:
+            x += noise * torch.randn(x.shape, generator=generator, device=x.device)
+        if bounds is not None:
+            x.clamp_(*bounds)
+    start = x0.detach()
+    return Revision(
+        x=x,
+        f_start=f_start if f_start is not None else f(start).detach().mean(),
+        gradient=torch.stack(gradients).mean() if gradients else x.new_zeros(()),
+        displacement=(x - start).abs().mean(),
+        saturated=(x.abs() > 0.99).float().mean(),
+    )

@@ -1,0 +1,1 @@
+"""Losses as functions of tensors and floats: no options and no networks in here."""

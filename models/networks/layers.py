@@ -1,0 +1,45 @@
+"""Choices shared by all networks: normalisation layers and initial weights."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+
+def norm_layer(name: str) -> Callable[[int], nn.Module]:
+    """`instance` (no affine part, no running statistics, as in CUT), `batch` or `none`: a function of the channels."""
+    if name == "instance":
+        return lambda channels: nn.InstanceNorm2d(channels, affine=False, track_running_stats=False)
+    if name == "batch":
+        return lambda channels: nn.BatchNorm2d(channels)
+    if name == "none":
+        return lambda channels: nn.Identity()
+    raise ValueError(f"unknown norm '{name}'; known: instance, batch, none")
+
+
+def has_bias(norm: str) -> bool:
+    """Whether CUT gives the convolutions before this norm a bias."""
+    return norm == "instance"
+
+
+def init_weights(net: nn.Module, init_type: str, gain: float) -> None:
+    """Fill convolutions and linear layers in place: biases 0, weights by `init_type`; batch norm scales N(1, gain).
+
+    normal: N(0, gain). xavier: Glorot and Bengio 2010 with `gain`. kaiming: He et al. 2015 (ignores `gain`).
+    orthogonal: Saxe et al. 2014 with `gain`.
+    """
+    fill: dict[str, Callable[[nn.Parameter], object]] = {
+        "normal": lambda w: nn.init.normal_(w, 0.0, gain),
+        "xavier": lambda w: nn.init.xavier_normal_(w, gain=gain),
+        "kaiming": lambda w: nn.init.kaiming_normal_(w, a=0, mode="fan_in"),
+        "orthogonal": lambda w: nn.init.orthogonal_(w, gain=gain),
+    }
+    if init_type not in fill:
+        raise ValueError(f"unknown initialisation '{init_type}'; known: {', '.join(fill)}")
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            fill[init_type](module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, gain)
+            nn.init.zeros_(module.bias)

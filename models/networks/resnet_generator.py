@@ -1,0 +1,100 @@
+"""The residual generator of Johnson et al. 2016 as CUT uses it, with CUT's parameter names (`model.<i>...`)."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from models.networks.blur import Downsample, Upsample
+from models.networks.layers import has_bias, norm_layer
+from models.networks.registry import GENERATORS
+
+
+class ResnetBlock(nn.Module):
+    """x + conv_block(x), two 3x3 convolutions with reflection padding: [B, C, H, W] -> [B, C, H, W]."""
+
+    def __init__(self, channels: int, norm: str, dropout: bool) -> None:
+        super().__init__()
+        bias = has_bias(norm)
+        block: list[nn.Module] = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias)]
+        block += [norm_layer(norm)(channels), nn.ReLU()]
+        if dropout:
+            block += [nn.Dropout(0.5)]
+        block += [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), norm_layer(norm)(channels)]
+        self.conv_block = nn.Sequential(*block)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv_block(x)
+
+
+class ResnetGenerator(nn.Module):
+    """7x7 convolution, two downsamplings, `n_blocks` residual blocks, two upsamplings, 7x7 convolution, tanh.
+
+    Images [B, input_nc, H, W] in [-1, 1] -> [B, output_nc, H, W] in [-1, 1]; H and W multiples of 4, at least 16.
+    `feature_channels[i]` are the channels of the output of `model[i]`, the layers that `--nce_layers` may name.
+    """
+
+    def __init__(
+        self,
+        input_nc: int,
+        output_nc: int,
+        ngf: int = 64,
+        n_blocks: int = 9,
+        norm: str = "instance",
+        dropout: bool = False,
+        antialias_down: bool = True,
+        antialias_up: bool = True,
+    ) -> None:
+        super().__init__()
+        self.model = nn.Sequential()
+        self.feature_channels: list[int] = []
+        # features of an image do not depend on the rest of the batch, nor on chance: one pass gives output and features
+        self.features_are_pure = norm != "batch" and not dropout
+        make_norm, bias = norm_layer(norm), has_bias(norm)
+
+        def add(channels: int, *modules: nn.Module) -> None:
+            for module in modules:
+                self.model.append(module)
+                self.feature_channels.append(channels)
+
+        add(input_nc, nn.ReflectionPad2d(3))
+        add(ngf, nn.Conv2d(input_nc, ngf, 7, bias=bias), make_norm(ngf), nn.ReLU())
+        for nc in (ngf, 2 * ngf):
+            stride = 1 if antialias_down else 2
+            add(2 * nc, nn.Conv2d(nc, 2 * nc, 3, stride, padding=1, bias=bias), make_norm(2 * nc), nn.ReLU())
+            if antialias_down:
+                add(2 * nc, Downsample(2 * nc))
+        for _ in range(n_blocks):
+            add(4 * ngf, ResnetBlock(4 * ngf, norm, dropout))
+        for nc in (4 * ngf, 2 * ngf):
+            if antialias_up:
+                add(nc, Upsample(nc))
+                add(nc // 2, nn.Conv2d(nc, nc // 2, 3, padding=1, bias=bias))
+            else:
+                add(nc // 2, nn.ConvTranspose2d(nc, nc // 2, 3, stride=2, padding=1, output_padding=1, bias=bias))
+            add(nc // 2, make_norm(nc // 2), nn.ReLU())
+        add(ngf, nn.ReflectionPad2d(3))
+        add(output_nc, nn.Conv2d(ngf, output_nc, 7), nn.Tanh())
+        self.rectifiers = {i for i, module in enumerate(self.model) if isinstance(module, nn.ReLU)}
+
+    def forward(self, x: Tensor, layers: Sequence[int] = (), encode_only: bool = False) -> Any:
+        """Images alone; with `layers` (images, features); with `encode_only` features alone, run no further than needed.
+
+        The features are the outputs of `model[l]` for `layers` in increasing order, each [B, C_l, H_l, W_l]. As in
+        CUT, whose ReLU overwrites its input, a layer before a ReLU is seen after it, unless it is the last one.
+        """
+        last = max(layers, default=-1)
+        modules = self.model[: last + 1] if encode_only else self.model
+        features = []
+        for index, module in enumerate(modules):
+            x = module(x)
+            if index in layers:
+                features.append(x.relu() if index < last and index + 1 in self.rectifiers else x)
+        if encode_only:
+            return features
+        return (x, features) if layers else x
+
+
+for _n in (9, 6, 4):
+    GENERATORS.register(f"resnet_{_n}blocks")(partial(ResnetGenerator, n_blocks=_n))

@@ -1,0 +1,68 @@
+"""Options that training and translating share. Names and defaults are CUT's; the differences are marked."""
+
+import math
+
+from options.option import Group, Option, count
+
+EXPERIMENT = Group(
+    "experiment",
+    [
+        Option("dataroot", "", "folder with the images: trainA, trainB, testA, ... (data set 'single': any folder or file)"),
+        Option("name", "", "name of the run, under --checkpoints_dir; empty: <data set>_<model> (CUT: experiment_name)"),
+        Option("easy_label", "", "title of the run on its pages; empty: its name"),
+        Option("suffix", "", "appended to --name; {option} is replaced: {model}_{netG}_size{load_size}"),
+        Option("checkpoints_dir", "./checkpoints", "folder that holds the runs"),
+        Option("model", "cut", "the method", fixed=True),
+        Option(
+            "gpu_ids",
+            "auto",
+            "devices: 0 or 0,1 (GPUs), -1 (CPU), mps, or auto: first GPU if there is one, else Apple MPS, else CPU "
+            "(CUT: 0)",
+        ),
+        Option("seed", 0, "seed of weights, order, crops, flips, patches and noise", low=0, high=2**31 - 1, fixed=True),
+        Option("deterministic", False, "only deterministic GPU kernels: same seed, same bits, slower"),
+        Option("epoch", "latest", "which epoch's weights to load: latest or a number"),
+        Option("verbose", False, "print the architecture of the networks"),
+    ],
+)
+
+NETWORKS = Group(
+    "networks",
+    [
+        Option("input_nc", 3, "channels of a source image: 3 (RGB) or 1 (gray)", low=1, high=3, fixed=True),
+        Option("output_nc", 3, "channels of a target image: 3 (RGB) or 1 (gray)", low=1, high=3, fixed=True),
+        Option("ngf", 64, "generator width: channels after its first convolution", low=1, fixed=True),
+        Option("ndf", 64, "discriminator width: channels after its first convolution", low=1, fixed=True),
+        Option("netD", "basic", "discriminator: basic is a 70x70 PatchGAN", fixed=True),
+        Option("netG", "resnet_9blocks", "generator", fixed=True),
+        Option("n_layers_D", 3, "layers of the discriminator, for --netD n_layers", low=1, high=6, fixed=True),
+        Option("normG", "instance", "norm of the generator", ("instance", "batch", "none"), fixed=True),
+        Option("normD", "instance", "norm of the discriminator", ("instance", "batch", "none"), fixed=True),
+        Option("init_type", "xavier", "initial weights", ("normal", "xavier", "kaiming", "orthogonal")),
+        Option("init_gain", 0.02, "scale of the initial weights (normal: standard deviation)", above=0),
+        Option("no_dropout", True, "no dropout in the generator", fixed=True),
+        Option("no_antialias", False, "strided convolutions instead of antialiased downsampling", fixed=True),
+        Option("no_antialias_up", False, "transposed convolutions instead of antialiased upsampling", fixed=True),
+    ],
+)
+
+DATA = Group(
+    "data",
+    [
+        Option("dataset_mode", "unaligned", "how the folder is read"),
+        Option("direction", "AtoB", "which way to translate", ("AtoB", "BtoA"), fixed=True),
+        Option("phase", "train", "which folders are read: train (trainA, trainB), val, test"),
+        Option("serial_batches", False, "images in the order of their names instead of shuffled"),
+        Option("num_threads", 4, "worker processes that load images", low=0, high=256),
+        Option("batch_size", 1, "images of each domain per step", low=1),
+        Option("load_size", 286, "scale images to this size [pixels]", low=4),
+        Option("crop_size", 256, "then crop to this size [pixels]", low=4),
+        Option("max_dataset_size", math.inf, "use at most this many images of each domain", parse=count, low=1, metavar="N"),
+        Option("preprocess", "resize_and_crop", "scaling and cropping"),
+        Option("no_flip", False, "no random horizontal flips"),
+        Option("random_scale_max", 3.0, "--preprocess zoom_and_crop: largest reduction of a side [factor]", low=1, high=64),
+        Option("display_winsize", 256, "size of an image on the pages [pixels]", low=16),
+    ],
+)
+
+BASE = (EXPERIMENT, NETWORKS, DATA)

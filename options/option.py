@@ -1,0 +1,111 @@
+"""One option: its name, default, bounds and help text, declared once and used by the parser, the checks and the JSON."""
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class Options(argparse.Namespace):
+    """The values of all options, as attributes with the names of their flags; `isTrain` tells the two scripts apart."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"no option is called '{name}'")
+
+
+def boolean(text: str) -> bool:
+    """`--flag`, `--flag True` and `--flag no` as in CUT."""
+    if text.lower() in ("yes", "true", "t", "y", "1", "on"):
+        return True
+    if text.lower() in ("no", "false", "f", "n", "0", "off"):
+        return False
+    raise argparse.ArgumentTypeError(f"'{text}' is not a boolean: write True or False")
+
+
+def count(text: str) -> float:
+    """A whole number, or `inf` for no limit."""
+    return math.inf if text.lower() in ("inf", "all") else int(text)
+
+
+count.__name__ = "whole number or inf"
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a finite number")
+    return value
+
+
+_fraction.__name__ = "number"
+
+
+@dataclass(frozen=True)
+class Option:
+    """A command-line option.
+
+    `low` and `high` are inclusive bounds; `above` is an exclusive lower bound. `parse` turns the text of the command
+    line into a value; by default it follows from the type of `default`. `fixed` marks what a checkpoint was made
+    with for good: neither `--continue_train` nor `test.py` may contradict it.
+    """
+
+    name: str
+    default: Any
+    help: str
+    choices: Sequence[str] = ()
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+    parse: Callable[[str], Any] | None = None
+    fixed: bool = False
+    metavar: str | None = None
+
+    @property
+    def parser(self) -> Callable[[str], Any]:
+        """The function from text to value."""
+        if self.parse is not None:
+            return self.parse
+        if isinstance(self.default, bool):
+            return boolean
+        return {float: _fraction, int: int}.get(type(self.default), str)
+
+    def complaint(self, value: Any) -> str | None:
+        """What is wrong with `value`, in one line without the flag's name, or None."""
+        if self.choices and value not in self.choices:
+            return f"'{value}' is not one of {', '.join(self.choices)}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        if self.low is not None and value < self.low:
+            return f"{value} is too small: the least is {self.low}"
+        if self.high is not None and value > self.high:
+            return f"{value} is too large: the most is {self.high}"
+        if self.above is not None and value <= self.above:
+            return f"{value} is too small: it must be above {self.above}"
+        if self.below is not None and value >= self.below:
+            return f"{value} is too large: it must be below {self.below}"
+        return None
+
+    def add_to(self, group: "argparse._ArgumentGroup") -> None:
+        """Declare the flag. Defaults are filled in by `options.parser`, so that it can tell what was typed."""
+        shown = "none" if self.default is None else repr(self.default) if self.default == "" else self.default
+        text = f"{self.help} [default: {shown}]".replace("%", "%%")
+        keywords: dict[str, Any] = {"type": self.parser, "default": argparse.SUPPRESS, "help": text}
+        if isinstance(self.default, bool):
+            keywords |= {"nargs": "?", "const": True, "metavar": "BOOL"}
+        elif self.choices:
+            keywords["metavar"] = "{" + ",".join(self.choices) + "}"
+        elif self.metavar:
+            keywords["metavar"] = self.metavar
+        else:
+            keywords["metavar"] = {float: "X", int: "N"}.get(type(self.default), "TEXT")
+        group.add_argument(f"--{self.name}", **keywords)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Options that belong together in `--help`."""
+
+    title: str
+    options: Sequence[Option]

@@ -1,0 +1,188 @@
+"""From the command line to validated options.
+
+A value comes from, in falling order: the command line, the checkpoint that is continued or translated with, the
+preset of the model (FastCUT, say), the default. The registries of models, data sets and networks are handed in by
+the scripts, so that this package imports nothing of the project but its own declarations.
+"""
+
+import argparse
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from options.base_options import BASE, DATA, NETWORKS
+from options.option import Group, Option, Options
+from options.saved import contradictions, load_options, run_folder
+from options.test_options import TEST
+from options.train_options import TRAIN
+from util.errors import OptionError
+
+
+class Method(Protocol):
+    """What the parser needs to know of a model class."""
+
+    @classmethod
+    def options(cls) -> Sequence[Option]:
+        """The options that the method adds."""
+
+    @classmethod
+    def presets(cls, given: Options) -> Mapping[str, Any]:
+        """Defaults that differ for this method, in view of what was `given`."""
+
+    @classmethod
+    def check(cls, opt: Options) -> None:
+        """Raise `OptionError` if the values do not fit together."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with one line for an error, raised instead of printed."""
+
+    def error(self, message: str) -> Any:
+        message = re.sub(r"^argument (--\w+): ", r"\1: ", message)
+        raise OptionError(" ".join(message.split()))
+
+
+class OptionParser:
+    """Parses the flags of `train.py` (`is_train`) or `test.py`."""
+
+    def __init__(self, is_train: bool, models: Mapping[str, type[Method]], choices: Mapping[str, Iterable[str]]) -> None:
+        """`choices` gives the known names for options whose values are registered elsewhere (netG, dataset_mode...)."""
+        self.is_train = is_train
+        self.models = models
+        self.choices = choices
+        self.groups = [*BASE, *(TRAIN if is_train else TEST)]
+
+    def parse(self, argv: Sequence[str]) -> Options:
+        """All options, validated. Raises `OptionError`; creates nothing."""
+        peek = self._typed(argv, (), partial=True)
+        first = self._fill(peek, {}, {})
+        saved, folder = self._saved(first, peek)
+        model = peek.get("model", saved.get("model", first.model))
+        own = self._model_options(model)
+        typed = self._typed(argv, own)
+        known = {o.name: o for o in self._all(own)}
+        values = {name: value for name, value in saved.items() if name in known}
+        preset = self.models[model].presets(self._fill(typed, values, {}, own))
+        opt = self._fill(typed, values, self._phase_defaults(typed, values) | dict(preset), own)
+        self._check(opt, known.values())
+        if saved:
+            contradictions(typed, saved, known.values(), folder, own_fixed=() if self.is_train else [o.name for o in own])
+        self.models[model].check(opt)
+        self._name(opt, saved)
+        opt.given = sorted(typed)
+        return opt
+
+    # -- the steps of parse ---------------------------------------------------------------------------------------
+
+    def _model_options(self, model: str) -> Sequence[Option]:
+        if model not in self.models:
+            raise OptionError(f"--model: '{model}' is unknown; known: {', '.join(self.models)}")
+        return self.models[model].options()
+
+    def _all(self, own: Sequence[Option]) -> list[Option]:
+        """Every option, with the choices that the registries give."""
+        declared = [o for g in self.groups for o in g.options] + list(own)
+        if not self.is_train:  # a model's options are accepted by test.py too, as in CUT, and compared with the checkpoint
+            declared = [o for o in declared if o.name != "continue_train"]
+        return [self._with_choices(o) for o in declared]
+
+    def _with_choices(self, option: Option) -> Option:
+        names = self.models if option.name == "model" else self.choices.get(option.name)
+        return option if names is None else Option(**{**vars(option), "choices": tuple(names)})
+
+    def _typed(self, argv: Sequence[str], own: Sequence[Option], partial: bool = False) -> dict[str, Any]:
+        """What the user typed, and only that."""
+        script = "train.py" if self.is_train else "test.py"
+        parser = _Parser(prog=script, allow_abbrev=False, add_help=not partial, argument_default=argparse.SUPPRESS)
+        for group in self.groups:
+            section = parser.add_argument_group(group.title)
+            for option in group.options:
+                self._with_choices(option).add_to(section)
+        section = parser.add_argument_group("method", "options of the chosen --model")
+        for option in own:
+            option.add_to(section)
+        namespace, rest = parser.parse_known_args(list(argv))
+        if rest and not partial:
+            known = [f"--{o.name}" for o in self._all(own)]
+            close = difflib.get_close_matches(rest[0].split("=")[0], known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else f"; see python {script} --help"
+            raise OptionError(f"unknown flag {rest[0]}{hint}" if rest[0].startswith("-") else f"unexpected '{rest[0]}'{hint}")
+        return vars(namespace)
+
+    def _fill(
+        self, typed: Mapping[str, Any], saved: Mapping[str, Any], preset: Mapping[str, Any], own: Sequence[Option] = ()
+    ) -> Options:
+        defaults = {o.name: o.default for o in self._all(own)}
+        return Options(**{**defaults, **preset, **saved, **typed}, isTrain=self.is_train)
+
+    def _saved(self, first: Options, typed: Mapping[str, Any]) -> tuple[dict[str, Any], Path | None]:
+        """The options of the run that is continued or translated with, without those of the machine it ran on."""
+        if self.is_train and not first.continue_train:
+            return {}, None
+        if not first.name and not getattr(first, "checkpoint", ""):
+            self._name(first, {})
+        folder = run_folder(first)
+        saved = load_options(folder)
+        if self.is_train:
+            return {k: v for k, v in saved.items() if k not in ("max_iters", "gpu_ids", "name", "suffix", "epoch")}, folder
+        described = {o.name for g in (NETWORKS, DATA) for o in g.options} | {"model", "easy_label"}
+        described |= {o.name for o in self._model_options(saved["model"])} if saved else set()
+        return {k: v for k, v in saved.items() if k in described or k == "name"}, folder
+
+    def _phase_defaults(self, typed: Mapping[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
+        """Translating reads testA without flips or shuffling, at the scale that the generator was trained at.
+
+        A run trained with resize_and_crop is translated as CUT does it, resized to the crop size; one that was
+        trained on crops of the unscaled images keeps each image's size.
+        """
+        if self.is_train:
+            return {}
+        for name in ("phase", "no_flip", "serial_batches", "max_dataset_size", "batch_size", "dataset_mode"):
+            saved.pop(name, None)
+        trained = saved.pop("preprocess", "resize_and_crop")
+        load_size = saved.pop("load_size", 286)
+        defaults = {"phase": "test", "no_flip": True, "serial_batches": True, "load_size": load_size}
+        if "load_size" in typed:
+            saved.pop("crop_size", None)
+            defaults["crop_size"] = typed["load_size"]
+        if trained == "resize_and_crop":
+            defaults["load_size"] = typed.get("crop_size", saved.get("crop_size", 256))
+        elif trained.startswith("scale_width"):
+            defaults["preprocess"] = "scale_width"
+        else:
+            defaults["preprocess"] = "none"
+        return defaults
+
+    def _check(self, opt: Options, known: Iterable[Option]) -> None:
+        for option in known:
+            complaint = option.complaint(getattr(opt, option.name))
+            if complaint:
+                raise OptionError(f"--{option.name}: {complaint}")
+        cropped_from_load = "crop" in opt.preprocess and opt.preprocess not in ("crop", "zoom_and_crop")
+        if cropped_from_load and opt.crop_size > opt.load_size:
+            raise OptionError(
+                f"--crop_size {opt.crop_size} is larger than --load_size {opt.load_size}: raise --load_size or lower --crop_size"
+            )
+        if not opt.dataroot:
+            raise OptionError("--dataroot is missing: name the folder with the images")
+        if self.is_train and opt.n_epochs + opt.n_epochs_decay < opt.epoch_count:
+            raise OptionError(
+                f"--epoch_count {opt.epoch_count} is after the last epoch, "
+                f"--n_epochs {opt.n_epochs} + --n_epochs_decay {opt.n_epochs_decay}"
+            )
+
+    def _name(self, opt: Options, saved: Mapping[str, Any]) -> None:
+        """Fill in and check the name of the run, one folder under `checkpoints_dir`."""
+        if not opt.name:
+            data = Path(os.path.abspath(opt.dataroot)).name if opt.dataroot else "run"
+            opt.name = saved.get("name", f"{data}_{opt.model}")
+        if opt.suffix:
+            try:
+                opt.name = f"{opt.name}_{opt.suffix.format(**vars(opt))}"
+            except (KeyError, IndexError, ValueError) as error:
+                raise OptionError(f"--suffix '{opt.suffix}': {error} is not an option in braces") from None
+        if Path(opt.name).name != opt.name or opt.name in (".", ".."):
+            raise OptionError(f"--name '{opt.name}' must be one folder name, without slashes")

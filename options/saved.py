@@ -1,0 +1,69 @@
+"""The options of a run as JSON beside its weights: written by training, read to continue it or to translate with it."""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from options.option import Option, Options
+from util.errors import CheckpointError, OptionError
+
+FILE = "train_opt.json"
+_NOT_SAVED = ("isTrain", "given", "continue_train")
+
+
+def run_folder(opt: Options) -> Path:
+    """The folder of the run that `opt` names: that of --checkpoint, or <checkpoints_dir>/<name>."""
+    if getattr(opt, "checkpoint", ""):
+        path = Path(opt.checkpoint)
+        return path if path.is_dir() else path.parent
+    return Path(opt.checkpoints_dir) / opt.name
+
+
+def to_dict(opt: Options) -> dict[str, Any]:
+    """The options as JSON can hold them (no limit is written as 'inf')."""
+    values = {name: value for name, value in vars(opt).items() if name not in _NOT_SAVED}
+    return {name: "inf" if value == math.inf else value for name, value in sorted(values.items())}
+
+
+def save_options(opt: Options, folder: Path) -> None:
+    """Write `opt` to `folder`, atomically."""
+    temporary = folder / f".{FILE}.{os.getpid()}"
+    try:
+        temporary.write_text(json.dumps(to_dict(opt), indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, folder / FILE)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_options(folder: Path) -> dict[str, Any]:
+    """The options saved in `folder`; an empty dictionary if there are none (a checkpoint of CUT, say)."""
+    path = folder / FILE
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return {name: math.inf if value == "inf" else value for name, value in values.items()}
+    except (ValueError, AttributeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON ({error}): restore it or take another checkpoint") from None
+
+
+def contradictions(
+    typed: Mapping[str, Any],
+    saved: Mapping[str, Any],
+    options: Iterable[Option],
+    folder: Path | None,
+    own_fixed: Iterable[str],
+) -> None:
+    """Raise `OptionError` if a typed flag differs from what the checkpoint was made with for good."""
+    for option in options:
+        name = option.name
+        if name not in typed or name not in saved or not (option.fixed or name in own_fixed):
+            continue
+        if typed[name] != saved[name]:
+            raise OptionError(
+                f"--{name} {typed[name]} contradicts {folder}, which was trained with --{name} {saved[name]}: "
+                f"leave --{name} out or choose another --name"
+            )

@@ -1,0 +1,17 @@
+"""Options of `test.py`. What describes the network comes from the checkpoint and need not be given."""
+
+import math
+
+from options.option import Group, Option, count
+
+TRANSLATION = Group(
+    "translation",
+    [
+        Option("checkpoint", "", "run folder or weights file to translate with, instead of --name"),
+        Option("results_dir", "./results", "folder for the results: <results_dir>/<name>/<phase>_<epoch>"),
+        Option("eval", False, "network in eval mode (matters for batch norm and dropout)"),
+        Option("num_test", math.inf, "translate at most this many images (CUT: 50)", parse=count, low=1, metavar="N"),
+    ],
+)
+
+TEST = (TRANSLATION,)

@@ -1,0 +1,151 @@
+"""CUT and FastCUT compute what the published implementation computes (figures in `golden/`, see `golden/README.md`)."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from models import create_model
+from models.cut import CUT
+from models.networks.patch_sampler import PatchSampler
+from options.option import Options
+from tests.tools import train_options
+from util.position import Position
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES = json.loads((GOLDEN / "cut_public.json").read_text())
+ARRAYS = np.load(GOLDEN / "cut_public.npz")
+
+
+def golden_options(case: str) -> Options:
+    return train_options(["--gpu_ids", "-1", "--crop_size", "32", "--load_size", "32", *CASES[case]["args"]])
+
+
+def golden_model(case: str) -> CUT:
+    model = create_model(golden_options(case), [torch.device("cpu")])
+    assert isinstance(model, CUT)
+    for place, name in enumerate("GFD"):
+        fill(model.networks[name], CASES[case]["seed"] + place)
+    if case == "fastcut_noflip":
+        model.rng.coin = lambda: False  # type: ignore[method-assign]
+    return model
+
+
+def fill(net: torch.nn.Module, seed: int) -> None:
+    trained = {name: p for name, p in net.state_dict().items() if not name.endswith("filt") and p.is_floating_point()}
+    for i, name in enumerate(sorted(trained)):
+        values = np.random.RandomState(1000 * seed + i).standard_normal(trained[name].numel()) * 0.05
+        trained[name].copy_(torch.from_numpy(values.astype(np.float32)).reshape(trained[name].shape))
+
+
+def golden_batch(case: str) -> SimpleNamespace:
+    c = CASES[case]
+    shape = (c["batch"], 3, c["size"], c["size"])
+    A, B = (
+        torch.from_numpy(np.random.RandomState(c["seed"] + p).uniform(-1, 1, shape).astype(np.float32)) for p in (0, 1)
+    )
+    return SimpleNamespace(A=A, B=B, A_paths=["a"] * c["batch"], B_paths=["b"] * c["batch"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_state_names_and_shapes(case: str) -> None:
+    model = golden_model(case)
+    for name in "GFD":
+        ours = [[key, list(value.shape)] for key, value in model.networks[name].state_dict().items()]
+        assert ours == CASES[case]["state"][name]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_forward_and_features(case: str) -> None:
+    model, batch = golden_model(case), golden_batch(case)
+    out = model.forward(batch.A, batch.B)
+    close(out.fake_B, ARRAYS[f"{case}/fake_B"], 1e-4)
+    if f"{case}/idt_B" in ARRAYS:
+        close(out.idt_B, ARRAYS[f"{case}/idt_B"], 1e-4)
+    close(model.D(out.fake_B), ARRAYS[f"{case}/D_fake"], 1e-4)
+    close(model.D(batch.B), ARRAYS[f"{case}/D_real"], 1e-4)
+    encoded = model.G(batch.A, model.layers, encode_only=True)
+    for layer, feature, key in zip(model.layers, encoded, out.keys_A, strict=True):
+        assert list(feature.shape) == CASES[case]["feat_shapes"][str(layer)]
+        statistics = torch.stack([feature.mean(), feature.std()])
+        close(statistics, ARRAYS[f"{case}/feat_{layer}_mean_std"], 1e-4)
+        assert torch.allclose(feature, key, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_losses_and_gradients(case: str, strides_of_cut: None) -> None:
+    model, batch, expected = golden_model(case), golden_batch(case), CASES[case]["losses"]
+    for optimizer in model.optimizers.values():
+        optimizer.param_groups[0]["lr"] = 0.0  # the figures are those before any update
+    losses = model.step(batch, Position()).losses
+    assert set(losses) == set(expected) - {"D_total"}
+    for name in losses:
+        assert float(losses[name]) == pytest.approx(expected[name], rel=1e-4)
+    assert float(losses["D_real"] + losses["D_fake"]) / 2 == pytest.approx(expected["D_total"], rel=1e-4)
+    for name in "GFD":
+        assert gradient_norm(model, name) == pytest.approx(float(ARRAYS[f"{case}/grad_norm_{name}"]), rel=1e-3)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if "step_losses" in CASES[c]])
+def test_successive_steps(case: str, strides_of_cut: None) -> None:
+    model, batch = golden_model(case), golden_batch(case)
+    for number, expected in enumerate(CASES[case]["step_losses"]):
+        losses = model.step(batch, Position(step=number)).losses
+        assert {name: float(value) for name, value in losses.items()} == pytest.approx(expected, rel=1e-3)
+
+
+def instance_norm_backward_is_wrong() -> bool:
+    """Whether this torch has the fault below: B = 1, CPU, a gradient with the strides of [B, H, W, C]."""
+    norm, x = torch.nn.InstanceNorm2d(4), torch.randn(1, 4, 3, 3, requires_grad=True)
+    gradient = torch.randn(1, 3, 3, 4).permute(0, 3, 1, 2)
+    strided, contiguous = (
+        torch.autograd.grad(norm(x), x, g)[0] for g in (gradient, gradient.contiguous())
+    )
+    return not torch.allclose(strided, contiguous, atol=1e-4)
+
+
+@pytest.fixture()
+def strides_of_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sample the features as CUT does, through [B, H*W, C].
+
+    The recorded gradients of batches of one hold a fault of torch: on a CPU the backward of InstanceNorm2d is wrong
+    for a gradient with such strides, and CUT's sampling gives it one at the residual blocks. Ours does not (see
+    `test_gradient_of_the_contrastive_loss_is_right`); to meet the recorded figures the test has to bring it back.
+    """
+    if not instance_norm_backward_is_wrong():
+        pytest.skip("this torch has mended InstanceNorm2d's backward; the recorded gradients hold the old fault")
+
+    def forward(self: PatchSampler, features: list[torch.Tensor], ids: list[torch.Tensor]) -> list[torch.Tensor]:
+        vectors = [f.permute(0, 2, 3, 1).flatten(1, 2)[:, i, :] for f, i in zip(features, ids, strict=True)]
+        vectors = [getattr(self, f"mlp_{n}")(v) for n, v in enumerate(vectors)]
+        return [v / (torch.linalg.vector_norm(v, dim=-1, keepdim=True) + 1e-7) for v in vectors]
+
+    monkeypatch.setattr(PatchSampler, "forward", forward)
+
+
+def test_gradient_of_the_contrastive_loss_is_right() -> None:
+    """Ours agrees with finite differences where the recorded one, with torch's fault in it, is 1 % off."""
+    model, batch = golden_model("cut"), golden_batch("cut")
+    for net in model.networks.values():
+        net.double()
+    keys = [k.detach() for k in model.G(batch.A.double(), model.layers, encode_only=True)]
+    output = model.G(batch.A.double()).detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(model.nce(output, keys, False), output)
+    direction = torch.randn(output.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with torch.no_grad():
+        up, down = (float(model.nce(output + e * direction, keys, False)) for e in (1e-6, -1e-6))
+    assert float((gradient * direction).sum()) == pytest.approx((up - down) / 2e-6, rel=1e-6)
+
+
+def gradient_norm(model: CUT, name: str) -> float:
+    gradients = [p.grad.flatten() for p in model.networks[name].parameters() if p.grad is not None]
+    return float(torch.cat(gradients).norm())
+
+
+def close(actual: torch.Tensor | None, expected: np.ndarray, rel: float) -> None:
+    assert actual is not None
+    scale = float(np.abs(expected).max())
+    np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=0, atol=rel * scale)

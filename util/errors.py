@@ -1,0 +1,25 @@
+"""The errors that a user can cause and mend.
+
+Each carries one line that names the thing (flag, folder, file) and what to do. Libraries raise them; only the
+scripts print them (see `util.cli`), so that nobody has to read a traceback to learn of a misspelt folder.
+"""
+
+
+class UserError(ValueError):
+    """Something that the user asked for cannot be done; the message is one line that says what to change."""
+
+
+class OptionError(UserError):
+    """A flag is unknown, out of range, or contradicts another one."""
+
+
+class DataError(UserError):
+    """A folder or an image file cannot be used."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint is missing, damaged, unsafe, or belongs to another architecture."""
+
+
+class NonFiniteLossError(UserError):
+    """A loss became infinite or not a number."""

@@ -1,0 +1,55 @@
+"""The device that a run uses, and the global switches of torch that go with the options."""
+
+import logging
+import os
+import random
+
+import numpy as np
+import torch
+
+from util.errors import OptionError
+
+log = logging.getLogger(__name__)
+
+
+def choose_devices(gpu_ids: str) -> list[torch.device]:
+    """The devices for `--gpu_ids`: auto, -1 or cpu, mps, or CUDA numbers with commas; the first one holds the model.
+
+    Raises `OptionError` for a device that is not there.
+    """
+    text = gpu_ids.strip().lower()
+    if text == "auto":
+        if torch.cuda.is_available():
+            return [torch.device("cuda", 0)]
+        return [torch.device("mps" if torch.backends.mps.is_available() else "cpu")]
+    if text in ("-1", "cpu"):
+        return [torch.device("cpu")]
+    if text == "mps":
+        if not torch.backends.mps.is_available():
+            raise OptionError("--gpu_ids mps: this machine has no Apple GPU that torch can use; leave --gpu_ids out")
+        return [torch.device("mps")]
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise OptionError(f"--gpu_ids {gpu_ids}: write auto, -1 (CPU), mps, or GPU numbers such as 0 or 0,1") from None
+    present = torch.cuda.device_count()
+    absent = [n for n in numbers if not 0 <= n < present]
+    if absent:
+        raise OptionError(
+            f"--gpu_ids {gpu_ids}: there is no GPU {absent[0]} here (GPUs that torch can use: {present}); "
+            "leave --gpu_ids out, or give -1 for the CPU"
+        )
+    if len(set(numbers)) < len(numbers):
+        raise OptionError(f"--gpu_ids {gpu_ids}: a GPU is named twice")
+    return [torch.device("cuda", n) for n in numbers]
+
+
+def set_up(seed: int, deterministic: bool) -> None:
+    """Seed every global generator; `deterministic` makes torch refuse kernels whose result varies."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.benchmark = not deterministic
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it for reproducible products
+        torch.use_deterministic_algorithms(True, warn_only=True)
