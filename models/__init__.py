@@ -6,13 +6,16 @@ from collections.abc import Sequence
 import torch
 
 from models.base_model import BaseModel, StepOutput
+from models.networks import DISCRIMINATORS, GENERATORS, PROJECTIONS
 from models.registry import MODELS
 from options.option import Options
 from util.registry import import_submodules
 
 import_submodules(sys.modules[__name__])
 
-__all__ = ["MODELS", "BaseModel", "StepOutput", "create_model"]
+NETWORK_CHOICES = {"netG": GENERATORS, "netD": DISCRIMINATORS, "netF": PROJECTIONS}
+
+__all__ = ["MODELS", "NETWORK_CHOICES", "BaseModel", "StepOutput", "create_model"]
 
 
 def create_model(opt: Options, devices: Sequence[torch.device]) -> BaseModel:

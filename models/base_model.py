@@ -1,5 +1,6 @@
 """What every method has: networks, optimizers, learning-rate schedules, random generators, and their state."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from models.schedule import create_scheduler
 from options.option import Option, Options
 from util.position import Position
 from util.rng import RandomState
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class BaseModel(ABC):
         self.schedulers: dict[str, torch.optim.lr_scheduler.LRScheduler] = {}
         self.rng = RandomState(opt.seed, self.device)
         self.ema: AveragedModel | None = None
+        self._advised: dict[str, int] = {}
 
     # -- what a method says of itself -----------------------------------------------------------------------------
 
@@ -72,6 +76,10 @@ class BaseModel(ABC):
         """Warnings in view of logged figures, each naming the option to change."""
         return []
 
+    def phase(self, position: Position) -> str:
+        """What kind of step comes after `position`, a function of it alone; for the log."""
+        return "train"
+
     # -- building blocks for subclasses ---------------------------------------------------------------------------
 
     def add_network(self, name: str, net: nn.Module) -> nn.Module:
@@ -96,6 +104,20 @@ class BaseModel(ABC):
         """Fold the generator's new weights into the average; call it after the generator's update."""
         if self.ema is not None:
             self.ema.update_parameters(self.networks["G"])
+
+    def describe(self, verbose: bool) -> None:
+        """Log the size of each network, and all of their layers if `verbose`."""
+        for name, net in self.networks.items():
+            if verbose:
+                log.info("%s", net)
+            log.info("net%s: %.3f million parameters", name, sum(p.numel() for p in net.parameters()) / 1e6)
+
+    def advise(self, losses: Mapping[str, float], position: Position) -> None:
+        """Log the `advice`, each warning at most once in an epoch."""
+        for warning in self.advice(losses, position):
+            if self._advised.get(warning) != position.epoch:
+                self._advised[warning] = position.epoch
+                log.warning("epoch %d, step %d: %s", position.epoch, position.step, warning)
 
     # -- schedule and state ---------------------------------------------------------------------------------------
 

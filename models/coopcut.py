@@ -60,6 +60,9 @@ class CoopCUT(CUT):
             return position.step < self.opt.coop_iters
         return position.epoch <= self.opt.coop_epochs
 
+    def phase(self, position: Position) -> str:
+        return "cooperative" if self.in_warmup(position) else super().phase(position)
+
     def step(self, batch: Any, position: Position) -> StepOutput:
         if not self.in_warmup(position):
             return super().step(batch, position)

@@ -86,6 +86,9 @@ class CUT(BaseModel):
         self.gan = GAN_LOSSES[opt.gan_mode]
         self.pool = ImagePool(opt.pool_size, self.rng.cpu)
 
+    def phase(self, position: Position) -> str:
+        return "adversarial"
+
     def step(self, batch: Any, position: Position) -> StepOutput:
         """Update D, then G and F (Park et al. 2020, eq. 5)."""
         real_A, real_B = self.inputs(batch)

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 
-from models import MODELS
-from models.networks import DISCRIMINATORS, GENERATORS, PROJECTIONS
+from data import DATASET_CHOICES
+from models import MODELS, NETWORK_CHOICES
 from options.option import Options
 from options.parser import OptionParser
-
-CHOICES = {"netG": GENERATORS, "netD": DISCRIMINATORS, "netF": PROJECTIONS}
 
 
 def train_options(argv: Sequence[str]) -> Options:
     """Options of a training, from the model `cut` unless `argv` says otherwise."""
-    return OptionParser(True, MODELS, CHOICES).parse(["--dataroot", "./datasets/none", *argv])
+    return OptionParser(True, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(["--dataroot", "./datasets/none", *argv])

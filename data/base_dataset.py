@@ -1,0 +1,98 @@
+"""What all data sets share: reading, preprocessing, order and description.
+
+A new data set is one file in this folder:
+
+    @DATASETS.register("my")
+    class MyDataset(ImageDataset):
+        '''What `--dataset_mode my` reads.'''
+
+        def __init__(self, opt: Namespace) -> None:
+            source = find_domain(os.path.join(opt.dataroot, "photos"), opt.max_dataset_size, "expected photos in it")
+            super().__init__(opt, source, None)
+
+It may also override `draws` (which images belong together) and `__getitem__` (how a sample is made).
+"""
+
+from argparse import Namespace
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from data.batch import Draw, Failure, Sample
+from data.folders import Domain
+from data.order import epoch_order, sample_rng
+from data.transforms import Preprocess
+from util.errors import DataError
+from util.images import check_channels, read_image, to_tensor
+from util.registry import Registry
+
+DATASETS: Registry[Callable[[Namespace], "ImageDataset"]] = Registry("dataset_mode")
+
+
+class ImageDataset(Dataset[Sample | Failure]):
+    """Images of a source domain A and, unless `target` is None, of a target domain B.
+
+    From `opt`: input_nc and output_nc (channels of A and B), seed (of crops and flips), and what `Preprocess` takes.
+    """
+
+    def __init__(self, opt: Namespace, source: Domain, target: Domain | None) -> None:
+        self.source = source
+        self.target = target
+        self.paths_A = source.paths
+        self.paths_B = target.paths if target else []
+        self.channels_A = int(opt.input_nc)
+        self.channels_B = int(opt.output_nc)
+        for channels in (self.channels_A, self.channels_B) if target else (self.channels_A,):
+            check_channels(channels)
+        self.preprocess = Preprocess.from_options(opt)
+        self.seed = int(opt.seed)
+
+    @property
+    def size_A(self) -> int:
+        """Number of source images."""
+        return len(self.paths_A)
+
+    @property
+    def size_B(self) -> int:
+        """Number of target images; 0 without a domain B."""
+        return len(self.paths_B)
+
+    def __len__(self) -> int:
+        """Samples per epoch: the images of the larger domain."""
+        return max(self.size_A, self.size_B)
+
+    def draws(self, epoch: int, seed: int, serial: bool) -> list[Draw]:
+        """The samples of one epoch in order, both domains in their own (see `epoch_order`)."""
+        A, B = epoch_order(self.size_A, self.size_B, epoch, seed, serial)
+        B_or_none = B.tolist() if self.size_B else [None] * len(A)
+        return [Draw(epoch, i, a, b) for i, (a, b) in enumerate(zip(A.tolist(), B_or_none, strict=True))]
+
+    def __getitem__(self, draw: Draw) -> Sample | Failure:
+        """The images of `draw`, read and preprocessed; a `Failure` if one of them cannot be used."""
+        path_A = self.paths_A[draw.A]
+        path_B = None if draw.B is None else self.paths_B[draw.B]
+        try:
+            A, size = self._read(path_A, self.channels_A, draw, "A")
+        except DataError as error:
+            return Failure(path_A, str(error))
+        if path_B is None:
+            return Sample(A, None, path_A, None, size)
+        try:
+            B, _ = self._read(path_B, self.channels_B, draw, "B")
+        except DataError as error:
+            return Failure(path_B, str(error))
+        return Sample(A, B, path_A, path_B, size)
+
+    def describe(self) -> str:
+        """For example 'A: 1067 images in .../trainA, B: 1334 images in .../trainB; an epoch is 1334 samples'."""
+        parts = [f"A: {self.source.describe()}"]
+        if self.target:
+            parts.append(f"B: {self.target.describe()}")
+        return f"{', '.join(parts)}; an epoch is {len(self)} sample{'' if len(self) == 1 else 's'}"
+
+    def _read(self, path: str, channels: int, draw: Draw, domain: str) -> tuple[Tensor, tuple[int, int]]:
+        """One preprocessed image as float32 [channels, H, W] in [-1, 1], and its (width, height) before."""
+        img = read_image(path, channels)
+        rng = sample_rng(self.seed, draw.epoch, draw.position, domain)
+        return to_tensor(self.preprocess(img, rng, draw.epoch)), img.size

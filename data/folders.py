@@ -1,0 +1,98 @@
+"""The image files of one domain: found, counted and checked, with messages that say what was there instead."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from util.errors import DataError
+from util.images import IMAGE_EXTENSIONS, check_header, is_image_name, list_images
+
+_MAX_NAMES = 8  # sub-folders named in a message
+_CHECKING_THREADS = 8  # waiting for the disk or the network, not computing
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The images of one domain that are used: the first ones, in sorted order, of `total` found in `folder`."""
+
+    folder: str
+    paths: list[str]
+    total: int
+
+    def describe(self) -> str:
+        """For example '1067 images in ./datasets/horse2zebra/trainA'; '100 of 1067 images ...' if capped."""
+        used = len(self.paths)
+        count = _count(used) if used == self.total else f"{used} of {_count(self.total)}"
+        return f"{count} in {self.folder}"
+
+
+def find_domain(source: str, max_size: float, expected: str) -> Domain:
+    """The images in the folder `source` and its sub-folders (or the one file `source`), at most `max_size` of them.
+
+    The header of each is checked. `expected` says in error messages what should have been there. Raises `DataError`
+    if there is no such folder, no image in it, or a file among them that is no image.
+    """
+    if max_size < 1:
+        raise DataError(f"--max_dataset_size {max_size:g} must be at least 1")
+    if os.path.isfile(source):
+        found = [source]
+    elif not os.path.isdir(source):
+        raise DataError(f"{source}: no such folder; {expected}; {_whats_near(source)}")
+    else:
+        found = list_images(source)
+    if not found:
+        known = " ".join(IMAGE_EXTENSIONS)
+        raise DataError(f"{source}: no images ({known}) in this folder; {expected}; {whats_in(source)}")
+    used = found[: int(min(max_size, len(found)))]
+    check_headers(used, source)
+    return Domain(source, used, len(found))
+
+
+def check_headers(paths: Iterable[str], folder: str) -> None:
+    """Raise a `DataError` that names the first file that is no image, and says how many of them there are."""
+    with ThreadPoolExecutor(_CHECKING_THREADS) as pool:
+        complaints = [complaint for complaint in pool.map(_complaint, paths) if complaint]
+    if len(complaints) == 1:
+        raise DataError(complaints[0])
+    if complaints:
+        raise DataError(f"{complaints[0]} (the first of {len(complaints)} unusable files in {folder})")
+
+
+def whats_in(folder: str) -> str:
+    """One phrase on what an existing folder holds, for error messages: its sub-folders with their image counts."""
+    names = _subfolders(folder)
+    parts = [f"{name} ({_count(len(list_images(os.path.join(folder, name))))})" for name in names[:_MAX_NAMES]]
+    if len(names) > _MAX_NAMES:
+        parts.append(f"{len(names) - _MAX_NAMES} more folders")
+    direct = sum(map(is_image_name, os.listdir(folder)))
+    if direct:
+        parts.append(f"{_count(direct)} not in a sub-folder")
+    return f"found in {folder}: {', '.join(parts) if parts else 'no sub-folders and no images'}"
+
+
+def _whats_near(missing: str) -> str:
+    """What the nearest existing parent of `missing` holds. Not counted: that may be somebody's whole home."""
+    parent = os.path.dirname(os.path.abspath(missing))
+    while not os.path.isdir(parent):
+        parent = os.path.dirname(parent)
+    names = _subfolders(parent)
+    parts = names[:_MAX_NAMES] + ([f"{len(names) - _MAX_NAMES} more"] if len(names) > _MAX_NAMES else [])
+    return f"folders in {parent}: {', '.join(parts) if parts else 'none'}"
+
+
+def _subfolders(folder: str) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _complaint(path: str) -> str | None:
+    try:
+        check_header(path)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _count(images: int) -> str:
+    return "1 image" if images == 1 else f"{images} images"

@@ -1,0 +1,109 @@
+"""Batches of an epoch, from any place in it, the same for every number of worker processes."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from data.base_dataset import ImageDataset
+from data.batch import Batch, Draw, Failure, Sample
+from data.workers import WorkerPool
+from util.errors import DataError
+
+
+class EpochLoader:
+    """Reads the epochs of a data set.
+
+    The order of an epoch depends on (seed, epoch), the crops and flips of a sample on (the data set's seed, epoch,
+    position). So resuming at sample `start` gives, bit for bit, the batches that an uninterrupted epoch would.
+    `serial`: in the order of the files instead. `num_threads`: worker processes, 0 for none.
+    """
+
+    def __init__(self, dataset: ImageDataset, batch_size: int, num_threads: int, seed: int, serial: bool) -> None:
+        if batch_size < 1:
+            raise DataError(f"--batch_size {batch_size} must be at least 1")
+        if num_threads < 0:
+            raise DataError(f"--num_threads {num_threads} must be at least 0")
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.seed = seed
+        self.serial = serial
+        # Two pools, of which a script uses one; neither starts a process before its first use. In training the workers
+        # stack: single samples would cross to the main process at a shared memory handle per image.
+        self._stacked: WorkerPool[Batch | Failure] = WorkerPool(dataset, collate, num_threads)
+        self._listed: WorkerPool[list[Sample | Failure]] = WorkerPool(dataset, list, num_threads)
+
+    @property
+    def samples_per_epoch(self) -> int:
+        """Images of the larger domain."""
+        return len(self.dataset)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of a whole epoch, the last, perhaps smaller one included."""
+        return -(-self.samples_per_epoch // self.batch_size)
+
+    def draws(self, epoch: int) -> list[Draw]:
+        """The samples of `epoch` in order."""
+        return self.dataset.draws(epoch, self.seed, self.serial)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of `epoch` after its first `start` samples, pinned if there is CUDA; the last may be smaller.
+
+        One epoch at a time: beginning another ends this one. Raises `DataError` for an image that cannot be used, and
+        for images of different size in one batch.
+        """
+        assert 0 <= start <= self.samples_per_epoch, start
+        pin = torch.cuda.is_available()
+        for batch in self._stacked.run(self._batches(self.draws(epoch)[start:])):
+            if isinstance(batch, Failure):
+                raise DataError(batch.message)
+            yield batch.pin_memory() if pin else batch
+
+    def iterate(self, draws: Sequence[Draw]) -> Iterator[list[Sample | Failure]]:
+        """The samples of `draws`, batch_size at a time, of any size; images that cannot be used come as `Failure`."""
+        return self._listed.run(self._batches(draws))
+
+    def close(self) -> None:
+        """End the worker processes; they start again if the loader is used again."""
+        self._stacked.close()
+        self._listed.close()
+
+    def _batches(self, draws: Sequence[Draw]) -> list[list[Draw]]:
+        return [list(draws[i : i + self.batch_size]) for i in range(0, len(draws), self.batch_size)]
+
+
+def collate(samples: list[Sample | Failure]) -> Batch | Failure:
+    """The batch of `samples`; the first `Failure` among them, or one that names two images of different size."""
+    good: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, Failure):
+            return sample
+        good.append(sample)
+    A = _stack([sample.A for sample in good], [sample.A_path for sample in good])
+    if isinstance(A, Failure):
+        return A
+    A_paths = [sample.A_path for sample in good]
+    tensors_B = [sample.B for sample in good if sample.B is not None]
+    if not tensors_B:
+        return Batch(A, None, A_paths, [])
+    B_paths = [sample.B_path for sample in good if sample.B_path is not None]
+    B = _stack(tensors_B, B_paths)
+    return B if isinstance(B, Failure) else Batch(A, B, A_paths, B_paths)
+
+
+def _stack(tensors: list[Tensor], paths: list[str]) -> Tensor | Failure:
+    """[C, H, W] each -> [N, C, H, W]."""
+    for tensor, path in zip(tensors, paths, strict=True):
+        if tensor.shape != tensors[0].shape:
+            return Failure(
+                path,
+                f"images of different size in one batch: {paths[0]} is {_size(tensors[0])} and {path} is "
+                f"{_size(tensor)} pixels after --preprocess; use --batch_size 1 or a cropping --preprocess "
+                "(for example resize_and_crop)",
+            )
+    return torch.stack(tensors)
+
+
+def _size(tensor: Tensor) -> str:
+    return f"{tensor.shape[-1]}x{tensor.shape[-2]}"

@@ -1,0 +1,143 @@
+"""A run: the folder checkpoints/<name>, what is saved there, and how training goes on from it."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.base_model import BaseModel
+from options.option import Options
+from options.saved import load_options, save_options, to_dict
+from util.checkpoint import STATE, load_weights, read_file, strip_prefix, write_files
+from util.errors import CheckpointError, OptionError
+from util.position import Position
+
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """Saves and restores training. `mean_loss` holds sum and number of the epoch's generator losses so far."""
+
+    def __init__(self, opt: Options, model: BaseModel) -> None:
+        self.opt = opt
+        self.model = model
+        self.folder = Path(opt.checkpoints_dir) / opt.name
+        self.position = Position(epoch=opt.epoch_count)
+        self.mean_loss = torch.zeros(2, dtype=torch.float64)
+
+    # -- at the start ---------------------------------------------------------------------------------------------
+
+    def start(self) -> Position:
+        """Make the folder, or continue what is in it; afterwards the options are saved there. Raises `CheckpointError`."""
+        state = self.folder / STATE
+        if self.opt.continue_train and state.is_file():
+            self._restore(read_file(state), state)
+        elif self.opt.pretrained_name:
+            self._refuse_to_overwrite()
+            self._start_from(Path(self.opt.checkpoints_dir) / self.opt.pretrained_name)
+        elif self.opt.continue_train:
+            if not (self.folder / f"{self.opt.epoch}_net_G.pth").is_file():
+                raise CheckpointError(
+                    f"--continue_train: there is nothing to continue in {self.folder}; "
+                    "check --name and --checkpoints_dir, or leave --continue_train out to start"
+                )
+            self._start_from(self.folder)  # weights of CUT, without the state of optimizers and schedule
+        else:
+            self._refuse_to_overwrite()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_options(self.opt, self.folder)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.folder} cannot be written ({error.strerror}): check --checkpoints_dir and its permissions"
+            ) from None
+        return self.position
+
+    def _refuse_to_overwrite(self) -> None:
+        found = sorted(self.folder.glob("*_net_G.pth")) + sorted(self.folder.glob(STATE))
+        if found:
+            raise CheckpointError(
+                f"{self.folder} already holds a trained run ({found[0].name}): go on with --continue_train, "
+                "choose another --name, or move the folder away"
+            )
+
+    def _restore(self, state: Any, source: Path) -> None:
+        if self.opt.epoch != "latest":
+            raise OptionError(
+                f"--epoch {self.opt.epoch}: the full state is kept for 'latest' alone; to start again from those "
+                f"weights use --pretrained_name {self.opt.name} --epoch {self.opt.epoch} with another --name"
+            )
+        try:
+            position = Position(**state["position"])
+            for name, net in self.model.networks.items():
+                load_weights(net, state["model"]["networks"][name], source)
+            self.model.load_state_dict(state["model"])
+            self.mean_loss = state["mean_loss"]
+        except CheckpointError:
+            raise
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+            raise CheckpointError(f"{source} does not fit this training ({type(error).__name__}: {error})") from None
+        if "epoch_count" in self.opt.given and self.opt.epoch_count not in (position.epoch, self._saved_epoch_count()):
+            raise OptionError(
+                f"--epoch_count {self.opt.epoch_count}: {self.folder} goes on in epoch {position.epoch}; leave it out"
+            )
+        self.position = position
+        log.info("continuing %s: epoch %d, step %d", self.folder, position.epoch, position.step)
+
+    def _saved_epoch_count(self) -> int:
+        return int(load_options(self.folder).get("epoch_count", 1))
+
+    def _start_from(self, folder: Path) -> None:
+        """Take the weights of another run; a discriminator or projection that is not there stays as initialised."""
+        for name, net in self.model.networks.items():
+            path = folder / f"{self.opt.epoch}_net_{name}.pth"
+            if name != "G" and not path.is_file():
+                log.warning("%s does not exist: net%s starts from its initial weights", path, name)
+                continue
+            load_weights(net, strip_prefix(read_file(path), path), path)
+        if self.model.ema is not None:
+            self.model.ema.module.load_state_dict(self.model.networks["G"].state_dict())
+        log.info("starting from the weights %s of %s", self.opt.epoch, folder)
+
+    # -- while training -------------------------------------------------------------------------------------------
+
+    def save(self, keep: str | None = None) -> None:
+        """Save the full state and the weights as 'latest', and the weights under the name `keep` too."""
+        weights = self.model.weights()
+        files = {f"{label}_net_{n}.pth": w for label in filter(None, (keep, "latest")) for n, w in weights.items()}
+        write_files(self.folder, {**files, STATE: self.state_dict()})
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """All that is needed to go on exactly."""
+        return {
+            "format": 1,
+            "options": to_dict(self.opt),
+            "position": asdict(self.position),
+            "mean_loss": self.mean_loss,
+            "model": self.model.state_dict(),
+        }
+
+    def add_loss(self, losses: Mapping[str, torch.Tensor]) -> None:
+        """Note a step's generator loss for the epoch's mean, without waiting for the device."""
+        loss = losses.get("G")
+        if loss is not None:
+            if self.mean_loss.device != loss.device:
+                self.mean_loss = self.mean_loss.to(loss.device, _double(loss.device))
+            self.mean_loss = self.mean_loss + torch.stack([loss.to(self.mean_loss.dtype), self.mean_loss.new_ones(())])
+
+    def end_epoch(self) -> float:
+        """Move schedule and position to the next epoch; returns the mean generator loss of the one that ended."""
+        total, number = self.mean_loss.tolist()
+        mean = total / max(number, 1)
+        self.mean_loss = torch.zeros(2, dtype=torch.float64)
+        self.model.end_epoch(mean)
+        self.position.next_epoch()
+        return mean
+
+
+def _double(device: torch.device) -> torch.dtype:
+    """The widest float of a device: Apple's GPUs have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64

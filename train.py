@@ -1,0 +1,117 @@
+"""Train a translator between two folders of images: python train.py --model coopcut --dataroot ./datasets/horse2zebra"""
+
+import logging
+import time
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from data import DATASET_CHOICES, EpochLoader, create_loader
+from models import MODELS, NETWORK_CHOICES, BaseModel, create_model
+from models.run import Run
+from options.option import Options
+from options.parser import OptionParser
+from util.cli import run_script
+from util.errors import DataError
+from util.guard import FiniteGuard
+from util.monitors import Monitors, create_monitors
+from util.position import Position
+from util.runtime import choose_devices, set_up
+from util.signals import StopSignals
+
+log = logging.getLogger("train")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse, build, train. Returns the exit code."""
+    opt = OptionParser(True, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(argv)
+    devices = choose_devices(opt.gpu_ids)
+    set_up(opt.seed, opt.deterministic)
+    loader = create_loader(opt)
+    if not loader.dataset.size_B:
+        raise DataError(f"--dataset_mode {opt.dataset_mode} has no target images to learn from; use unaligned")
+    model = create_model(opt, devices)
+    run = Run(opt, model)
+    position = run.start()
+    model.describe(opt.verbose)
+    log.info("run %s on %s: epoch %d of %d", run.folder, devices[0], position.epoch, last_epoch(opt))
+    with StopSignals() as stop, create_monitors(opt, run.folder, position, total_steps(opt, loader, position)) as monitors:
+        try:
+            train(opt, loader, model, run, monitors, stop)
+        finally:
+            loader.close()
+    if stop.received:
+        again = f"python train.py --checkpoints_dir {opt.checkpoints_dir} --name {opt.name} --continue_train"
+        log.info("stopped by %s after step %d, saved; go on with: %s", stop.received.name, position.step, again)
+        return 128 + stop.received
+    log.info("done: %d steps; weights and options are in %s", position.step, run.folder)
+    return 0
+
+
+def train(
+    opt: Options, loader: EpochLoader, model: BaseModel, run: Run, monitors: Monitors, stop: StopSignals
+) -> None:
+    """Epochs of steps, from where `run` stands to the last one, --max_iters, or a signal to stop."""
+    position = run.position
+    while position.epoch <= last_epoch(opt) and position.step < opt.max_iters and not stop.received:
+        try:
+            images = train_epoch(opt, loader, model, run, monitors, stop)
+        except DataError as error:
+            if position.step > 0:
+                run.save()
+                raise DataError(f"{error}; the {position.step} steps before it are saved") from None
+            raise
+        if position.samples < loader.samples_per_epoch:
+            break
+        monitors.show(position, 0, images, epoch_ended=True)
+        ended = position.epoch
+        run.end_epoch()
+        if ended % opt.save_epoch_freq == 0:
+            run.save(str(ended))
+    run.save()
+
+
+def train_epoch(
+    opt: Options, loader: EpochLoader, model: BaseModel, run: Run, monitors: Monitors, stop: StopSignals
+) -> dict[str, Tensor]:
+    """The steps of an epoch that are still to do; returns the pictures of the last one."""
+    position, guard = run.position, FiniteGuard()
+    images: dict[str, Tensor] = {}
+    asked = time.perf_counter()
+    for batch in loader.epoch(position.epoch, position.samples):
+        waited, phase = time.perf_counter() - asked, model.phase(position)
+        output = model.step(batch.to(model.device), position)
+        images = output.images
+        position.advance(len(batch))
+        run.add_loss(output.losses)
+        guard.check(output.losses, position.step, [*batch.A_paths, *batch.B_paths])
+        monitors.step(position, len(batch), waited)
+        if monitors.due_losses(position, len(batch)):
+            losses = {name: float(loss) for name, loss in output.losses.items()}
+            monitors.log(position, len(batch), phase, losses, model.lr)
+            model.advise(losses, position)
+        monitors.show(position, len(batch), images)
+        if position.crossed(opt.save_latest_freq, len(batch)):
+            guard.settle()
+            run.save(f"iter_{position.images}" if opt.save_by_iter else None)
+        if stop.received or position.step >= opt.max_iters:
+            break
+        asked = time.perf_counter()
+    guard.settle()
+    return images
+
+
+def last_epoch(opt: Options) -> int:
+    """The number of the last epoch."""
+    return int(opt.n_epochs + opt.n_epochs_decay)
+
+
+def total_steps(opt: Options, loader: EpochLoader, position: Position) -> int:
+    """Steps of the whole training, those already done included."""
+    rest = -(-(loader.samples_per_epoch - position.samples) // loader.batch_size)
+    left = rest + (last_epoch(opt) - position.epoch) * loader.steps_per_epoch
+    return int(min(opt.max_iters, position.step + max(left, 0)))
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,60 @@
+"""What the scripts share: plain messages on the terminal, and one line instead of a traceback for a user's error."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from util.errors import UserError
+
+OUT_OF_MEMORY = (
+    "out of memory ({}): lower --batch_size or --crop_size, take a smaller network (--ngf 32, --netG resnet_6blocks) "
+    "or fewer patches (--num_patches); the last checkpoint is as it was"
+)
+
+
+class _Console(logging.Handler):
+    """Messages above a progress bar instead of through it; warnings and errors go to stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = sys.stdout if record.levelno < logging.WARNING else sys.stderr
+        prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        tqdm.write(prefix + record.getMessage(), file=stream)
+        stream.flush()
+
+
+def run_script(main: Callable[[Sequence[str]], int]) -> None:
+    """Call `main` with the command line and exit with what it returns; a user's error is one line and exit code 2."""
+    script = Path(sys.argv[0]).name
+    logging.basicConfig(level=logging.INFO, handlers=[_Console()], force=True)
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UserError as error:
+        complain(script, str(error))
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        complain(script, f"{place}{error.strerror or error}")
+    except KeyboardInterrupt:
+        complain(script, "interrupted; the last checkpoint is as it was", 130)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        complain(script, OUT_OF_MEMORY.format(_first_line(error)))
+    except RuntimeError as error:
+        if "DataLoader worker" in str(error):
+            complain(script, "a process that loads images was killed (out of memory?): lower --num_threads; "
+                     "the last checkpoint is as it was; go on with --continue_train")
+        if "not enough memory" not in str(error) and "allocate memory" not in str(error):
+            raise
+        complain(script, OUT_OF_MEMORY.format(_first_line(error)))
+
+
+def complain(script: str, message: str, code: int = 2) -> None:
+    """Print one line and leave."""
+    print(f"{script}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,30 @@
+"""Live and lasting views of a training run: write-only sinks that can neither slow, block nor end it."""
+
+import logging
+from pathlib import Path
+
+from options.option import Options
+from util.monitors.base import Monitor, Monitors, Record
+from util.monitors.console import Console
+from util.monitors.html import HtmlPage
+from util.monitors.text import LossFiles
+from util.position import Position
+
+__all__ = ["Monitor", "Monitors", "Record", "create_monitors"]
+
+log = logging.getLogger(__name__)
+
+
+def create_monitors(opt: Options, folder: Path, start: Position, total_steps: int) -> Monitors:
+    """The sinks that the options ask for; one whose package is not installed is left out with one warning."""
+    last_epoch = opt.n_epochs + opt.n_epochs_decay
+    sinks: list[Monitor] = [
+        Console(start, total_steps, last_epoch, opt.print_freq),
+        LossFiles(folder, start, opt.print_freq),
+    ]
+    if not opt.no_html:
+        try:
+            sinks.append(HtmlPage(folder, opt.easy_label or opt.name, opt.update_html_freq, opt.display_winsize))
+        except ImportError:
+            log.warning("no web page: the package dominate is not installed (pip install dominate, or --no_html)")
+    return Monitors(sinks)

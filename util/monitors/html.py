@@ -1,0 +1,57 @@
+"""The page checkpoints/<name>/web/index.html with the pictures of each epoch.
+
+Twenty epochs share a page, and a page that is full is never written again, so that an update costs the same in the
+last epoch as in the first. dominate is imported only here.
+"""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from util.images import save_image
+from util.monitors.base import Monitor
+from util.position import Position
+from util.web import ImageCell, write_page
+
+EPOCHS_PER_PAGE = 20
+
+
+class HtmlPage(Monitor):
+    """Keeps the newest pictures of each epoch."""
+
+    def __init__(self, folder: Path, title: str, every: int, width: int) -> None:
+        import dominate  # noqa: F401  (told at the start, not at the first picture, when it is not installed)
+
+        self.every_images = every
+        self.folder = folder / "web"
+        self.title = title
+        self.width = width
+        (self.folder / "images").mkdir(parents=True, exist_ok=True)
+
+    def show(self, position: Position, images: dict[str, Tensor]) -> None:
+        epoch = position.epoch
+        for label, batch in images.items():
+            save_image(batch[0], self.folder / "images" / f"epoch{epoch:03d}_{label}.png")
+        page = (epoch - 1) // EPOCHS_PER_PAGE
+        self._write(page, epoch, "index.html")
+        if epoch % EPOCHS_PER_PAGE == 0:
+            self._write(page, epoch, f"epochs_{page:03d}.html")
+
+    def _write(self, page: int, newest: int, name: str) -> None:
+        """The page with number `page` up to epoch `newest`, newest first, with a link to the page before."""
+        first = page * EPOCHS_PER_PAGE + 1
+        rows = []
+        for epoch in range(newest, first - 1, -1):
+            found = sorted((self.folder / "images").glob(f"epoch{epoch:03d}_*.png"), key=_order)
+            cells = [ImageCell(f"images/{path.name}", path.stem.partition("_")[2]) for path in found]
+            if cells:
+                rows.append((f"epoch {epoch}", cells))
+        links = [(f"epochs {first - EPOCHS_PER_PAGE} to {first - 1}", f"epochs_{page - 1:03d}.html")] if page > 0 else []
+        write_page(self.folder / name, self.title, rows, self.width, links)
+
+
+def _order(path: Path) -> tuple[int, str]:
+    """real_A, fake_B, revised_B, real_B, idt_B from left to right, then whatever else a method shows."""
+    label = path.stem.partition("_")[2]
+    known = ["real_A", "fake_B", "revised_B", "real_B", "idt_B"]
+    return (known.index(label) if label in known else len(known), label)

@@ -1,0 +1,62 @@
+"""Plain picture pages, made with dominate: rows of images with captions, every text escaped."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+STYLE = """
+body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem; background: #fafafa; color: #222 }
+h2 { font-size: 1rem; margin: 1.6rem 0 .4rem } .row { display: flex; flex-wrap: wrap; gap: .6rem }
+figure { margin: 0 } figcaption { font-size: .8rem; color: #666; text-align: center }
+img { display: block; border-radius: 4px; background: #ddd; image-rendering: auto }
+nav a { margin-right: 1rem }
+"""
+
+
+@dataclass(frozen=True)
+class ImageCell:
+    """One picture: its path relative to the page, and its caption."""
+
+    path: str
+    caption: str
+
+
+def write_page(
+    path: Path,
+    title: str,
+    rows: Sequence[tuple[str, Sequence[ImageCell]]],
+    width: int,
+    links: Sequence[tuple[str, str]] = (),
+    note: str = "",
+) -> None:
+    """Write `path` atomically: `rows` of pictures `width` pixels wide under headings, and `links` as (text, target)."""
+    import dominate
+    from dominate import tags
+
+    document = dominate.document(title=title)
+    with document.head:
+        tags.meta(charset="utf-8")
+        tags.style(STYLE)
+    with document:
+        tags.h1(title)
+        if note:
+            tags.p(note)
+        with tags.nav():
+            for text, target in links:
+                tags.a(text, href=quote(target))
+        for heading, cells in rows:
+            tags.h2(heading)
+            with tags.div(cls="row"):
+                for cell in cells:
+                    with tags.figure():
+                        with tags.a(href=quote(cell.path)):
+                            tags.img(src=quote(cell.path), width=width, loading="lazy", alt=cell.caption)
+                        tags.figcaption(cell.caption)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(document.render(), encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
