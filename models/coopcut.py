@@ -31,7 +31,7 @@ COOP_OPTIONS = (
     Option("coop_epochs", 10, "epochs of cooperative warm-up; 0: none, exactly --model cut", low=0),
     Option("coop_iters", 0, "warm-up for this many steps instead of --coop_epochs; 0: count epochs", low=0),
     Option("langevin_steps", 15, "steps of the revision", low=1, high=10000),
-    Option("langevin_step_size", 0.1, "factor on the gradient of the summed scores in a step (delta^2 / 2)", above=0),
+    Option("langevin_step_size", 1.0, "factor on the gradient of the summed scores in a step (delta^2 / 2)", above=0),
     Option("langevin_noise", 0.0, "standard deviation of the noise of a step; images are in [-1, 1] (delta)", low=0),
     Option("langevin_clip", 0.02, "largest change of a value by the gradient in a step; 0: no limit", low=0),
     Option("lambda_coop", 10.0, "weight of the teaching loss, the mean squared difference to the revision", low=0),

@@ -22,8 +22,8 @@ from .render import compose, draw_layers
 from .scene import Scene, scene_from_truth
 from .shapes import Array
 
-# Looks are compared at this size at most: stripes show well, and the answer does not depend on the data set's size.
-WORK_SIZE = 64
+# Looks are compared at this size at most, where stripes show well; far below it they would be lost.
+WORK_SIZE, LEAST_SIZE = 64, 32
 # How many times the redrawn looks are smoothed: as the picture is (once), and for blurred results.
 BLURS = (1, 4, 9)
 
@@ -69,7 +69,7 @@ class _References:
     window: tuple[slice, slice]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _references(scene: Scene, size: int) -> _References:
     layers = draw_layers(scene, size, "B", every_look=True)
     mask = layers.parts["animal"] * (1.0 - np.maximum(*layers.land.front))
@@ -104,7 +104,7 @@ def look_distances(image: NDArray[np.uint8], scene_or_truth: Scene | Mapping[str
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"a picture is (h, w, 3) uint8, not {image.shape} {image.dtype}")
     scene = scene_or_truth if isinstance(scene_or_truth, Scene) else scene_from_truth(scene_or_truth)
-    size = min(WORK_SIZE, max(image.shape[:2]))
+    size = min(WORK_SIZE, max(LEAST_SIZE, *image.shape[:2]))
     if image.shape[:2] != (size, size):
         image = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
     known = _references(scene, size)
