@@ -1,4 +1,4 @@
-"""Train a translator between two folders of images: python train.py --model coopcut --dataroot ./datasets/horse2zebra"""
+"""Train a translator: python train.py --model coopcut --dataroot ./datasets/horse2zebra"""
 
 import logging
 import time
@@ -35,7 +35,10 @@ def main(argv: Sequence[str]) -> int:
     position = run.start()
     model.describe(opt.verbose)
     log.info("run %s on %s: epoch %d of %d", run.folder, devices[0], position.epoch, last_epoch(opt))
-    with StopSignals() as stop, create_monitors(opt, run.folder, position, total_steps(opt, loader, position)) as monitors:
+    with (
+        StopSignals() as stop,
+        create_monitors(opt, run.folder, position, total_steps(opt, loader, position)) as monitors,
+    ):
         try:
             train(opt, loader, model, run, monitors, stop)
         finally:
@@ -48,9 +51,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def train(
-    opt: Options, loader: EpochLoader, model: BaseModel, run: Run, monitors: Monitors, stop: StopSignals
-) -> None:
+def train(opt: Options, loader: EpochLoader, model: BaseModel, run: Run, monitors: Monitors, stop: StopSignals) -> None:
     """Epochs of steps, from where `run` stands to the last one, --max_iters, or a signal to stop."""
     position = run.position
     while position.epoch <= last_epoch(opt) and position.step < opt.max_iters and not stop.received:

@@ -6,19 +6,31 @@ A data set is a class registered under its `--dataset_mode` in a file of this fo
 import logging
 import sys
 from argparse import Namespace
+from collections.abc import Iterable
 
 from data.base_dataset import DATASETS, ImageDataset
-from data.batch import Batch
+from data.batch import Batch, Failure, Sample
 from data.loader import EpochLoader
 from data.transforms import PREPROCESS_MODES
+from data.translation import BUILT_IN, TranslationDataset
 from util.errors import DataError
 from util.registry import import_submodules
 
 import_submodules(sys.modules[__name__])
 
-DATASET_CHOICES = {"dataset_mode": DATASETS, "preprocess": PREPROCESS_MODES}
+DATASET_CHOICES: dict[str, Iterable[str]] = {"dataset_mode": DATASETS, "preprocess": PREPROCESS_MODES}
 
-__all__ = ["DATASETS", "DATASET_CHOICES", "Batch", "EpochLoader", "create_dataset", "create_loader"]
+__all__ = [
+    "DATASETS",
+    "DATASET_CHOICES",
+    "Batch",
+    "EpochLoader",
+    "Failure",
+    "Sample",
+    "create_dataset",
+    "create_loader",
+    "create_translation_loader",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +40,13 @@ def create_dataset(opt: Namespace) -> ImageDataset:
     dataset = DATASETS[opt.dataset_mode](opt)
     logger.info(dataset.describe())
     return dataset
+
+
+def create_translation_loader(opt: Namespace) -> EpochLoader:
+    """The loader of the images to translate; its `iterate` hands over those that cannot be read as `Failure`."""
+    dataset: ImageDataset = TranslationDataset(opt) if opt.dataset_mode in BUILT_IN else create_dataset(opt)
+    logger.info(dataset.describe())
+    return EpochLoader(dataset, opt.batch_size, opt.num_threads, opt.seed, serial=True)
 
 
 def create_loader(opt: Namespace) -> EpochLoader:

@@ -77,7 +77,7 @@ class Preprocess:
       reduced), then the crop.
     - zoom_and_crop: each side scaled by its own factor, uniform in [1 / random_scale_max, 1], but not below
       crop_size, then the crop.
-    - none: only the multiples of 4.
+    - none: only the multiples of 4; in translation not even those (the translator pads and cuts instead).
 
     From epoch `fine_from` on (None: never) load_size is crop_size: as in CUT, the epochs in which the learning rate
     decays see whole images, not parts of enlarged ones.
@@ -89,6 +89,7 @@ class Preprocess:
     random_scale_max: float
     flip: bool
     fine_from: int | None
+    multiple: int = 4  # of which both sides are made multiples
 
     def __post_init__(self) -> None:
         if self.mode not in PREPROCESS_MODES:
@@ -111,6 +112,7 @@ class Preprocess:
             random_scale_max=opt.random_scale_max,
             flip=not opt.no_flip,
             fine_from=opt.n_epochs + 1 if opt.isTrain else None,
+            multiple=1 if opt.preprocess == "none" and not opt.isTrain else 4,
         )
 
     def __call__(self, img: Image.Image, rng: np.random.Generator, epoch: int) -> Image.Image:
@@ -118,7 +120,7 @@ class Preprocess:
         img = self._resize(img, rng, epoch)
         if self.mode.endswith("crop"):
             img = random_crop(img, self.crop_size, rng)
-        img = resize_to_multiple(img)
+        img = resize_to_multiple(img, self.multiple)
         if self.flip and rng.random() < 0.5:
             img = img.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return img

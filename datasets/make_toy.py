@@ -48,15 +48,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog=PROGRAM, description="Draw the toy data set, or count the looks in translated images.")
     default = Settings()
     parser.add_argument("--out", type=Path, default=Path("datasets/horse2zebra_toy"), help="folder of the data set")
-    parser.add_argument("--size", type=int, default=default.size,
-                        help="width and height in pixels (default %(default)s)")
-    parser.add_argument("--train", type=int, default=default.train,
-                        help="training images per domain (default %(default)s)")
+    parser.add_argument(
+        "--size", type=int, default=default.size, help="width and height in pixels (default %(default)s)"
+    )
+    parser.add_argument(
+        "--train", type=int, default=default.train, help="training images per domain (default %(default)s)"
+    )
     parser.add_argument("--test", type=int, default=default.test, help="test pairs (default %(default)s)")
     parser.add_argument("--seed", type=int, default=default.seed, help="random seed, 0 or more (default %(default)s)")
     parser.add_argument("--force", action="store_true", help="replace a toy data set made with other arguments")
-    parser.add_argument("--count", type=Path, metavar="RESULTS_FOLDER",
-                        help="count the looks in this folder of translated testA images instead of drawing")
+    parser.add_argument(
+        "--count",
+        type=Path,
+        metavar="RESULTS_FOLDER",
+        help="count the looks in this folder of translated testA images instead of drawing",
+    )
     return parser
 
 
@@ -70,8 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = Settings(size=args.size, train=args.train, test=args.test, seed=args.seed)
         start = time.perf_counter()
         if make_dataset(args.out, settings, args.force):
-            print(f"{args.out}: {2 * args.train} training and {2 * args.test} test images of {args.size} px "
-                  f"in {time.perf_counter() - start:.1f} s")
+            print(
+                f"{args.out}: {2 * args.train} training and {2 * args.test} test images of {args.size} px "
+                f"in {time.perf_counter() - start:.1f} s"
+            )
         else:
             print(f"{args.out}: already there with these arguments, nothing to do")
     except ToyError as err:

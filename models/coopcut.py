@@ -33,7 +33,7 @@ COOP_OPTIONS = (
     Option("langevin_steps", 15, "steps of the revision", low=1, high=10000),
     Option("langevin_step_size", 1.0, "factor on the gradient of the summed scores in a step (delta^2 / 2)", above=0),
     Option("langevin_noise", 0.0, "standard deviation of the noise of a step; images are in [-1, 1] (delta)", low=0),
-    Option("langevin_clip", 0.02, "largest change of a value by the gradient in a step; 0: no limit", low=0),
+    Option("langevin_clip", 0.01, "largest change of a value by the gradient in a step; 0: no limit", low=0),
     Option("lambda_coop", 10.0, "weight of the teaching loss, the mean squared difference to the revision", low=0),
     Option("lambda_energy", 1.0, "weight of the squared energies; 1 makes the likelihood loss that of lsgan", low=0),
     Option("coop_data_noise", 0.0, "standard deviation of noise on the real images of the energy", low=0),
@@ -125,7 +125,9 @@ class CoopCUT(CUT):
         if losses["displacement"] < 0.005:
             found.append("the revision hardly moves the images; raise --langevin_step_size or --langevin_steps")
         elif losses["displacement"] > 0.2:
-            found.append("the revision moves the images far; lower --langevin_step_size, --langevin_clip or --langevin_steps")
+            found.append(
+                "the revision moves the images far; lower --langevin_step_size, --langevin_clip or --langevin_steps"
+            )
         if losses["saturated"] > losses["saturated_real"] + 0.2:
             found.append("the revision saturates pixels; lower --langevin_step_size or --langevin_clip")
         if abs(losses["gap"]) > 1 / max(self.opt.lambda_energy, 0.1):

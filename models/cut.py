@@ -122,7 +122,10 @@ class CUT(BaseModel):
         if len({images.shape[1:] for images in both}) == 1:
             output, features = self.G(_flip(torch.cat(both), flipped), self.layers)
             outputs = output.split([len(images) for images in both])
-            keys = [[f.detach() for f in fs] for fs in zip(*(f.split([len(i) for i in both]) for f in features), strict=True)]
+            keys = [
+                [f.detach() for f in fs]
+                for fs in zip(*(f.split([len(i) for i in both]) for f in features), strict=True)
+            ]
         else:
             passes = [self.G(_flip(images, flipped), self.layers) for images in both]
             outputs = [output for output, _ in passes]

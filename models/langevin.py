@@ -34,7 +34,8 @@ def revise(
     neither on the size of the image nor on the batch. Langevin dynamics proper, with stationary density
     exp(sum f), has step_size = delta^2 / 2 and noise = delta; noise 0 is gradient ascent. `clip` bounds the change
     that the gradient makes to a value in one step (0: unbounded), `bounds` the values (None: unbounded). Gradients
-    are taken with respect to x alone: parameters of f and their gradients are left as they are. `generator` must be on the device of x0.
+    are taken with respect to x alone: parameters of f and their gradients are left as they are. `generator` must be
+    on the device of x0.
     """
     x = x0.detach()
     f_start, gradients = None, []

@@ -31,7 +31,7 @@ class Run:
     # -- at the start ---------------------------------------------------------------------------------------------
 
     def start(self) -> Position:
-        """Make the folder, or continue what is in it; afterwards the options are saved there. Raises `CheckpointError`."""
+        """Make the folder, or continue what is in it; then save the options there. Raises `CheckpointError`."""
         state = self.folder / STATE
         if self.opt.continue_train and state.is_file():
             self._restore(read_file(state), state)

@@ -7,8 +7,12 @@ from options.option import Group, Option, count
 EXPERIMENT = Group(
     "experiment",
     [
-        Option("dataroot", "", "folder with the images: trainA, trainB, testA, ... (data set 'single': any folder or file)"),
-        Option("name", "", "name of the run, under --checkpoints_dir; empty: <data set>_<model> (CUT: experiment_name)"),
+        Option(
+            "dataroot", "", "folder with the images: trainA, trainB, testA, ... (data set 'single': any folder or file)"
+        ),
+        Option(
+            "name", "", "name of the run, under --checkpoints_dir; empty: <data set>_<model> (CUT: experiment_name)"
+        ),
         Option("easy_label", "", "title of the run on its pages; empty: its name"),
         Option("suffix", "", "appended to --name; {option} is replaced: {model}_{netG}_size{load_size}"),
         Option("checkpoints_dir", "./checkpoints", "folder that holds the runs"),
@@ -57,10 +61,14 @@ DATA = Group(
         Option("batch_size", 1, "images of each domain per step", low=1),
         Option("load_size", 286, "scale images to this size [pixels]", low=4),
         Option("crop_size", 256, "then crop to this size [pixels]", low=4),
-        Option("max_dataset_size", math.inf, "use at most this many images of each domain", parse=count, low=1, metavar="N"),
+        Option(
+            "max_dataset_size", math.inf, "use at most this many images of each domain", parse=count, low=1, metavar="N"
+        ),
         Option("preprocess", "resize_and_crop", "scaling and cropping"),
         Option("no_flip", False, "no random horizontal flips"),
-        Option("random_scale_max", 3.0, "--preprocess zoom_and_crop: largest reduction of a side [factor]", low=1, high=64),
+        Option(
+            "random_scale_max", 3.0, "--preprocess zoom_and_crop: largest reduction of a side [factor]", low=1, high=64
+        ),
         Option("display_winsize", 256, "size of an image on the pages [pixels]", low=16),
     ],
 )

@@ -1,4 +1,4 @@
-"""One option: its name, default, bounds and help text, declared once and used by the parser, the checks and the JSON."""
+"""One option: its name, default, bounds and help text, declared once for the parser, the checks and the JSON."""
 
 import argparse
 import math
@@ -69,7 +69,7 @@ class Option:
             return self.parse
         if isinstance(self.default, bool):
             return boolean
-        return {float: _fraction, int: int}.get(type(self.default), str)
+        return _fraction if isinstance(self.default, float) else int if isinstance(self.default, int) else str
 
     def complaint(self, value: Any) -> str | None:
         """What is wrong with `value`, in one line without the flag's name, or None."""

@@ -9,12 +9,12 @@ import argparse
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from options.base_options import BASE, DATA, NETWORKS
-from options.option import Group, Option, Options
+from options.option import Option, Options
 from options.saved import contradictions, load_options, run_folder
 from options.test_options import TEST
 from options.train_options import TRAIN
@@ -37,6 +37,16 @@ class Method(Protocol):
         """Raise `OptionError` if the values do not fit together."""
 
 
+class Registered(Protocol):
+    """A registry of methods by name."""
+
+    def __getitem__(self, name: str) -> type[Method]: ...
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse with one line for an error, raised instead of printed."""
 
@@ -48,7 +58,7 @@ class _Parser(argparse.ArgumentParser):
 class OptionParser:
     """Parses the flags of `train.py` (`is_train`) or `test.py`."""
 
-    def __init__(self, is_train: bool, models: Mapping[str, type[Method]], choices: Mapping[str, Iterable[str]]) -> None:
+    def __init__(self, is_train: bool, models: Registered, choices: Mapping[str, Iterable[str]]) -> None:
         """`choices` gives the known names for options whose values are registered elsewhere (netG, dataset_mode...)."""
         self.is_train = is_train
         self.models = models
@@ -69,7 +79,9 @@ class OptionParser:
         opt = self._fill(typed, values, self._phase_defaults(typed, values) | dict(preset), own)
         self._check(opt, known.values())
         if saved:
-            contradictions(typed, saved, known.values(), folder, own_fixed=() if self.is_train else [o.name for o in own])
+            contradictions(
+                typed, saved, known.values(), folder, own_fixed=() if self.is_train else [o.name for o in own]
+            )
         self.models[model].check(opt)
         self._name(opt, saved)
         opt.given = sorted(typed)
@@ -85,7 +97,9 @@ class OptionParser:
     def _all(self, own: Sequence[Option]) -> list[Option]:
         """Every option, with the choices that the registries give."""
         declared = [o for g in self.groups for o in g.options] + list(own)
-        if not self.is_train:  # a model's options are accepted by test.py too, as in CUT, and compared with the checkpoint
+        if (
+            not self.is_train
+        ):  # a model's options are accepted by test.py too, as in CUT, and compared with the checkpoint
             declared = [o for o in declared if o.name != "continue_train"]
         return [self._with_choices(o) for o in declared]
 
@@ -109,7 +123,9 @@ class OptionParser:
             known = [f"--{o.name}" for o in self._all(own)]
             close = difflib.get_close_matches(rest[0].split("=")[0], known, n=1)
             hint = f"; did you mean {close[0]}?" if close else f"; see python {script} --help"
-            raise OptionError(f"unknown flag {rest[0]}{hint}" if rest[0].startswith("-") else f"unexpected '{rest[0]}'{hint}")
+            raise OptionError(
+                f"unknown flag {rest[0]}{hint}" if rest[0].startswith("-") else f"unexpected '{rest[0]}'{hint}"
+            )
         return vars(namespace)
 
     def _fill(
@@ -127,7 +143,9 @@ class OptionParser:
         folder = run_folder(first)
         saved = load_options(folder)
         if self.is_train:
-            return {k: v for k, v in saved.items() if k not in ("max_iters", "gpu_ids", "name", "suffix", "epoch")}, folder
+            return {
+                k: v for k, v in saved.items() if k not in ("max_iters", "gpu_ids", "name", "suffix", "epoch")
+            }, folder
         described = {o.name for g in (NETWORKS, DATA) for o in g.options} | {"model", "easy_label"}
         described |= {o.name for o in self._model_options(saved["model"])} if saved else set()
         return {k: v for k, v in saved.items() if k in described or k == "name"}, folder
@@ -164,7 +182,7 @@ class OptionParser:
         cropped_from_load = "crop" in opt.preprocess and opt.preprocess not in ("crop", "zoom_and_crop")
         if cropped_from_load and opt.crop_size > opt.load_size:
             raise OptionError(
-                f"--crop_size {opt.crop_size} is larger than --load_size {opt.load_size}: raise --load_size or lower --crop_size"
+                f"--crop_size {opt.crop_size} is larger than --load_size {opt.load_size}: raise or lower one"
             )
         if not opt.dataroot:
             raise OptionError("--dataroot is missing: name the folder with the images")

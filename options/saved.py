@@ -3,11 +3,13 @@
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from options.base_options import BASE
 from options.option import Option, Options
+from options.test_options import TEST
 from util.errors import CheckpointError, OptionError
 
 FILE = "train_opt.json"
@@ -47,7 +49,9 @@ def load_options(folder: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
         return {name: math.inf if value == "inf" else value for name, value in values.items()}
     except (ValueError, AttributeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON ({error}): restore it or take another checkpoint") from None
+        raise CheckpointError(
+            f"{path} cannot be read as JSON ({error}): restore it or take another checkpoint"
+        ) from None
 
 
 def contradictions(
@@ -67,3 +71,18 @@ def contradictions(
                 f"--{name} {typed[name]} contradicts {folder}, which was trained with --{name} {saved[name]}: "
                 f"leave --{name} out or choose another --name"
             )
+
+
+def default_options(own: Sequence[Option]) -> dict[str, Any]:
+    """The defaults of translation, with those of a model's `own` options."""
+    return {o.name: o.default for o in [*(o for g in (*BASE, *TEST) for o in g.options), *own]}
+
+
+def contradictions_with_weights(opt: Options, found: Mapping[str, Any], source: Path) -> Mapping[str, Any]:
+    """`found`, the options read off a weights file; raises `OptionError` if one that was typed differs from it."""
+    for name, value in found.items():
+        if name in opt.given and getattr(opt, name) != value:
+            raise OptionError(
+                f"--{name} {getattr(opt, name)} contradicts {source}, which has {value}: leave --{name} out"
+            )
+    return found

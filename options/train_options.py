@@ -9,7 +9,14 @@ SCHEDULE = Group(
     [
         Option("n_epochs", 200, "epochs at the initial learning rate", low=0),
         Option("n_epochs_decay", 200, "epochs in which the learning rate falls to zero", low=0),
-        Option("max_iters", math.inf, "stop, with a checkpoint, after this many steps in all", parse=count, low=1, metavar="N"),
+        Option(
+            "max_iters",
+            math.inf,
+            "stop, with a checkpoint, after this many steps in all",
+            parse=count,
+            low=1,
+            metavar="N",
+        ),
         Option("epoch_count", 1, "number of the first epoch", low=1),
         Option("lr", 0.0002, "initial learning rate of Adam", above=0),
         Option("beta1", 0.5, "Adam: decay of the mean gradient", low=0, below=1),
@@ -17,7 +24,9 @@ SCHEDULE = Group(
         Option("lr_policy", "linear", "course of the learning rate", ("linear", "step", "plateau", "cosine")),
         Option("lr_decay_iters", 50, "--lr_policy step: epochs between divisions of the rate by 10", low=1),
         Option("gan_mode", "lsgan", "adversarial loss", ("lsgan", "vanilla", "nonsaturating", "hinge", "wgangp")),
-        Option("pool_size", 0, "discriminator sees a buffer of this many earlier translations; 0: only the new ones", low=0),
+        Option(
+            "pool_size", 0, "discriminator sees a buffer of this many earlier translations; 0: only the new ones", low=0
+        ),
         Option("ema", 0.0, "decay of an averaged copy of the generator, used for translating; 0: none", low=0, below=1),
     ],
 )
@@ -40,7 +49,13 @@ DISPLAY = Group(
         Option("display_freq", 400, "show images in Visdom every this many images", low=1),
         Option("update_html_freq", 1000, "write images to the web page every this many images", low=1),
         Option("no_html", False, "no web page under <run>/web"),
-        Option("display_id", None, "number of the first Visdom window (none: 1); 0 or less: no Visdom", parse=int, metavar="N"),
+        Option(
+            "display_id",
+            None,
+            "number of the first Visdom window (none: 1); 0 or less: no Visdom",
+            parse=int,
+            metavar="N",
+        ),
         Option("display_ncols", 4, "Visdom: images per row of the one image panel; 0: a window for each image", low=0),
         Option("display_server", "http://localhost", "Visdom: address of the server"),
         Option("display_env", "main", "Visdom: name of the environment"),

@@ -101,13 +101,11 @@ def instance_norm_backward_is_wrong() -> bool:
     """Whether this torch has the fault below: B = 1, CPU, a gradient with the strides of [B, H, W, C]."""
     norm, x = torch.nn.InstanceNorm2d(4), torch.randn(1, 4, 3, 3, requires_grad=True)
     gradient = torch.randn(1, 3, 3, 4).permute(0, 3, 1, 2)
-    strided, contiguous = (
-        torch.autograd.grad(norm(x), x, g)[0] for g in (gradient, gradient.contiguous())
-    )
+    strided, contiguous = (torch.autograd.grad(norm(x), x, g)[0] for g in (gradient, gradient.contiguous()))
     return not torch.allclose(strided, contiguous, atol=1e-4)
 
 
-@pytest.fixture()
+@pytest.fixture
 def strides_of_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sample the features as CUT does, through [B, H*W, C].
 

@@ -43,8 +43,11 @@ def run_script(main: Callable[[Sequence[str]], int]) -> None:
         complain(script, OUT_OF_MEMORY.format(_first_line(error)))
     except RuntimeError as error:
         if "DataLoader worker" in str(error):
-            complain(script, "a process that loads images was killed (out of memory?): lower --num_threads; "
-                     "the last checkpoint is as it was; go on with --continue_train")
+            complain(
+                script,
+                "a process that loads images was killed (out of memory?): lower --num_threads; "
+                "the last checkpoint is as it was; go on with --continue_train",
+            )
         if "not enough memory" not in str(error) and "allocate memory" not in str(error):
             raise
         complain(script, OUT_OF_MEMORY.format(_first_line(error)))

@@ -87,10 +87,15 @@ def read_image(path: str | Path, channels: int) -> Image.Image:
     """
     check_channels(channels)
     with _opened(path) as img:
-        img.load()
-        upright = _UPRIGHT.get(_orientation(img))  # after load(), because Pillow turns TIFF files itself
-        img = _to_8_bit(img, path).convert("L" if channels == 1 else "RGB")
-        return img if upright is None else img.transpose(upright)
+        return upright(img, channels, path)
+
+
+def upright(img: Image.Image, channels: int, path: str | Path = "the image") -> Image.Image:
+    """What `read_image` makes of an image that is already open; `path` names it in errors."""
+    img.load()
+    turn = _UPRIGHT.get(_orientation(img))  # after load(), because Pillow turns TIFF files itself
+    img = _to_8_bit(img, path).convert("L" if channels == 1 else "RGB")
+    return img if turn is None else img.transpose(turn)
 
 
 def to_tensor(img: Image.Image) -> Tensor:

@@ -9,7 +9,23 @@ from .scene import Scene, make_scene, scene_from_truth, scene_truth
 from .store import Settings, make_dataset, picture_of, read_truth
 
 __all__ = [
-    "COATS", "N_LOOKS", "PATTERNS", "Report", "Scene", "Settings", "ToyError", "classify_look", "compose",
-    "count_results", "coverage", "draw_layers", "look_name", "make_dataset", "make_scene", "picture_of", "read_truth",
-    "scene_from_truth", "scene_truth",
+    "COATS",
+    "N_LOOKS",
+    "PATTERNS",
+    "Report",
+    "Scene",
+    "Settings",
+    "ToyError",
+    "classify_look",
+    "compose",
+    "count_results",
+    "coverage",
+    "draw_layers",
+    "look_name",
+    "make_dataset",
+    "make_scene",
+    "picture_of",
+    "read_truth",
+    "scene_from_truth",
+    "scene_truth",
 ]

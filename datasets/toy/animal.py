@@ -12,17 +12,39 @@ from dataclasses import dataclass
 import numpy as np
 
 from .scene import Scene
-from .shapes import Array, Frame, Mask, bezier, direction, smooth_outline, tangents, taper, two_bones
+from .shapes import Array, Frame, Mask, bezier, direction, normals, smooth_outline, tangents, taper, two_bones
 
 TRUNK = (
-    (-0.50, 0.86), (-0.38, 0.985), (-0.20, 0.985), (0.02, 0.935), (0.22, 0.985), (0.34, 0.99), (0.47, 0.86),
-    (0.50, 0.70), (0.42, 0.56), (0.24, 0.475), (0.00, 0.455), (-0.18, 0.49), (-0.30, 0.53), (-0.44, 0.56),
+    (-0.50, 0.86),
+    (-0.38, 0.985),
+    (-0.20, 0.985),
+    (0.02, 0.935),
+    (0.22, 0.985),
+    (0.34, 0.99),
+    (0.47, 0.86),
+    (0.50, 0.70),
+    (0.42, 0.56),
+    (0.24, 0.475),
+    (0.00, 0.455),
+    (-0.18, 0.49),
+    (-0.30, 0.53),
+    (-0.44, 0.56),
     (-0.535, 0.70),
 )
 # Along the head from the poll (u) and across it (v, positive towards the jaw).
 HEAD = (
-    (-0.02, -0.085), (0.12, -0.095), (0.26, -0.080), (0.39, -0.070), (0.455, -0.030), (0.465, 0.035), (0.42, 0.085),
-    (0.33, 0.085), (0.24, 0.095), (0.15, 0.145), (0.04, 0.145), (-0.05, 0.06),
+    (-0.02, -0.085),
+    (0.12, -0.095),
+    (0.26, -0.080),
+    (0.39, -0.070),
+    (0.455, -0.030),
+    (0.465, 0.035),
+    (0.42, 0.085),
+    (0.33, 0.085),
+    (0.24, 0.095),
+    (0.15, 0.145),
+    (0.04, 0.145),
+    (-0.05, 0.06),
 )
 NECK_LENGTH = 0.60
 
@@ -84,16 +106,19 @@ def pose(scene: Scene) -> Skeleton:
     along = direction(scene.head)
     across = np.array([along[1], -along[0]])
     sway = scene.tail - 0.5
-    tail = bezier(np.array([-0.49, 0.90]), np.array([-0.66 - 0.10 * scene.tail, 0.86]),
-                  np.array([-0.63 - 0.10 * sway, 0.30 + 0.08 * scene.tail]), 11)
+    tail = bezier(
+        np.array([-0.49, 0.90]),
+        np.array([-0.66 - 0.10 * scene.tail, 0.86]),
+        np.array([-0.63 - 0.10 * sway, 0.30 + 0.08 * scene.tail]),
+        11,
+    )
     limbs = tuple(_limb(scene, front, far) for far in (True, False) for front in (False, True))
     return Skeleton(neck, taper((0.235, 0.20, 0.155, 0.125, 0.105), 11), poll, along, across, limbs, tail)
 
 
 def _crest(bones: Skeleton) -> tuple[Array, Array]:
     """Return points (11, 2) along the top of the neck and the unit vectors (11, 2) that point away from it."""
-    tangent = tangents(bones.neck)
-    outward = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
+    outward = normals(tangents(bones.neck))
     return bones.neck + outward * bones.neck_radii[:, None], outward
 
 
@@ -111,8 +136,13 @@ def _mane(bones: Skeleton, size: int, frame: Frame) -> tuple[Mask, Mask]:
 
 
 def _ear(bones: Skeleton, mask: Mask, shift: float) -> None:
-    points = [(-0.03 + shift, -0.06), (-0.10 + shift, -0.135), (-0.175 + shift, -0.175), (-0.135 + shift, -0.085),
-              (-0.075 + shift, -0.01)]
+    points = [
+        (-0.03 + shift, -0.06),
+        (-0.10 + shift, -0.135),
+        (-0.175 + shift, -0.175),
+        (-0.135 + shift, -0.085),
+        (-0.075 + shift, -0.01),
+    ]
     mask.polygon(smooth_outline(bones.on_head(np.array(points)).tolist(), 3))
 
 

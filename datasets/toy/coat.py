@@ -11,7 +11,7 @@ import numpy as np
 
 from .animal import Skeleton
 from .scene import Scene
-from .shapes import Array, Frame, Mask, bezier, tangents, taper
+from .shapes import Array, Frame, Mask, bezier, normals, tangents, taper
 
 # Distance between two trunk stripes, share of it that is dark, and lean (towards the tail, per unit of height).
 STRIPES: tuple[tuple[float, float, float], ...] = ((0.185, 0.50, 0.06), (0.112, 0.50, 0.80))
@@ -40,7 +40,7 @@ def _neck_stripes(mask: Mask, bones: Skeleton, pattern: int) -> None:
 
     at, way = along_neck(bones.neck), along_neck(tangents(bones.neck))
     radius = np.interp(distance, travelled, bones.neck_radii) + 0.08
-    arm = radius[:, None] * (np.stack([-way[:, 1], way[:, 0]], axis=1) - 0.35 * lean * way)
+    arm = radius[:, None] * (normals(way) - 0.35 * lean * way)
     mask.bands(np.stack([at - arm, at + arm], axis=1), np.array([0.38, 0.52]) * pitch * dark)
 
 
@@ -53,8 +53,8 @@ def _limb_stripes(mask: Mask, bones: Skeleton, pattern: int) -> None:
             bone = limb.joints[k + 1] - limb.joints[k]
             length = math.hypot(bone[0], bone[1])
             way = bone / length
-            arm = 0.12 * (np.array([-way[1], way[0]]) - 0.35 * lean * way)
-            at = limb.joints[k] + np.arange(0.06 - 0.02 * k, length, pitch)[:, None] * way
+            arm = 0.12 * (normals(way) - 0.35 * lean * way)
+            at = limb.joints[k] + np.arange(-0.08 if k == 1 else 0.02, length, pitch)[:, None] * way
             rings.append(np.stack([at - arm, at + arm], axis=1))
     mask.bands(np.concatenate(rings), np.full(2, 0.5 * pitch * dark))
 
@@ -83,8 +83,14 @@ def stripe_mask(scene: Scene, bones: Skeleton, parts: dict[str, Mask], size: int
     return _assemble(scene, bones, size, (trunk, neck.clip(front), limbs.clip(legs), head), (front, legs), parts)
 
 
-def _assemble(scene: Scene, bones: Skeleton, size: int, layers: tuple[Mask, Mask, Mask, Mask],
-              regions: tuple[Mask, Mask], parts: dict[str, Mask]) -> Mask:
+def _assemble(
+    scene: Scene,
+    bones: Skeleton,
+    size: int,
+    layers: tuple[Mask, Mask, Mask, Mask],
+    regions: tuple[Mask, Mask],
+    parts: dict[str, Mask],
+) -> Mask:
     """Lay the four groups of stripes side by side, each only in its own region."""
     trunk, neck, limbs, head = layers
     front, legs = regions

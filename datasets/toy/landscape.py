@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from .looks import Colour
 from .scene import Scene
@@ -34,18 +34,36 @@ class Palette:
 
 
 MEADOW = Palette(
-    sky_top=((72, 138, 214), (104, 158, 214)), sky_low=((198, 226, 244), (226, 234, 232)), sun=(255, 255, 240),
-    cloud=(255, 255, 255), far_hill=(122, 164, 176), near_hill=(96, 150, 92),
-    ground_far=((142, 190, 92), (164, 194, 88)), ground_near=((62, 128, 44), (86, 138, 42)),
-    blade_dark=(34, 92, 30), blade_light=(156, 206, 88), leaf_dark=(38, 92, 46), leaf_light=(92, 150, 66),
-    trunk=(84, 60, 42), spot=(250, 244, 214),
+    sky_top=((72, 138, 214), (104, 158, 214)),
+    sky_low=((198, 226, 244), (226, 234, 232)),
+    sun=(255, 255, 240),
+    cloud=(255, 255, 255),
+    far_hill=(122, 164, 176),
+    near_hill=(96, 150, 92),
+    ground_far=((142, 190, 92), (164, 194, 88)),
+    ground_near=((62, 128, 44), (86, 138, 42)),
+    blade_dark=(34, 92, 30),
+    blade_light=(156, 206, 88),
+    leaf_dark=(38, 92, 46),
+    leaf_light=(92, 150, 66),
+    trunk=(84, 60, 42),
+    spot=(250, 244, 214),
 )
 SAVANNAH = Palette(
-    sky_top=((240, 196, 120), (228, 138, 92)), sky_low=((255, 240, 198), (255, 220, 160)), sun=(255, 250, 214),
-    cloud=(255, 226, 190), far_hill=(190, 142, 128), near_hill=(186, 146, 84),
-    ground_far=((226, 190, 104), (230, 182, 92)), ground_near=((176, 124, 48), (172, 110, 40)),
-    blade_dark=(128, 84, 30), blade_light=(244, 212, 118), leaf_dark=(84, 88, 40), leaf_light=(132, 124, 56),
-    trunk=(74, 50, 36), spot=(150, 104, 52),
+    sky_top=((240, 196, 120), (228, 138, 92)),
+    sky_low=((255, 240, 198), (255, 220, 160)),
+    sun=(255, 250, 214),
+    cloud=(255, 226, 190),
+    far_hill=(190, 142, 128),
+    near_hill=(186, 146, 84),
+    ground_far=((226, 190, 104), (230, 182, 92)),
+    ground_near=((176, 124, 48), (172, 110, 40)),
+    blade_dark=(128, 84, 30),
+    blade_light=(244, 212, 118),
+    leaf_dark=(84, 88, 40),
+    leaf_light=(132, 124, 56),
+    trunk=(74, 50, 36),
+    spot=(150, 104, 52),
 )
 
 
@@ -66,10 +84,20 @@ class Landscape:
 
 
 def _value_noise(rng: np.random.Generator, size: int, columns: int, rows: int) -> Array:
-    """Return smooth noise (size, size) in -1..1 from a coarse random grid."""
-    grid = (rng.random((rows, columns)) * 255.0).astype(np.uint8)
-    picture = Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(picture, dtype=np.float64) / 127.5 - 1.0
+    """Return smooth noise (size, size) in -1..1: a coarse random grid with eased steps between its points."""
+    grid = 2.0 * rng.random((rows + 1, columns + 1)) - 1.0
+    (top, down), (left, right) = _ease(size, rows), _ease(size, columns)
+    lines = grid[top] + down[:, None] * (grid[top + 1] - grid[top])
+    noise: Array = lines[:, left] + right * (lines[:, left + 1] - lines[:, left])
+    return noise
+
+
+def _ease(size: int, cells: int) -> tuple[NDArray[np.int64], Array]:
+    """Return the grid cell (size,) of every pixel along one axis and how far (0..1, eased) it lies inside."""
+    place = (np.arange(size) + 0.5) * (cells / size)
+    cell = place.astype(np.int64)
+    part = place - cell
+    return cell, part * part * (3.0 - 2.0 * part)
 
 
 def _ridge(size: int, rng: np.random.Generator, base: float, height: float) -> Array:
@@ -99,8 +127,9 @@ def _clouds(size: int, rng: np.random.Generator, horizon: float, domain: str) ->
 
 
 # Crown of a tree of height 1: offsets of the blobs from the stem's top (x right, y down) and their radii (x, y).
-ROUND_CROWN = np.array([(-0.22, 0.38, 0.20, 0.20), (0.22, 0.40, 0.20, 0.20), (0.0, 0.20, 0.22, 0.22),
-                        (0.0, 0.42, 0.24, 0.24)])
+ROUND_CROWN = np.array(
+    [(-0.22, 0.38, 0.20, 0.20), (0.22, 0.40, 0.20, 0.20), (0.0, 0.20, 0.22, 0.22), (0.0, 0.42, 0.24, 0.24)]
+)
 FLAT_CROWN = np.array([(-0.34, 0.20, 0.30, 0.085), (0.32, 0.17, 0.32, 0.085), (0.0, 0.10, 0.42, 0.085)])
 
 
@@ -135,8 +164,10 @@ def _grass(size: int, rng: np.random.Generator, count: int, low: float, high: fl
     y = low + (high - low) * depth
     length = (0.012 + 0.045 * (y - 0.4)) * (0.6 + 0.8 * tall)
     lean = 0.5 * length * (bend - 0.5)
-    spine = np.stack([np.stack([x + part * lean, y - rise * length], axis=1)
-                      for part, rise in ((0.0, 0.0), (0.4, 0.6), (1.0, 1.0))], axis=1)
+    spine = np.stack(
+        [np.stack([x + part * lean, y - rise * length], axis=1) for part, rise in ((0.0, 0.0), (0.4, 0.6), (1.0, 1.0))],
+        axis=1,
+    )
     width = length[:, None] * np.array([0.13, 0.10, 0.02])
     dark, light = (Mask(size).bands(spine[pick], width[pick]) for pick in (kind >= 0.5, kind < 0.5))
     return dark.array(), light.array()
@@ -153,11 +184,14 @@ def draw_landscape(scene: Scene, size: int, domains: str = "AB") -> Landscape:
     ground = Mask(size).polygon(np.array([[-0.01, horizon], [1.01, horizon], [1.01, 1.01], [-0.01, 1.01]]))
     sun_x, sun_y, far, near = rng.random(4).tolist()
     return Landscape(
-        horizon=horizon, sun=(0.1 + 0.8 * sun_x, horizon * (0.25 + 0.45 * sun_y)),
+        horizon=horizon,
+        sun=(0.1 + 0.8 * sun_x, horizon * (0.25 + 0.45 * sun_y)),
         clouds={domain: _clouds(size, scene.rng(3), horizon, domain) for domain in domains},
         hills=(_ridge(size, rng, horizon, 0.05 + 0.08 * far), _ridge(size, rng, horizon + 0.015, 0.02 + 0.03 * near)),
-        ground=ground.array(), trees={domain: _trees(size, scene.rng(4), horizon, domain) for domain in domains},
+        ground=ground.array(),
+        trees={domain: _trees(size, scene.rng(4), horizon, domain) for domain in domains},
         noise=0.6 * _value_noise(rng, size, 6, 14) + 0.4 * _value_noise(rng, size, 22, 44),
         blades=_grass(size, scene.rng(5), 190, horizon + 0.03, 1.02),
-        front=_grass(size, scene.rng(6), 60, scene.ground + 0.012, 1.04), spots=spots.array(),
+        front=_grass(size, scene.rng(6), 60, scene.ground + 0.012, 1.04),
+        spots=spots.array(),
     )

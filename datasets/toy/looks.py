@@ -33,14 +33,46 @@ class Coat:
 
 # The zebra keeps the lightness order and the hue of its horse: a translator that preserves content can learn it.
 COATS: tuple[Coat, ...] = (
-    Coat("white", "grey", horse=(205, 206, 212), dark_hair=(84, 86, 98), light_hair=(244, 240, 228),
-         sock=(248, 247, 244), zebra=(250, 249, 245), stripe=(24, 22, 26)),
-    Coat("cream", "palomino", horse=(222, 164, 76), dark_hair=(92, 56, 26), light_hair=(252, 232, 184),
-         sock=(250, 246, 236), zebra=(252, 216, 128), stripe=(70, 38, 12)),
-    Coat("grey", "black", horse=(62, 56, 62), dark_hair=(22, 20, 24), light_hair=(206, 196, 184),
-         sock=(238, 238, 238), zebra=(150, 162, 184), stripe=(18, 22, 38)),
-    Coat("tan", "chestnut", horse=(158, 74, 34), dark_hair=(52, 24, 16), light_hair=(236, 196, 140),
-         sock=(246, 240, 230), zebra=(222, 126, 74), stripe=(58, 18, 12)),
+    Coat(
+        "white",
+        "grey",
+        horse=(205, 206, 212),
+        dark_hair=(84, 86, 98),
+        light_hair=(244, 240, 228),
+        sock=(248, 247, 244),
+        zebra=(250, 249, 245),
+        stripe=(24, 22, 26),
+    ),
+    Coat(
+        "cream",
+        "palomino",
+        horse=(222, 164, 76),
+        dark_hair=(92, 56, 26),
+        light_hair=(252, 232, 184),
+        sock=(250, 246, 236),
+        zebra=(252, 216, 128),
+        stripe=(70, 38, 12),
+    ),
+    Coat(
+        "grey",
+        "black",
+        horse=(62, 56, 62),
+        dark_hair=(22, 20, 24),
+        light_hair=(206, 196, 184),
+        sock=(238, 238, 238),
+        zebra=(150, 162, 184),
+        stripe=(18, 22, 38),
+    ),
+    Coat(
+        "tan",
+        "chestnut",
+        horse=(158, 74, 34),
+        dark_hair=(52, 24, 16),
+        light_hair=(236, 196, 140),
+        sock=(246, 240, 230),
+        zebra=(222, 126, 74),
+        stripe=(58, 18, 12),
+    ),
 )
 
 N_LOOKS = len(COATS) * len(PATTERNS)

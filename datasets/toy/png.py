@@ -22,7 +22,7 @@ def _stored(data: bytes) -> bytes:
     """Wrap data as a zlib stream of stored blocks."""
     out = [b"\x78\x01"]
     for start in range(0, len(data), _BLOCK):
-        part = data[start:start + _BLOCK]
+        part = data[start : start + _BLOCK]
         last = start + _BLOCK >= len(data)
         out += [struct.pack("<BHH", last, len(part), len(part) ^ 0xFFFF), part]
     out.append(struct.pack(">I", zlib.adler32(data)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageChops, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
 from .animal import body_masks, pose
 from .coat import blaze_mask, stripe_mask
@@ -47,7 +47,9 @@ def blend(pair: tuple[Colour, Colour], share: float) -> Array:
 def _relief(body: Mask, scene: Scene) -> Array:
     """Return light minus shade (size, size), about -1..1: edges that face up catch light, the belly is dark."""
     width = scene.scale * body.size * body.zoom
-    soft = body.image.filter(ImageFilter.BoxBlur(0.06 * width)).filter(ImageFilter.BoxBlur(0.05 * width))
+    soft = (
+        Image.fromarray(body.pixels).filter(ImageFilter.BoxBlur(0.06 * width)).filter(ImageFilter.BoxBlur(0.05 * width))
+    )
     step = max(round(0.06 * width), 1)
     below, above = (np.asarray(ImageChops.offset(soft, 0, dy).reduce(body.zoom), np.float64) for dy in (-step, step))
     return (below - above) / 255.0

@@ -11,8 +11,8 @@ from PIL import Image
 
 from .classify import classify_look
 from .errors import ToyError
-from .looks import N_LOOKS, coat_of, pattern_of
-from .looks import PATTERNS as PATTERN_NAMES
+from .looks import N_LOOKS, PATTERNS, coat_of, pattern_of
+from .scene import VERSION, scene_from_truth
 from .store import read_truth
 
 
@@ -48,7 +48,7 @@ class Report:
         """Return the report as lines of text."""
         rows = [f"{'look':<6}{'coat':<8}{'pattern':<9}{'true':>5}{'shown':>7}"]
         for look in range(N_LOOKS):
-            name, pattern = coat_of(look).name, PATTERN_NAMES[pattern_of(look)]
+            name, pattern = coat_of(look).name, PATTERNS[pattern_of(look)]
             rows.append(f"{look:<6}{name:<8}{pattern:<9}{self.true[look]:>5}{self.shown[look]:>7}")
         return [
             *rows,
@@ -78,22 +78,36 @@ def count_results(results: Path, dataset: Path) -> Report:
     """
     if not results.is_dir():
         raise ToyError(f"--count: {results} is not a folder; give the folder that holds the translated test images")
-    files = read_truth(dataset)["files"]
-    truths = {Path(name).name: truth for name, truth in files.items() if name.startswith("testB/")}
+    found = read_truth(dataset)
+    if found.get("version") != VERSION:
+        raise ToyError(
+            f"--out: {dataset} was drawn by version {found.get('version')} of make_toy.py, this is version "
+            f"{VERSION}; make it again with --force"
+        )
+    truths = {Path(name).name: truth for name, truth in found["files"].items() if name.startswith("testB/")}
     names = [name for name in truths if (results / name).is_file()]
     if not names:
-        raise ToyError(f"--count: no file in {results} is named like one in {dataset / 'testA'}; "
-                       "give the folder that holds <name>.png for the test images")
+        raise ToyError(
+            f"--count: no file in {results} is named like one in {dataset / 'testA'}; "
+            "give the folder that holds <name>.png for the test images"
+        )
     shown, true, squares = [], [], []
     for name in names:
         image, truth = read_picture(results / name, "--count"), read_picture(dataset / "testB" / name, "--out")
-        shown.append(classify_look(image, truths[name]))
-        true.append(int(truths[name]["look"]))
+        try:
+            scene = scene_from_truth(truths[name])
+        except ValueError as err:
+            raise ToyError(f"--out: the record of {dataset} is damaged at testB/{name}: {err}; make it again") from err
+        shown.append(classify_look(image, scene))
+        true.append(scene.look)
         if image.shape != truth.shape:
             size = (truth.shape[1], truth.shape[0])
             image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
         squares.append(float(((image.astype(np.float64) - truth) ** 2).mean()))
     return Report(
-        shown=np.bincount(shown, minlength=N_LOOKS), true=np.bincount(true, minlength=N_LOOKS), expected=len(truths),
-        hits=sum(a == b for a, b in zip(shown, true, strict=True)), rmse=float(np.sqrt(np.mean(squares))),
+        shown=np.bincount(shown, minlength=N_LOOKS),
+        true=np.bincount(true, minlength=N_LOOKS),
+        expected=len(truths),
+        hits=sum(a == b for a, b in zip(shown, true, strict=True)),
+        rmse=float(np.sqrt(np.mean(squares))),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .looks import COATS, N_LOOKS, PATTERNS, balanced_look, coat_of, pattern_of
+from .looks import N_LOOKS, PATTERNS, balanced_look, coat_of, pattern_of
 
 VERSION = 1
 
@@ -64,10 +64,23 @@ def make_scene(seed: int, split: str, index: int) -> Scene:
     flip = u[5] < 0.5
     x = margin + (right if flip else left) * scale + slack * u[6]
     return Scene(
-        seed=seed, split=split, index=index, look=balanced_look(seed, code, index), flip=flip, scale=scale, x=x,
-        ground=0.86 + 0.09 * u[7], neck=neck, head=head, phase=360.0 * u[8],
-        stride=0.10 + 0.12 * u[9] if walking else 0.03, lift=0.06 + 0.12 * u[10] if walking else 0.0,
-        tail=u[11], horizon=0.40 + 0.14 * u[12], light=0.95 + 0.09 * u[13], warmth=u[14],
+        seed=seed,
+        split=split,
+        index=index,
+        look=balanced_look(seed, code, index),
+        flip=flip,
+        scale=scale,
+        x=x,
+        ground=0.86 + 0.09 * u[7],
+        neck=neck,
+        head=head,
+        phase=360.0 * u[8],
+        stride=0.10 + 0.12 * u[9] if walking else 0.03,
+        lift=0.06 + 0.12 * u[10] if walking else 0.0,
+        tail=u[11],
+        horizon=0.40 + 0.14 * u[12],
+        light=0.95 + 0.09 * u[13],
+        warmth=u[14],
     )
 
 
@@ -96,6 +109,3 @@ def scene_from_truth(truth: Mapping[str, Any]) -> Scene:
     if look != scene.look:
         raise ValueError(f"the record says look {look}, the scene has look {scene.look} of {N_LOOKS}")
     return scene
-
-
-__all__ = ["COATS", "SPLITS", "VERSION", "Scene", "make_scene", "scene_from_truth", "scene_truth"]

@@ -1,7 +1,7 @@
 """Drawing primitives: smooth curves, tapered strokes and anti-aliased coverage masks.
 
-Every coordinate is relative to the image (0..1, y down), so one scene can be drawn at any size. Shapes are drawn
-on an enlarged 8-bit canvas with whole-number corners and box-averaged down, which gives the same mask everywhere.
+Every coordinate is relative to the image (0..1, y down), so one scene can be drawn at any size. Shapes are filled
+on an enlarged 8-bit canvas, all or nothing per pixel, and box-averaged down, which gives the same mask everywhere.
 """
 
 from __future__ import annotations
@@ -12,9 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
+
+from .raster import SUB, fill
 
 Array = NDArray[np.float64]
+
+CIRCLE: Array = np.array([(math.cos(math.tau * k / 24), math.sin(math.tau * k / 24)) for k in range(24)])
 
 
 def supersampling(size: int) -> int:
@@ -48,20 +52,26 @@ class Mask:
         self.size = size
         self.frame = frame
         self.zoom = supersampling(size)
-        self.image = Image.new("L", (size * self.zoom, size * self.zoom), 0)
-        self._draw = ImageDraw.Draw(self.image)
+        self._pixels: NDArray[np.uint8] | None = None
+        self._waiting: list[NDArray[np.int64]] = []
 
-    def _pixels(self, points: Array) -> list[list[int]]:
-        """Turn outlines (k, n, 2) into k flat lists x, y, x, y... of whole canvas pixels."""
-        mapped = points if self.frame is None else self.frame(points)
-        whole = np.rint(mapped * (self.size * self.zoom)).astype(np.int64)
-        flat: list[list[int]] = whole.reshape(len(points), -1).tolist()
-        return flat
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The enlarged canvas (size * zoom, size * zoom), 0 or 255. Shapes are filled together when it is needed."""
+        canvas = self.size * self.zoom
+        if self._waiting:
+            filled = fill(self._waiting, canvas)
+            self._pixels = filled if self._pixels is None else self._pixels | filled
+            self._waiting = []
+        elif self._pixels is None:
+            self._pixels = np.zeros((canvas, canvas), dtype=np.uint8)
+        return self._pixels
 
     def polygon(self, points: Array) -> Mask:
         """Fill the closed outline through points (n, 2), or several of equal length (k, n, 2)."""
-        for outline in self._pixels(points.reshape(-1, *points.shape[-2:])):
-            self._draw.polygon(outline, fill=255)
+        mapped = points if self.frame is None else self.frame(points)
+        corners = np.rint(mapped * (self.size * self.zoom * SUB)).astype(np.int64)
+        self._waiting.append(corners.reshape(-1, *corners.shape[-2:]))
         return self
 
     def ellipse(self, centre: Sequence[float], rx: float, ry: float) -> Mask:
@@ -70,47 +80,49 @@ class Mask:
 
     def ellipses(self, centres: Array, radii: Array) -> Mask:
         """Fill upright ellipses with centres (k, 2) and radii (k, 2)."""
-        for x0, y0, x1, y1 in self._pixels(np.stack([centres - radii, centres + radii], axis=1)):
-            self._draw.ellipse((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), fill=255)
-        return self
+        return self.polygon(centres[:, None] + radii[:, None] * CIRCLE)
 
     def bands(self, points: Array, radii: Array) -> Mask:
         """Fill k bands with flat ends along points (k, n, 2), half width radii (k, n) or (n,)."""
-        tangent = tangents(points)
-        side = np.stack([-tangent[..., 1], tangent[..., 0]], axis=-1) * np.asarray(radii)[..., None]
+        side = normals(tangents(points)) * np.asarray(radii)[..., None]
         return self.polygon(np.concatenate([points + side, (points - side)[:, ::-1]], axis=1))
 
     def stroke(self, points: Array, radii: Array) -> Mask:
         """Fill one band along points (n, 2), half width radii (n,), with round ends and corners."""
-        self.bands(points[None], radii)
-        return self.ellipses(points, np.stack([radii, radii], axis=1))
+        side = normals(tangents(np.stack([points[:-1], points[1:]], axis=1)))[:, 0]
+        near, far = side * radii[:-1, None], side * radii[1:, None]
+        start, end = points[:-1], points[1:]
+        corners = np.stack([start + near, end + far, end - far, start - near], axis=1)
+        return self.polygon(corners).ellipses(points, np.stack([radii, radii], axis=1))
 
     def clip(self, *others: Mask) -> Mask:
         """Keep only what also lies in every other mask."""
         for other in others:
-            self.image = ImageChops.multiply(self.image, other.image)
-        self._draw = ImageDraw.Draw(self.image)
+            self._pixels = self.pixels & other.pixels
         return self
 
     def cut(self, other: Mask) -> Mask:
         """Remove what lies in the other mask."""
-        self.image = ImageChops.multiply(self.image, ImageChops.invert(other.image))
-        self._draw = ImageDraw.Draw(self.image)
+        self._pixels = self.pixels & ~other.pixels
         return self
 
     def join(self, *others: Mask) -> Mask:
         """Add the other masks' shapes."""
         for other in others:
-            self.image = ImageChops.lighter(self.image, other.image)
-        self._draw = ImageDraw.Draw(self.image)
+            self._pixels = self.pixels | other.pixels
         return self
 
     def array(self, blur: float = 0.0) -> Array:
         """Return the coverage (size, size), 0..1, softened by a box of radius ``blur`` (relative) if that is not 0."""
-        small = self.image.reduce(self.zoom)
+        small = Image.fromarray(self.pixels).reduce(self.zoom)
         if blur > 0.0:
             small = small.filter(ImageFilter.BoxBlur(blur * self.size))
         return np.asarray(small, dtype=np.float64) / 255.0
+
+
+def normals(directions: Array) -> Array:
+    """Return the vectors (..., 2) turned by a quarter."""
+    return np.stack([-directions[..., 1], directions[..., 0]], axis=-1)
 
 
 def tangents(points: Array) -> Array:

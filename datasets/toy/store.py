@@ -14,7 +14,7 @@ from .errors import ToyError
 from .looks import MARKINGS, N_LOOKS, PATTERNS, coat_of, pattern_of
 from .png import png_bytes
 from .render import Picture, compose, draw_layers
-from .scene import VERSION, Scene, make_scene, scene_from_truth, scene_truth
+from .scene import VERSION, Scene, make_scene, scene_truth
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 RECORD = "looks.json"
@@ -65,12 +65,19 @@ def picture_of(settings: Settings, folder: str, index: int) -> Picture:
 
 def _record(settings: Settings) -> bytes:
     looks = [
-        {"look": k, "coat": coat_of(k).name, "pattern": PATTERNS[pattern_of(k)], "horse": coat_of(k).horse_name,
-         "marking": MARKINGS[pattern_of(k)]}
+        {
+            "look": k,
+            "coat": coat_of(k).name,
+            "pattern": PATTERNS[pattern_of(k)],
+            "horse": coat_of(k).horse_name,
+            "marking": MARKINGS[pattern_of(k)],
+        }
         for k in range(N_LOOKS)
     ]
-    files = {f"{folder}/{index:05d}.png": scene_truth(_scene_of(settings, folder, index))
-             for folder, index in file_names(settings)}
+    files = {
+        f"{folder}/{index:05d}.png": scene_truth(_scene_of(settings, folder, index))
+        for folder, index in file_names(settings)
+    }
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(truth)}" for name, truth in files.items())
     head = json.dumps({**settings.stamp(), "looks": looks}, indent=1)[:-2]
     return f'{head},\n "files": {{\n{lines}\n }}\n}}\n'.encode()
@@ -130,8 +137,10 @@ def _old_files(out: Path, settings: Settings, force: bool) -> list[str] | None:
     if not differing:
         return None if all((out / name).is_file() for name in names) else names
     if not force:
-        raise ToyError(f"--out: {out} holds a toy data set with {', '.join(differing)}; "
-                       "add --force to replace it or choose another folder")
+        raise ToyError(
+            f"--out: {out} holds a toy data set with {', '.join(differing)}; "
+            "add --force to replace it or choose another folder"
+        )
     return names
 
 
@@ -164,8 +173,5 @@ def make_dataset(out: Path, settings: Settings, force: bool = False) -> bool:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as err:
-        raise ToyError(f"--out: cannot write {out} ({err.strerror}); choose another folder") from err
+        raise ToyError(f"--out: cannot write {out} ({err.strerror or err}); choose another folder") from err
     return True
-
-
-__all__ = ["FOLDERS", "RECORD", "Settings", "make_dataset", "picture_of", "read_truth", "scene_from_truth"]

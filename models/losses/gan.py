@@ -69,9 +69,9 @@ GAN_LOSSES = {
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """mean((|grad_x critic(x)|_2 - 1)^2) at one random point between each pair of images (Gulrajani et al. 2017, eq. 3).
+    """mean((|grad_x critic(x)|_2 - 1)^2) at a random point between each two images (Gulrajani et al. 2017, eq. 3).
 
-    `real` and `fake` [B, C, H, W]; the norm is over all of C, H, W, with one score for an image: the mean of its patches.
+    `real` and `fake` [B, C, H, W]; the norm is over C, H, W; the score of an image is the mean of its patches.
     """
     weight = torch.rand(real.shape[0], 1, 1, 1, generator=generator, device=generator.device).to(real.device)
     between = (weight * real + (1 - weight) * fake).detach().requires_grad_(True)

@@ -1,4 +1,4 @@
-"""Patchwise contrastive loss (Park et al., "Contrastive learning for unpaired image-to-image translation", 2020, eq. 3)."""
+"""Patchwise contrastive loss (Park et al., CUT, ECCV 2020, eq. 3)."""
 
 import torch
 from torch import Tensor

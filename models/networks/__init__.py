@@ -48,7 +48,9 @@ def nce_layers(opt: Options) -> list[int]:
     try:
         layers = [int(text) for text in opt.nce_layers.split(",")]
     except ValueError:
-        raise OptionError(f"--nce_layers {opt.nce_layers}: write layer numbers with commas, as in 0,4,8,12,16") from None
+        raise OptionError(
+            f"--nce_layers {opt.nce_layers}: write layer numbers with commas, as in 0,4,8,12,16"
+        ) from None
     if len(set(layers)) < len(layers) or min(layers) < 0:
         raise OptionError(f"--nce_layers {opt.nce_layers}: the numbers must differ and not be negative")
     return sorted(layers)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def norm_layer(name: str) -> Callable[[int], nn.Module]:
@@ -27,7 +27,7 @@ def init_weights(net: nn.Module, init_type: str, gain: float) -> None:
     normal: N(0, gain). xavier: Glorot and Bengio 2010 with `gain`. kaiming: He et al. 2015 (ignores `gain`).
     orthogonal: Saxe et al. 2014 with `gain`.
     """
-    fill: dict[str, Callable[[nn.Parameter], object]] = {
+    fill: dict[str, Callable[[Tensor], object]] = {
         "normal": lambda w: nn.init.normal_(w, 0.0, gain),
         "xavier": lambda w: nn.init.xavier_normal_(w, gain=gain),
         "kaiming": lambda w: nn.init.kaiming_normal_(w, a=0, mode="fan_in"),

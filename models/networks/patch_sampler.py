@@ -29,7 +29,7 @@ class PatchSampler(nn.Module):
             self.add_module(f"mlp_{index}", mlp)
 
     def forward(self, features: Sequence[Tensor], ids: Sequence[Tensor]) -> list[Tensor]:
-        """Feature maps [B, C_l, H_l, W_l] and positions [P_l] -> unit vectors [B, P_l, C], one tensor for each layer."""
+        """Feature maps [B, C_l, H_l, W_l] and positions [P_l] -> unit vectors [B, P_l, C], for each layer."""
         result = []
         for index, (feature, position) in enumerate(zip(features, ids, strict=True)):
             # indexed as [B, C, H*W], so that the gradient comes back contiguous: on the CPU and for B = 1 torch's

@@ -79,7 +79,7 @@ class ResnetGenerator(nn.Module):
         self.rectifiers = {i for i, module in enumerate(self.model) if isinstance(module, nn.ReLU)}
 
     def forward(self, x: Tensor, layers: Sequence[int] = (), encode_only: bool = False) -> Any:
-        """Images alone; with `layers` (images, features); with `encode_only` features alone, run no further than needed.
+        """Images alone; with `layers` (images, features); with `encode_only` features, run no further than needed.
 
         The features are the outputs of `model[l]` for `layers` in increasing order, each [B, C_l, H_l, W_l]. As in
         CUT, whose ReLU overwrites its input, a layer before a ReLU is seen after it, unless it is the last one.

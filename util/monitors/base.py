@@ -2,7 +2,6 @@
 
 import logging
 import time
-from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -26,7 +25,7 @@ class Record:
     waiting: float  # the part of `seconds` spent waiting for data
 
 
-class Monitor(ABC):
+class Monitor:
     """A sink. It says how many images apart it wants figures and pictures (0: never) and must not change them."""
 
     every_losses = 0
@@ -71,7 +70,9 @@ class Monitors:
     def __enter__(self) -> "Monitors":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for sink in list(self.sinks):
             self._guarded(sink, "close")
 
@@ -89,7 +90,9 @@ class Monitors:
     def log(self, position: Position, samples: int, phase: str, losses: dict[str, float], lr: float) -> None:
         """Hand figures to the sinks whose turn it is."""
         elapsed, images = time.perf_counter() - self.clock.since, max(self.clock.images, 1)
-        record = Record(Position(**position.state_dict()), phase, losses, lr, elapsed / images, self.clock.waiting / images)
+        record = Record(
+            Position(**position.state_dict()), phase, losses, lr, elapsed / images, self.clock.waiting / images
+        )
         self.clock.reset()
         for sink in list(self.sinks):
             if self._due(sink.every_losses, position, samples):

@@ -46,7 +46,9 @@ class HtmlPage(Monitor):
             cells = [ImageCell(f"images/{path.name}", path.stem.partition("_")[2]) for path in found]
             if cells:
                 rows.append((f"epoch {epoch}", cells))
-        links = [(f"epochs {first - EPOCHS_PER_PAGE} to {first - 1}", f"epochs_{page - 1:03d}.html")] if page > 0 else []
+        links = (
+            [(f"epochs {first - EPOCHS_PER_PAGE} to {first - 1}", f"epochs_{page - 1:03d}.html")] if page > 0 else []
+        )
         write_page(self.folder / name, self.title, rows, self.width, links)
 
 

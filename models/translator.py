@@ -1,0 +1,124 @@
+"""A trained generator as a function of images.
+
+>>> from models import Translator
+>>> translator = Translator.load("checkpoints/horse2zebra_coopcut")
+>>> zebra = translator(Image.open("horse.jpg"))
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.networks.infer import infer_generator_options
+from models.registry import MODELS
+from options.option import Options
+from options.saved import contradictions_with_weights, default_options, load_options, run_folder
+from util.checkpoint import load_weights, read_file, strip_prefix
+from util.errors import CheckpointError, DataError
+from util.images import to_image, to_tensor, upright
+from util.runtime import choose_devices
+
+MULTIPLE = 4  # the generators halve the size twice
+SMALLEST = 16  # reflection padding needs some pixels at a quarter of the size
+
+
+class Translator:
+    """Translates images of any size with the generator of a run, an averaged one if the run has one.
+
+    eval: put the network in eval mode. By default it stays in the mode it was trained in, so that the same weights
+    give the same pixels; it matters for batch norm and dropout alone.
+    """
+
+    def __init__(self, generator: nn.Module, input_nc: int, device: torch.device, eval: bool = False) -> None:
+        self.generator = generator.to(device).train(not eval).requires_grad_(False)
+        self.input_nc = input_nc
+        self.device = device
+
+    @classmethod
+    def load(cls, path: str | Path, epoch: str = "latest", gpu_ids: str = "auto", eval: bool = False) -> "Translator":
+        """The translator of a run's folder (weights of `epoch`) or of a weights file, CUT's included.
+
+        Raises `CheckpointError` for a file that is missing, damaged, unsafe or of an unknown architecture.
+        """
+        saved = load_options(run_folder(Options(checkpoint=str(path))))
+        own = MODELS[saved.get("model", "cut")].options()
+        opt = Options(**{**default_options(own), **saved, "checkpoint": str(path), "epoch": epoch, "gpu_ids": gpu_ids})
+        opt.eval, opt.given = eval, []
+        return cls.from_options(opt)
+
+    @classmethod
+    def from_options(cls, opt: Options) -> "Translator":
+        """The translator that the options of `test.py` describe."""
+        path = weights_path(opt)
+        weights = strip_prefix(read_file(path), path)
+        if not load_options(run_folder(opt)):
+            for name, value in contradictions_with_weights(opt, infer_generator_options(weights), path).items():
+                setattr(opt, name, value)
+        generator = MODELS[opt.model].build_generator(opt)
+        load_weights(generator, weights, path)
+        return cls(generator, opt.input_nc, choose_devices(opt.gpu_ids)[0], opt.eval)
+
+    @torch.inference_mode()
+    def translate(self, images: Tensor) -> Tensor:
+        """[B, input_nc, H, W] in [-1, 1], any H and W, -> [B, output_nc, H, W] in [-1, 1] on the CPU.
+
+        Sides that are no multiples of 4 are padded by reflection and cut again; multiples of 4 are left alone.
+        """
+        height, width = images.shape[2:]
+        images = _padded(images.to(self.device), _goal(height), _goal(width))
+        return self.generator(images)[:, :, :height, :width].cpu()
+
+    def __call__(self, image: Image.Image | NDArray[Any]) -> Image.Image | NDArray[np.uint8]:
+        """Translate a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3] of uint8, into one of the same kind."""
+        if isinstance(image, Image.Image):
+            return to_image(self.translate(to_tensor(upright(image, self.input_nc))[None]))
+        array = np.asarray(image)
+        if array.dtype != np.uint8 or array.ndim not in (2, 3):
+            raise DataError(
+                f"an array of shape {array.shape} and type {array.dtype}: expected [H, W] or [H, W, C] of uint8"
+            )
+        picture = Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
+        answer = np.asarray(to_image(self.translate(to_tensor(upright(picture, self.input_nc))[None])))
+        return answer[:, :, None] if array.ndim == 3 and answer.ndim == 2 else answer
+
+
+def weights_path(opt: Options) -> Path:
+    """The file of the generator's weights: the one that --checkpoint names, or G_ema or G of --epoch in the run."""
+    if opt.checkpoint and Path(opt.checkpoint).is_file():
+        return Path(opt.checkpoint)
+    folder = run_folder(opt)
+    if opt.checkpoint and not folder.is_dir():
+        raise CheckpointError(f"--checkpoint {opt.checkpoint} does not exist: name a run's folder or a weights file")
+    averaged = folder / f"{opt.epoch}_net_G_ema.pth"
+    return averaged if averaged.is_file() else folder / f"{opt.epoch}_net_G.pth"
+
+
+def _goal(side: int) -> int:
+    return max(SMALLEST, -(-side // MULTIPLE) * MULTIPLE)
+
+
+def _padded(images: Tensor, height: int, width: int) -> Tensor:
+    """Pad at the bottom and the right, by reflection as far as that reaches, else by repeating the border."""
+    missing = (0, width - images.shape[3], 0, height - images.shape[2])
+    if missing == (0, 0, 0, 0):
+        return images
+    reflects = missing[1] < images.shape[3] and missing[3] < images.shape[2]
+    return functional.pad(images, missing, "reflect" if reflects else "replicate")
+
+
+def same_size_runs(tensors: Sequence[Tensor]) -> list[list[int]]:
+    """Indices of `tensors` in order, grouped into runs of equal shape that can be translated as one batch."""
+    runs: list[list[int]] = []
+    for index, tensor in enumerate(tensors):
+        if runs and tensors[runs[-1][0]].shape == tensor.shape:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return runs

@@ -1,0 +1,73 @@
+"""Translate images with a trained model: python test.py --name horse2zebra_coopcut --dataroot ./photos"""
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import torch
+from tqdm import tqdm
+
+from data import DATASET_CHOICES, EpochLoader, Failure, Sample, create_translation_loader
+from models import MODELS, NETWORK_CHOICES, Translator
+from models.translator import same_size_runs
+from options.option import Options
+from options.parser import OptionParser
+from util.cli import run_script
+from util.errors import DataError
+from util.results import Results
+from util.runtime import set_up
+
+log = logging.getLogger("test")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse, load, translate. Returns the exit code: 0, or 1 if images had to be skipped."""
+    opt = OptionParser(False, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(argv)
+    set_up(opt.seed, opt.deterministic)
+    translator = Translator.from_options(opt)
+    loader = create_translation_loader(opt)
+    if opt.verbose:
+        log.info("%s", translator.generator)
+    if opt.preprocess == "resize_and_crop":
+        sizes = f"scaled to {opt.load_size}x{opt.load_size}, cut to {opt.crop_size}x{opt.crop_size}"
+        log.info("images are %s pixels, as CUT does; --preprocess none keeps the size of each", sizes)
+    results = Results(opt, loader.dataset.source.folder)
+    try:
+        skipped = translate(opt, translator, loader, results)
+    finally:
+        loader.close()
+    if not results.rows:
+        raise DataError(f"none of the {skipped} images in {opt.dataroot} could be read")
+    page, sheet = results.write_pages()
+    log.info("%d images translated%s", len(results.rows), f", {skipped} skipped" if skipped else "")
+    log.info("page: %s\ncontact sheet: %s", page, sheet)
+    return 1 if skipped else 0
+
+
+def translate(opt: Options, translator: Translator, loader: EpochLoader, results: Results) -> int:
+    """Translate and save every image; returns how many could not be read."""
+    draws = loader.draws(1)
+    if opt.num_test < len(draws):
+        log.info("--num_test: %d of %d images", opt.num_test, len(draws))
+        draws = draws[: int(opt.num_test)]
+    skipped = 0
+    with tqdm(total=len(draws), unit="image", desc="translating", disable=None) as bar:
+        for items in loader.iterate(draws):
+            for failure in [item for item in items if isinstance(item, Failure)]:
+                log.warning("skipped: %s", failure.message)
+                skipped += 1
+            for samples in _batches([item for item in items if isinstance(item, Sample)]):
+                fakes = translator.translate(torch.stack([sample.A for sample in samples]))
+                for sample, fake in zip(samples, fakes, strict=True):
+                    results.add(sample.A_path, {"real_A": sample.A, "fake_B": fake, "real_B": sample.B})
+            bar.update(len(items))
+    return skipped
+
+
+def _batches(samples: list[Sample]) -> Iterator[list[Sample]]:
+    """`samples` in order, those of one size together."""
+    for run in same_size_runs([sample.A for sample in samples]):
+        yield [samples[i] for i in run]
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,100 @@
+"""The folder of translated images: the pictures, pages to look at them, and a contact sheet."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from options.option import Options
+from util.images import save_image
+from util.web import ImageCell, write_page
+
+ROWS_PER_PAGE = 200
+SHEET_ROWS = 8
+CAPTION = 16  # pixels
+
+
+class Results:
+    """<results_dir>/<name>/<phase>_<epoch>: images/<label>/<file>.png, index.html and contact_sheet.png.
+
+    `source`: the folder that the images come from; those of its sub-folders keep their path below it.
+    """
+
+    def __init__(self, opt: Options, source: str) -> None:
+        self.folder = Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}"
+        self.title = f"{opt.easy_label or opt.name}: {opt.phase}, epoch {opt.epoch}"
+        self.width = opt.display_winsize
+        self.source = source if os.path.isdir(source) else os.path.dirname(source)
+        self.rows: list[tuple[str, list[str]]] = []  # file name, and the labels of its pictures
+        self._taken: set[str] = set()
+
+    def add(self, path: str, images: Mapping[str, Tensor | None]) -> None:
+        """Save the pictures [C, H, W] that were made of the file `path`, as images/<label>/<file>.png."""
+        name = self._file_name(path)
+        labels = [label for label, image in images.items() if image is not None]
+        for label in labels:
+            image = images[label]
+            assert image is not None
+            save_image(image, self.folder / "images" / label / name)
+        self.rows.append((name, labels))
+
+    def _file_name(self, path: str) -> str:
+        """<file>.png; if another file took that name (a.jpg, a.png), the extension becomes part of it."""
+        stem, extension = os.path.splitext(os.path.relpath(path, self.source or "."))
+        name = f"{stem}.png"
+        if name.lower() in self._taken:
+            name = f"{stem}_{extension[1:]}.png"
+        self._taken.add(name.lower())
+        return name
+
+    def write_pages(self) -> tuple[Path, Path]:
+        """Write index.html (and further pages for many images) and the contact sheet; returns both paths."""
+        pages = [self.rows[i : i + ROWS_PER_PAGE] for i in range(0, len(self.rows), ROWS_PER_PAGE)]
+        names = ["index.html", *(f"page_{number}.html" for number in range(2, len(pages) + 1))]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for number, rows in enumerate(pages):
+            cells = [(name, [ImageCell(f"images/{label}/{name}", label) for label in labels]) for name, labels in rows]
+            near = {number - 1: "previous page", number + 1: "next page"}
+            links = [(text, names[n]) for n, text in near.items() if 0 <= n < len(names)]
+            _write_page(self.folder / names[number], self.title, cells, self.width, links)
+        sheet = self.folder / "contact_sheet.png"
+        save_image(self._contact_sheet(), sheet)
+        return self.folder / names[0], sheet
+
+    def _contact_sheet(self) -> Image.Image:
+        """Up to 8 translations, evenly chosen, one in a row: real_A, fake_B, real_B, each with its caption."""
+        step = max(1, len(self.rows) // SHEET_ROWS)
+        rows = self.rows[::step][:SHEET_ROWS]
+        columns = list(dict.fromkeys(label for _, labels in rows for label in labels))
+        side = max(64, min(256, self.width))
+        sheet = Image.new("RGB", (len(columns) * (side + 4) + 4, CAPTION + len(rows) * (side + 4)), "white")
+        draw = ImageDraw.Draw(sheet)
+        for x, label in enumerate(columns):
+            draw.text((x * (side + 4) + 6, 2), label, fill="black")
+            for y, (name, labels) in enumerate(rows):
+                if label in labels:
+                    with Image.open(self.folder / "images" / label / name) as picture:
+                        thumbnail = _fitted(picture.convert("RGB"), side)
+                    sheet.paste(thumbnail, (x * (side + 4) + 4, CAPTION + y * (side + 4)))
+        return sheet
+
+
+def _fitted(picture: Image.Image, side: int) -> Image.Image:
+    """`picture` as large as fits into side x side pixels."""
+    scale = side / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
+
+
+def _write_page(
+    path: Path, title: str, rows: list[tuple[str, list[ImageCell]]], width: int, links: list[tuple[str, str]]
+) -> None:
+    """The page, or where dominate is not installed nothing: the pictures are there anyway."""
+    try:
+        write_page(path, title, rows, width, links)
+    except ImportError:
+        import logging
+
+        logging.getLogger(__name__).warning("no %s: the package dominate is not installed (pip install dominate)", path)
