@@ -166,7 +166,7 @@ class BaseModel(ABC):
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
     """A scheduler's state without its functions, which the options rebuild."""
-    return {name: value for name, value in state.items() if name != "lr_lambdas" and not callable(value)}
+    return {name: value for name, value in state.items() if not callable(value)}
 
 
 @contextmanager

@@ -35,8 +35,8 @@ NETWORKS = Group(
     [
         Option("input_nc", 3, "channels of a source image: 3 (RGB) or 1 (gray)", low=1, high=3, fixed=True),
         Option("output_nc", 3, "channels of a target image: 3 (RGB) or 1 (gray)", low=1, high=3, fixed=True),
-        Option("ngf", 64, "generator width: channels after its first convolution", low=1, fixed=True),
-        Option("ndf", 64, "discriminator width: channels after its first convolution", low=1, fixed=True),
+        Option("ngf", 64, "generator width: channels after its first convolution", low=1, high=65536, fixed=True),
+        Option("ndf", 64, "discriminator width: channels after its first convolution", low=1, high=65536, fixed=True),
         Option("netD", "basic", "discriminator: basic is a 70x70 PatchGAN", fixed=True),
         Option("netG", "resnet_9blocks", "generator", fixed=True),
         Option("n_layers_D", 3, "layers of the discriminator, for --netD n_layers", low=1, high=6, fixed=True),
@@ -59,8 +59,8 @@ DATA = Group(
         Option("serial_batches", False, "images in the order of their names instead of shuffled"),
         Option("num_threads", 4, "worker processes that load images", low=0, high=256),
         Option("batch_size", 1, "images of each domain per step", low=1),
-        Option("load_size", 286, "scale images to this size [pixels]", low=4),
-        Option("crop_size", 256, "then crop to this size [pixels]", low=4),
+        Option("load_size", 286, "scale images to this size [pixels]", low=4, high=65536),
+        Option("crop_size", 256, "then crop to this size [pixels]", low=4, high=65536),
         Option(
             "max_dataset_size", math.inf, "use at most this many images of each domain", parse=count, low=1, metavar="N"
         ),

@@ -73,6 +73,9 @@ class Option:
 
     def complaint(self, value: Any) -> str | None:
         """What is wrong with `value`, in one line without the flag's name, or None."""
+        wanted = self._other_type(value)
+        if wanted:
+            return f"{value!r} is not {wanted}"
         if self.choices and value not in self.choices:
             return f"'{value}' is not one of {', '.join(self.choices)}"
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -86,6 +89,20 @@ class Option:
         if self.below is not None and value >= self.below:
             return f"{value} is too large: it must be below {self.below}"
         return None
+
+    def _other_type(self, value: Any) -> str | None:
+        """What `value` should have been, if it has another type than the flag gives: as in JSON edited by hand."""
+        if self.parse not in (None, count) or self.default is None:
+            return None
+        if isinstance(self.default, bool):
+            return None if isinstance(value, bool) else "true or false"
+        if isinstance(self.default, str):
+            return None if isinstance(value, str) else "text"
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if self.parse is None and isinstance(self.default, float):
+            return None if number and math.isfinite(value) else "a finite number"
+        whole = isinstance(value, int) or (self.parse is count and value == math.inf)
+        return None if number and whole else "a whole number"
 
     def add_to(self, group: "argparse._ArgumentGroup") -> None:
         """Declare the flag. Defaults are filled in by `options.parser`, so that it can tell what was typed."""

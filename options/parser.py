@@ -7,6 +7,7 @@ the scripts, so that this package imports nothing of the project but its own dec
 
 import argparse
 import difflib
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from options.option import Option, Options
 from options.saved import contradictions, load_options, run_folder
 from options.test_options import TEST
 from options.train_options import TRAIN
-from util.errors import OptionError
+from util.errors import CheckpointError, OptionError
 
 
 class Method(Protocol):
@@ -66,10 +67,10 @@ class OptionParser:
         self.groups = [*BASE, *(TRAIN if is_train else TEST)]
 
     def parse(self, argv: Sequence[str]) -> Options:
-        """All options, validated. Raises `OptionError`; creates nothing."""
+        """All options, validated. Raises `OptionError`, or `CheckpointError`; creates nothing."""
         peek = self._typed(argv, (), partial=True)
-        first = self._fill(peek, {}, {})
-        saved, folder = self._saved(first, peek)
+        first = self._first(argv, peek)
+        saved, folder = self._saved(first)
         model = peek.get("model", saved.get("model", first.model))
         own = self._model_options(model)
         typed = self._typed(argv, own)
@@ -83,11 +84,24 @@ class OptionParser:
                 typed, saved, known.values(), folder, own_fixed=() if self.is_train else [o.name for o in own]
             )
         self.models[model].check(opt)
-        self._name(opt, saved)
         opt.given = sorted(typed)
+        if first.name:
+            opt.name = first.name
+        else:
+            self._name_by_checkpoint(opt, saved)
         return opt
 
     # -- the steps of parse ---------------------------------------------------------------------------------------
+
+    def _first(self, argv: Sequence[str], peek: Mapping[str, Any]) -> Options:
+        """What is known before a checkpoint is read, with the name of the run unless --checkpoint says where it is."""
+        own = self._model_options(peek.get("model", next(o.default for o in self._all(()) if o.name == "model")))
+        typed = self._typed(argv, own, partial=True) if peek.get("suffix") else peek
+        given = self._fill(typed, {}, {}, own)
+        first = self._fill(typed, {}, self.models[given.model].presets(given), own)
+        if first.name or not getattr(first, "checkpoint", ""):
+            self._name(first)
+        return first
 
     def _model_options(self, model: str) -> Sequence[Option]:
         if model not in self.models:
@@ -117,7 +131,7 @@ class OptionParser:
                 self._with_choices(option).add_to(section)
         section = parser.add_argument_group("method", "options of the chosen --model")
         for option in own:
-            option.add_to(section)
+            self._with_choices(option).add_to(section)
         namespace, rest = parser.parse_known_args(list(argv))
         if rest and not partial:
             known = [f"--{o.name}" for o in self._all(own)]
@@ -134,21 +148,24 @@ class OptionParser:
         defaults = {o.name: o.default for o in self._all(own)}
         return Options(**{**defaults, **preset, **saved, **typed}, isTrain=self.is_train)
 
-    def _saved(self, first: Options, typed: Mapping[str, Any]) -> tuple[dict[str, Any], Path | None]:
+    def _saved(self, first: Options) -> tuple[dict[str, Any], Path | None]:
         """The options of the run that is continued or translated with, without those of the machine it ran on."""
         if self.is_train and not first.continue_train:
             return {}, None
-        if not first.name and not getattr(first, "checkpoint", ""):
-            self._name(first, {})
         folder = run_folder(first)
+        if self.is_train and not folder.is_dir():
+            raise CheckpointError(
+                f"--continue_train: there is nothing to continue, {folder} does not exist; "
+                "check --name and --checkpoints_dir, or leave --continue_train out to start"
+            )
         saved = load_options(folder)
         if self.is_train:
             return {
                 k: v for k, v in saved.items() if k not in ("max_iters", "gpu_ids", "name", "suffix", "epoch")
             }, folder
         described = {o.name for g in (NETWORKS, DATA) for o in g.options} | {"model", "easy_label"}
-        described |= {o.name for o in self._model_options(saved["model"])} if saved else set()
-        return {k: v for k, v in saved.items() if k in described or k == "name"}, folder
+        described |= {o.name for o in self._model_options(saved["model"])} if "model" in saved else set()
+        return {k: v for k, v in saved.items() if k in described}, folder
 
     def _phase_defaults(self, typed: Mapping[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
         """Translating reads testA without flips or shuffling, at the scale that the generator was trained at.
@@ -162,23 +179,33 @@ class OptionParser:
             saved.pop(name, None)
         trained = saved.pop("preprocess", "resize_and_crop")
         load_size = saved.pop("load_size", 286)
-        defaults = {"phase": "test", "no_flip": True, "serial_batches": True, "load_size": load_size}
-        if "load_size" in typed:
-            saved.pop("crop_size", None)
-            defaults["crop_size"] = typed["load_size"]
-        if trained == "resize_and_crop":
-            defaults["load_size"] = typed.get("crop_size", saved.get("crop_size", 256))
-        elif trained.startswith("scale_width"):
-            defaults["preprocess"] = "scale_width"
-        else:
-            defaults["preprocess"] = "none"
-        return defaults
+        scaled = trained.startswith("scale_width")
+        usual = trained if trained == "resize_and_crop" else "scale_width" if scaled else "none"
+        if "load_size" in typed and typed["load_size"] < saved.get("crop_size", math.inf):
+            saved["crop_size"] = typed["load_size"]
+        elif "load_size" in typed and typed.get("preprocess", usual) == "resize_and_crop":
+            saved["crop_size"] = typed["load_size"]
+        crop_size = typed.get("crop_size", saved.get("crop_size", 256))
+        return {
+            "phase": "test",
+            "no_flip": True,
+            "serial_batches": True,
+            "preprocess": usual,
+            # nothing is cut off at random: only --load_size itself makes it another size than the crop
+            "load_size": max(load_size, crop_size) if scaled else crop_size,
+        }
 
     def _check(self, opt: Options, known: Iterable[Option]) -> None:
         for option in known:
             complaint = option.complaint(getattr(opt, option.name))
             if complaint:
                 raise OptionError(f"--{option.name}: {complaint}")
+        for name in ("checkpoints_dir", "results_dir", "phase", "epoch"):
+            value = getattr(opt, name, None)
+            if value == "":
+                raise OptionError(f"--{name} is empty: give it a value or leave it out")
+            if name in ("phase", "epoch") and value is not None and Path(value).name != value:
+                raise OptionError(f"--{name} '{value}' must be part of a file name, without slashes")
         cropped_from_load = "crop" in opt.preprocess and opt.preprocess not in ("crop", "zoom_and_crop")
         if cropped_from_load and opt.crop_size > opt.load_size:
             raise OptionError(
@@ -192,15 +219,30 @@ class OptionParser:
                 f"--n_epochs {opt.n_epochs} + --n_epochs_decay {opt.n_epochs_decay}"
             )
 
-    def _name(self, opt: Options, saved: Mapping[str, Any]) -> None:
+    def _name_by_checkpoint(self, opt: Options, saved: Mapping[str, Any]) -> None:
+        """With --checkpoint alone the run has the name of its folder; the file tells the epoch of the results."""
+        path = Path(opt.checkpoint)
+        if path.is_file():
+            weights = re.fullmatch(r"(.+)_net_G(_ema)?\.pth", path.name)
+            epoch = weights[1] if weights else path.stem
+            if "epoch" in opt.given and weights and opt.epoch != epoch:
+                raise OptionError(f"--epoch {opt.epoch} contradicts --checkpoint {path}: leave one of them out")
+            opt.epoch = opt.epoch if "epoch" in opt.given else epoch
+        if saved or not path.is_file():
+            opt.name = run_folder(opt).resolve().name
+        self._name(opt)
+
+    def _name(self, opt: Options) -> None:
         """Fill in and check the name of the run, one folder under `checkpoints_dir`."""
         if not opt.name:
             data = Path(os.path.abspath(opt.dataroot)).name if opt.dataroot else "run"
-            opt.name = saved.get("name", f"{data}_{opt.model}")
+            opt.name = f"{data}_{opt.model}"
         if opt.suffix:
             try:
                 opt.name = f"{opt.name}_{opt.suffix.format(**vars(opt))}"
-            except (KeyError, IndexError, ValueError) as error:
-                raise OptionError(f"--suffix '{opt.suffix}': {error} is not an option in braces") from None
+            except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+                raise OptionError(
+                    f"--suffix '{opt.suffix}' ({error}): write options in braces, as in {{model}}_{{netG}}"
+                ) from None
         if Path(opt.name).name != opt.name or opt.name in (".", ".."):
             raise OptionError(f"--name '{opt.name}' must be one folder name, without slashes")

@@ -10,6 +10,7 @@ from typing import Any
 from options.base_options import BASE
 from options.option import Option, Options
 from options.test_options import TEST
+from options.train_options import TRAIN
 from util.errors import CheckpointError, OptionError
 
 FILE = "train_opt.json"
@@ -41,17 +42,27 @@ def save_options(opt: Options, folder: Path) -> None:
 
 
 def load_options(folder: Path) -> dict[str, Any]:
-    """The options saved in `folder`; an empty dictionary if there are none (a checkpoint of CUT, say)."""
+    """The options saved in `folder`; an empty dictionary if there are none (a checkpoint of CUT, say).
+
+    Raises `CheckpointError` for a file that is no JSON or holds a value that its option cannot have.
+    """
     path = folder / FILE
     if not path.is_file():
         return {}
+    declared = {option.name: option for group in (*BASE, *TRAIN, *TEST) for option in group.options}
+    texts = {option.name for option in declared.values() if isinstance(option.default, str)}
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return {name: math.inf if value == "inf" else value for name, value in values.items()}
+        values = json.loads(path.read_text(encoding="utf-8")).items()
     except (ValueError, AttributeError, UnicodeDecodeError) as error:
         raise CheckpointError(
             f"{path} cannot be read as JSON ({error}): restore it or take another checkpoint"
         ) from None
+    saved = {name: math.inf if value == "inf" and name not in texts else value for name, value in values}
+    for name, value in saved.items():
+        complaint = declared[name].complaint(value) if name in declared else None
+        if complaint:
+            raise CheckpointError(f"{path}: {name}: {complaint}: restore the file or take another checkpoint")
+    return saved
 
 
 def contradictions(

@@ -7,8 +7,8 @@ from options.option import Group, Option, count
 SCHEDULE = Group(
     "training",
     [
-        Option("n_epochs", 200, "epochs at the initial learning rate", low=0),
-        Option("n_epochs_decay", 200, "epochs in which the learning rate falls to zero", low=0),
+        Option("n_epochs", 200, "epochs at the initial learning rate", low=0, high=10**9),
+        Option("n_epochs_decay", 200, "epochs in which the learning rate falls to zero", low=0, high=10**9),
         Option(
             "max_iters",
             math.inf,

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import os
-import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,23 +55,27 @@ def read_file(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist{_whats_there(path.parent)}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's thoughts on a pickle that it goes on to refuse
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # of a damaged file, torch's reader makes almost any type
+        if "GLOBAL" in str(error) or _is_plain_pickle(path):
             raise CheckpointError(
                 f"{path} holds more than tensors and could run code when loaded; it is refused: "
                 "take a file of weights (a state_dict)"
             ) from None
         raise CheckpointError(_damaged(path)) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError) as error:
-        if isinstance(error, PermissionError):
-            raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
-        raise CheckpointError(_damaged(path)) from None
 
 
 def strip_prefix(weights: Any, source: Path) -> dict[str, Tensor]:
     """`weights` without the `module.` that CUT puts before every name on some machines. Raises `CheckpointError`."""
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+    if not isinstance(weights, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
         raise CheckpointError(f"{source} is not a file of one network's weights (a state_dict)")
     return {name.removeprefix("module."): value for name, value in weights.items()}
 
@@ -88,6 +92,13 @@ def load_weights(net: nn.Module, weights: Mapping[str, Tensor], source: Path) ->
             theirs, wanted = tuple(weights[name].shape), tuple(ours[name].shape)
             raise CheckpointError(f"{source}: {name} has the shape {theirs} instead of {wanted}; {hint}")
     net.load_state_dict(dict(weights))
+
+
+def _is_plain_pickle(path: Path) -> bool:
+    """Whether a file begins like Python's own pickles; those of torch are of protocol 2 or inside a zip archive."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    return len(start) == 2 and start[0] == 0x80 and start[1] > 2
 
 
 def _damaged(path: Path) -> str:

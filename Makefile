@@ -1,0 +1,57 @@
+# Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PY := .venv/bin/python
+DEMO_DATA := datasets/horse2zebra_toy
+DEMO_RUN := checkpoints/demo
+DEMO_RESULTS := results/demo/test_latest
+# 64 px and narrow networks: a few minutes on two cores
+DEMO_FLAGS := --model coopcut --dataroot $(DEMO_DATA) --name demo --load_size 72 --crop_size 64 \
+	--ngf 16 --ndf 32 --netG resnet_6blocks --netF_nc 64 --num_patches 128 --num_threads 1 --display_id 0 \
+	--coop_epochs 2 --n_epochs 8 --n_epochs_decay 4 --print_freq 200 --update_html_freq 200 --save_latest_freq 500
+
+.PHONY: help venv demo test lint clean
+
+help:  ## list these commands
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+venv: .venv/installed  ## make .venv with everything installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11"; exit 2; }
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
+		$(PY) -m pip install --disable-pip-version-check --progress-bar off -q -e '.[html,visdom,dev]'
+	touch $@
+
+demo: $(DEMO_RESULTS)/contact_sheet.png  ## train coopcut on a small drawn data set and translate with it (minutes)
+	@echo
+	@echo "page:          $(CURDIR)/$(DEMO_RESULTS)/index.html"
+	@echo "contact sheet: $(CURDIR)/$(DEMO_RESULTS)/contact_sheet.png"
+
+$(DEMO_DATA)/looks.json: .venv/installed
+	$(PY) datasets/make_toy.py --out $(DEMO_DATA) --size 64 --train 200 --test 32
+	@touch $@
+
+# an interrupted demo goes on where it stopped
+$(DEMO_RUN)/finished: $(DEMO_DATA)/looks.json
+	if [ -f $(DEMO_RUN)/latest_state.pth ]; then $(PY) train.py $(DEMO_FLAGS) --continue_train; \
+		else $(PY) train.py $(DEMO_FLAGS); fi
+	@touch $@
+
+$(DEMO_RESULTS)/contact_sheet.png: $(DEMO_RUN)/finished
+	$(PY) test.py --name demo --dataroot $(DEMO_DATA) --batch_size 8
+	$(PY) datasets/make_toy.py --count $(DEMO_RESULTS)/images/fake_B --out $(DEMO_DATA)
+	@touch $@
+
+test: .venv/installed lint  ## lint, types and tests
+	$(PY) -m pytest
+
+lint: .venv/installed  ## ruff and mypy
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy .
+
+clean:  ## remove what the demo made, and caches
+	rm -rf $(DEMO_DATA) $(DEMO_RUN) results/demo .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,112 @@
+"""The sampler and the losses of the cooperative warm-up, against closed forms."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.langevin import revise
+from models.losses.cooperative import likelihood_loss, teaching_loss
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_noisy_sampler_reaches_mean_and_variance_of_a_gaussian() -> None:
+    """f = -(x - m)^2 / (2 s^2): Langevin dynamics with eta = delta^2 / 2 has the stationary law N(m, s^2), nearly."""
+    mean, std, delta = 0.7, 0.5, 0.2
+
+    def f(x: Tensor) -> Tensor:
+        return -((x - mean) ** 2) / (2 * std**2)
+
+    start = torch.zeros(4, 1, 100, 100)
+    out = revise(f, start, steps=300, step_size=delta**2 / 2, noise=delta, bounds=None, generator=generator())
+    step = delta**2 / (2 * std**2)  # x <- x - step * (x - m) + delta z: an AR(1) process with a known variance
+    variance = delta**2 / (1 - (1 - step) ** 2)
+    assert float(out.x.mean()) == pytest.approx(mean, abs=4 * std / 200)
+    assert float(out.x.var()) == pytest.approx(variance, rel=0.03)
+    assert variance == pytest.approx(std**2, rel=0.05)  # and the discretisation is close to the Gaussian itself
+
+
+def test_without_noise_it_is_gradient_ascent() -> None:
+    weight = torch.randn(1, 1, 4, 4, generator=generator(1))
+    start = torch.randn(2, 1, 4, 4, generator=generator(2)) * 0.1
+
+    def f(x: Tensor) -> Tensor:
+        return weight * x - 0.5 * x**2
+
+    expected = start.clone()
+    for _ in range(7):
+        expected = expected + 0.3 * (weight - expected)
+    out = revise(f, start, steps=7, step_size=0.3, bounds=None)
+    torch.testing.assert_close(out.x, expected)
+    assert float(f(out.x).sum()) > float(f(start).sum())
+    assert float(out.f_start) == pytest.approx(float(f(start).mean()), rel=1e-6)
+    assert float(out.displacement) == pytest.approx(float((expected - start).abs().mean()), rel=1e-5)
+
+
+def test_clip_and_bounds() -> None:
+    start = torch.tensor([[[[0.95, -0.5]]]])
+    slope = torch.tensor([[[[10.0, 0.001]]]])
+    out = revise(lambda x: slope * x, start, steps=3, step_size=1.0, clip=0.02)
+    torch.testing.assert_close(
+        out.x, torch.tensor([[[[1.0, -0.497]]]])
+    )  # 0.95 + 3 * 0.02 held at 1; 3 * 0.001 unclipped
+    assert float(out.saturated) == 0.5
+    assert float(out.gradient) == pytest.approx(5.0005)
+
+
+def test_parameters_and_their_gradients_are_untouched() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.LeakyReLU(0.2), nn.InstanceNorm2d(4), nn.Conv2d(4, 1, 3))
+    for parameter in net.parameters():
+        parameter.grad = torch.full_like(parameter, 0.25)
+    before = [p.clone() for p in net.parameters()]
+    start = torch.rand(2, 3, 12, 12) * 2 - 1
+    kept = start.clone()
+    out = revise(net, start, steps=5, step_size=10.0, noise=0.01, clip=0.05, generator=generator())
+    assert not torch.equal(out.x, start)
+    assert torch.equal(start, kept)
+    assert not out.x.requires_grad
+    for parameter, old in zip(net.parameters(), before, strict=True):
+        assert torch.equal(parameter, old)
+        assert parameter.grad is not None
+        assert bool((parameter.grad == 0.25).all())
+
+
+def test_step_does_not_depend_on_the_batch() -> None:
+    net = nn.Conv2d(1, 1, 3)
+    x = torch.rand(3, 1, 8, 8, generator=generator())
+    together = revise(net, x, steps=4, step_size=0.1).x
+    alone = torch.cat([revise(net, x[i : i + 1], steps=4, step_size=0.1).x for i in range(3)])
+    torch.testing.assert_close(together, alone)
+
+
+def test_same_generator_state_same_noise() -> None:
+    x = torch.zeros(1, 1, 4, 4)
+    a, b = (revise(lambda x: x, x, 2, 0.1, noise=0.1, generator=generator(5)).x for _ in range(2))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, revise(lambda x: x, x, 2, 0.1, noise=0.1, generator=generator(6)).x)
+
+
+def test_likelihood_gradient_on_a_linear_energy() -> None:
+    """f(x) = <w, x>: the gradient by w is mean x_T - mean b + 2 alpha (mean x_T <w, x_T> + mean b <w, b>)."""
+    w = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    revised = torch.randn(5, 3, dtype=torch.float64, generator=generator(1))
+    real = torch.randn(4, 3, dtype=torch.float64, generator=generator(2))
+    alpha = 0.3
+    (gradient,) = torch.autograd.grad(likelihood_loss(revised @ w, real @ w, alpha), w)
+    v = w.detach()
+    penalty = (revised * (revised @ v)[:, None]).mean(0) + (real * (real @ v)[:, None]).mean(0)
+    expected = revised.mean(0) - real.mean(0) + 2 * alpha * penalty
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_teaching_gradient() -> None:
+    x0 = torch.randn(2, 3, 4, 5, generator=generator(1), requires_grad=True)
+    x_T = torch.randn(2, 3, 4, 5, generator=generator(2), requires_grad=True)
+    weight = 7.0
+    (weight * teaching_loss(x0, x_T)).backward()
+    assert x0.grad is not None
+    torch.testing.assert_close(x0.grad, -2 * (x_T - x0).detach() * weight / x0.numel())
+    assert x_T.grad is None

@@ -1,0 +1,137 @@
+"""Networks: shapes, features, initial weights, fixed filters, and the options read off weights."""
+
+import pytest
+import torch
+from torch import nn
+
+from models.networks import DISCRIMINATORS, GENERATORS, create_D, create_F, create_G
+from models.networks.blur import Downsample, Upsample
+from models.networks.infer import infer_generator_options
+from models.networks.layers import init_weights
+from models.networks.patch_sampler import PatchSampler, sample_patch_ids
+from tests.tools import train_options
+from util.errors import OptionError
+
+SMALL = ["--ngf", "4", "--ndf", "4", "--netF_nc", "8", "--crop_size", "32", "--load_size", "32"]
+
+
+@pytest.mark.parametrize("name", list(GENERATORS))
+@pytest.mark.parametrize("plain", [False, True])
+def test_generator_shapes_and_features(name: str, plain: bool) -> None:
+    net = GENERATORS[name](input_nc=3, output_nc=1, ngf=4, antialias_down=not plain, antialias_up=not plain)
+    x = torch.rand(2, 3, 20, 36) * 2 - 1
+    every = range(len(net.feature_channels))
+    y, features = net(x, every)
+    assert y.shape == (2, 1, 20, 36)
+    assert [f.shape[1] for f in features] == net.feature_channels
+    assert torch.equal(net(x), y)
+    encoded = net(x, [0, 4, 8], encode_only=True)
+    for layer, feature in zip((0, 4), encoded, strict=False):
+        assert torch.equal(feature, features[layer])
+
+
+def test_antialiased_features_have_the_sizes_of_the_paper() -> None:
+    net = GENERATORS["resnet_9blocks"](input_nc=3, output_nc=3, ngf=4)
+    shapes = [tuple(f.shape[1:]) for f in net(torch.zeros(1, 3, 32, 32), [0, 4, 8, 12, 16], encode_only=True)]
+    assert shapes == [(3, 38, 38), (8, 32, 32), (16, 16, 16), (16, 8, 8), (16, 8, 8)]
+
+
+@pytest.mark.parametrize(("layers", "size"), [(1, 128), (2, 64), (3, 32), (4, 16)])
+def test_patch_discriminator_sizes(layers: int, size: int) -> None:
+    net = DISCRIMINATORS["n_layers"](input_nc=3, ndf=4, n_layers=layers)
+    edge = {1: 254, 2: 126, 3: 30, 4: 14}
+    if layers == 3:
+        assert net(torch.zeros(1, 3, 256, 256)).shape == (1, 1, edge[3], edge[3])
+    smallest = net.min_size  # type: ignore[attr-defined]
+    assert min(net(torch.zeros(1, 3, smallest, smallest)).shape[2:]) >= 1
+
+
+def test_receptive_field_is_70() -> None:
+    net = DISCRIMINATORS["basic"](input_nc=1, ndf=2, n_layers=5, norm="none", antialias=False)
+    init_weights(net, "normal", 1.0)
+    x = torch.rand(1, 1, 128, 128, requires_grad=True)
+    scores = net(x)
+    (gradient,) = torch.autograd.grad(scores[0, 0, 7, 7], x)
+    rows = gradient[0, 0].abs().sum(1).nonzero()
+    assert int(rows.max() - rows.min()) + 1 == 70
+
+
+def test_pixel_discriminator_sees_one_pixel() -> None:
+    net = DISCRIMINATORS["pixel"](input_nc=3, ndf=4, n_layers=3, norm="none", antialias=True)
+    x = torch.rand(1, 3, 6, 6, requires_grad=True)
+    (gradient,) = torch.autograd.grad(net(x)[0, 0, 2, 3], x)
+    assert int((gradient.abs().sum(1) > 0).sum()) == 1
+
+
+def test_blur_keeps_a_constant_and_has_known_weights() -> None:
+    constant = torch.full((1, 2, 8, 8), 3.0)
+    torch.testing.assert_close(Downsample(2)(constant), torch.full((1, 2, 4, 4), 3.0))
+    torch.testing.assert_close(Upsample(2)(constant), torch.full((1, 2, 16, 16), 3.0))
+    dot = torch.zeros(1, 1, 9, 9)
+    dot[0, 0, 4, 4] = 16
+    torch.testing.assert_close(Downsample(1)(dot)[0, 0, 2, 2], torch.tensor(4.0))
+    torch.testing.assert_close(Upsample(1)(dot).sum(), torch.tensor(64.0))
+
+
+@pytest.mark.parametrize(("kind", "std"), [("normal", 0.02), ("xavier", 0.02 * (2 / (64 * 9 * 2)) ** 0.5)])
+def test_initial_weights(kind: str, std: float) -> None:
+    torch.manual_seed(0)
+    net = nn.Conv2d(64, 64, 3)
+    init_weights(net, kind, 0.02)
+    assert net.weight.std().item() == pytest.approx(std, rel=0.02)
+    assert float(net.bias.abs().max()) == 0  # type: ignore[union-attr]
+
+
+def test_kaiming_and_orthogonal() -> None:
+    torch.manual_seed(0)
+    net = nn.Conv2d(64, 64, 3)
+    init_weights(net, "kaiming", 0.02)
+    assert net.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
+    init_weights(net, "orthogonal", 0.5)
+    rows = net.weight.flatten(1)
+    torch.testing.assert_close(rows @ rows.T, 0.25 * torch.eye(64), atol=1e-5, rtol=0)
+
+
+def test_sampled_patches_are_different_positions_and_unit_vectors() -> None:
+    features = [torch.randn(2, 3, 4, 5), torch.randn(2, 6, 2, 2)]
+    ids = sample_patch_ids(features, 7, torch.Generator().manual_seed(0))
+    assert [len(i) for i in ids] == [7, 4]
+    assert len(set(ids[0].tolist())) == 7
+    for mlp in (False, True):
+        out = PatchSampler([3, 6], nc=8, use_mlp=mlp)(features, ids)
+        assert [tuple(v.shape) for v in out] == [(2, 7, 8 if mlp else 3), (2, 4, 8 if mlp else 6)]
+        torch.testing.assert_close(out[0].norm(dim=-1), torch.ones(2, 7))
+    raw = PatchSampler([3, 6], use_mlp=False)(features, ids)[0]
+    row, column = divmod(int(ids[0][3]), 5)
+    torch.testing.assert_close(raw[1, 3], nn.functional.normalize(features[0][1, :, row, column], dim=0))
+
+
+def test_zero_features_give_finite_gradients() -> None:
+    feature = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    out = PatchSampler([3], use_mlp=False)([feature], [torch.arange(4)])[0]
+    out.sum().backward()
+    assert feature.grad is not None
+    assert bool(feature.grad.isfinite().all())
+
+
+def test_wrong_nce_layers_are_refused_by_number() -> None:
+    opt = train_options([*SMALL, "--nce_layers", "0,99", "--netG", "resnet_4blocks"])
+    with pytest.raises(OptionError, match="resnet_4blocks has the layers 0 to 26"):
+        create_F(opt, create_G(opt))
+
+
+@pytest.mark.parametrize("netG", list(GENERATORS))
+@pytest.mark.parametrize(
+    "flags", [[], ["--no_antialias"], ["--no_antialias_up"], ["--normG", "batch"], ["--normG", "none"]]
+)
+def test_options_are_read_off_the_weights(netG: str, flags: list[str]) -> None:
+    opt = train_options([*SMALL, "--netG", netG, *flags])
+    found = infer_generator_options(create_G(opt).state_dict())
+    assert found == {name: getattr(opt, name) for name in found}
+    assert len(found) == 8
+
+
+def test_dropout_is_read_off_the_weights() -> None:
+    opt = train_options([*SMALL, "--no_dropout", "False"])
+    assert infer_generator_options(create_G(opt).state_dict())["no_dropout"] is False
+    assert infer_generator_options(create_D(opt).state_dict()) == {}
