@@ -1,4 +1,4 @@
-"""Score translations against known counterparts: python evaluate.py --results results/maps/test_latest --truth maps/testB
+"""Score translations against the truth: python evaluate.py --results results/maps/test_latest --truth maps/testB
 
 Prints the errors of the translations and, for comparison, of two translators that learn nothing: the input unchanged
 (--inputs) and the mean image of the target domain for every input (--train).

@@ -181,9 +181,9 @@ class OptionParser:
         load_size = saved.pop("load_size", 286)
         scaled = trained.startswith("scale_width")
         usual = trained if trained == "resize_and_crop" else "scale_width" if scaled else "none"
-        if "load_size" in typed and typed["load_size"] < saved.get("crop_size", math.inf):
-            saved["crop_size"] = typed["load_size"]
-        elif "load_size" in typed and typed.get("preprocess", usual) == "resize_and_crop":
+        if ("load_size" in typed and typed["load_size"] < saved.get("crop_size", math.inf)) or (
+            "load_size" in typed and typed.get("preprocess", usual) == "resize_and_crop"
+        ):
             saved["crop_size"] = typed["load_size"]
         crop_size = typed.get("crop_size", saved.get("crop_size", 256))
         return {

@@ -22,6 +22,7 @@ class PairedErrors:
 
     def line(self, name: str) -> str:
         """A row of the table that `HEADER` begins."""
+        shares = f"{100 * self.within_5:>10.1f} %{100 * self.within_10:>10.1f} %"
         return (
             f"{name:<22}{self.images:>7}{self.rmse:>9.2f}{100 * self.within_5:>10.1f} %{100 * self.within_10:>10.1f} %"
         )
