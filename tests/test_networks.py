@@ -20,10 +20,11 @@ SMALL = ["--ngf", "4", "--ndf", "4", "--netF_nc", "8", "--crop_size", "32", "--l
 def test_generator_shapes_and_features(name: str, plain: bool) -> None:
     net = GENERATORS[name](input_nc=3, output_nc=1, ngf=4, antialias_down=not plain, antialias_up=not plain)
     x = torch.rand(2, 3, 20, 36) * 2 - 1
-    every = range(len(net.feature_channels))
+    channels: list[int] = net.feature_channels  # type: ignore[assignment]
+    every = range(len(channels))
     y, features = net(x, every)
     assert y.shape == (2, 1, 20, 36)
-    assert [f.shape[1] for f in features] == net.feature_channels
+    assert [f.shape[1] for f in features] == channels
     assert torch.equal(net(x), y)
     encoded = net(x, [0, 4, 8], encode_only=True)
     for layer, feature in zip((0, 4), encoded, strict=False):

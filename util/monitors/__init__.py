@@ -8,6 +8,7 @@ from util.monitors.base import Monitor, Monitors, Record
 from util.monitors.console import Console
 from util.monitors.html import HtmlPage
 from util.monitors.text import LossFiles
+from util.monitors.visdom import VisdomWindows
 from util.position import Position
 
 __all__ = ["Monitor", "Monitors", "Record", "create_monitors"]
@@ -27,4 +28,11 @@ def create_monitors(opt: Options, folder: Path, start: Position, total_steps: in
             sinks.append(HtmlPage(folder, opt.easy_label or opt.name, opt.update_html_freq, opt.display_winsize))
         except ImportError:
             log.warning("no web page: the package dominate is not installed (pip install dominate, or --no_html)")
+    if opt.display_id is None or opt.display_id > 0:
+        # what is left of the steps tells the size of an epoch, unless --max_iters cuts them short
+        samples = (total_steps - start.step) * opt.batch_size + start.samples if total_steps < opt.max_iters else 0
+        try:
+            sinks.append(VisdomWindows(opt, folder, round(samples / max(last_epoch - start.epoch + 1, 1))))
+        except ImportError as error:
+            log.warning("no Visdom: %s (make venv, or pip install as in the README; off: --display_id 0)", error)
     return Monitors(sinks)
