@@ -62,9 +62,10 @@ def train(opt: Options, loader: EpochLoader, model: BaseModel, run: Run, monitor
                 run.save()
                 raise DataError(f"{error}; the {position.step} steps before it are saved") from None
             raise
-        if position.samples < loader.samples_per_epoch:
+        if images:
+            monitors.show(position, 0, images, epoch_ended=True)
+        if position.samples < loader.samples_per_epoch:  # stopped within the epoch
             break
-        monitors.show(position, 0, images, epoch_ended=True)
         ended = position.epoch
         run.end_epoch()
         if ended % opt.save_epoch_freq == 0:

@@ -44,7 +44,7 @@ def create_dataset(opt: Namespace) -> ImageDataset:
 
 def create_translation_loader(opt: Namespace) -> EpochLoader:
     """The loader of the images to translate; its `iterate` hands over those that cannot be read as `Failure`."""
-    dataset: ImageDataset = TranslationDataset(opt) if opt.dataset_mode in BUILT_IN else create_dataset(opt)
+    dataset: ImageDataset = TranslationDataset(opt) if opt.dataset_mode in BUILT_IN else DATASETS[opt.dataset_mode](opt)
     logger.info(dataset.describe())
     return EpochLoader(dataset, opt.batch_size, opt.num_threads, opt.seed, serial=True)
 

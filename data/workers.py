@@ -2,6 +2,7 @@
 
 import atexit
 import signal
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -73,15 +74,17 @@ class WorkerPool(Generic[T]):
         # Python ends remaining processes with SIGTERM and waits for them; ours ignore it and would be waited for
         # forever. So they are told to end before that.
         atexit.register(_close_at_exit, weakref.ref(self))
-        return DataLoader(
-            self._dataset,
-            batch_sampler=self._plan,
-            collate_fn=self._collate,
-            num_workers=self._num_threads,
-            persistent_workers=self._num_threads > 0,
-            worker_init_fn=_prepare_worker,
-            generator=torch.Generator(),  # else each epoch would advance torch's global generator
-        )
+        with warnings.catch_warnings():  # more processes than cores is CUT's default, and no reason to worry users
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            return DataLoader(
+                self._dataset,
+                batch_sampler=self._plan,
+                collate_fn=self._collate,
+                num_workers=self._num_threads,
+                persistent_workers=self._num_threads > 0,
+                worker_init_fn=_prepare_worker,
+                generator=torch.Generator(),  # else each epoch would advance torch's global generator
+            )
 
 
 class _Plan:

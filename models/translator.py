@@ -78,11 +78,15 @@ class Translator:
     def __call__(self, image: Image.Image | NDArray[Any]) -> Image.Image | NDArray[np.uint8]:
         """Translate a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3] of uint8, into one of the same kind."""
         if isinstance(image, Image.Image):
+            if not image.width or not image.height:
+                raise DataError(f"an image of {image.width}x{image.height} pixels cannot be translated")
             return to_image(self.translate(to_tensor(upright(image, self.input_nc))[None]))
         array = np.asarray(image)
-        if array.dtype != np.uint8 or array.ndim not in (2, 3):
+        shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
+        if array.dtype != np.uint8 or not shaped or not array.size:
             raise DataError(
-                f"an array of shape {array.shape} and type {array.dtype}: expected [H, W] or [H, W, C] of uint8"
+                f"an array of shape {array.shape} and type {array.dtype}: "
+                "expected [H, W], [H, W, 1] or [H, W, 3] of uint8, not empty"
             )
         picture = Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
         answer = np.asarray(to_image(self.translate(to_tensor(upright(picture, self.input_nc))[None])))
@@ -93,9 +97,9 @@ def weights_path(opt: Options) -> Path:
     """The file of the generator's weights: the one that --checkpoint names, or G_ema or G of --epoch in the run."""
     if opt.checkpoint and Path(opt.checkpoint).is_file():
         return Path(opt.checkpoint)
-    folder = run_folder(opt)
-    if opt.checkpoint and not folder.is_dir():
+    if opt.checkpoint and not Path(opt.checkpoint).is_dir():
         raise CheckpointError(f"--checkpoint {opt.checkpoint} does not exist: name a run's folder or a weights file")
+    folder = run_folder(opt)
     averaged = folder / f"{opt.epoch}_net_G_ema.pth"
     return averaged if averaged.is_file() else folder / f"{opt.epoch}_net_G.pth"
 

@@ -7,7 +7,6 @@ the scripts, so that this package imports nothing of the project but its own dec
 
 import argparse
 import difflib
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -83,12 +82,15 @@ class OptionParser:
             contradictions(
                 typed, saved, known.values(), folder, own_fixed=() if self.is_train else [o.name for o in own]
             )
-        self.models[model].check(opt)
+        if self.is_train:
+            self.models[model].check(opt)
         opt.given = sorted(typed)
-        if first.name:
-            opt.name = first.name
-        else:
-            self._name_by_checkpoint(opt, saved)
+        opt.name = first.name
+        if getattr(opt, "checkpoint", ""):
+            self._epoch_of_checkpoint(opt)
+            if not opt.name:
+                opt.name = run_folder(opt).resolve().name if saved or Path(opt.checkpoint).is_dir() else ""
+                self._name(opt)
         return opt
 
     # -- the steps of parse ---------------------------------------------------------------------------------------
@@ -110,12 +112,7 @@ class OptionParser:
 
     def _all(self, own: Sequence[Option]) -> list[Option]:
         """Every option, with the choices that the registries give."""
-        declared = [o for g in self.groups for o in g.options] + list(own)
-        if (
-            not self.is_train
-        ):  # a model's options are accepted by test.py too, as in CUT, and compared with the checkpoint
-            declared = [o for o in declared if o.name != "continue_train"]
-        return [self._with_choices(o) for o in declared]
+        return [self._with_choices(o) for o in [*(o for g in self.groups for o in g.options), *own]]
 
     def _with_choices(self, option: Option) -> Option:
         names = self.models if option.name == "model" else self.choices.get(option.name)
@@ -160,9 +157,8 @@ class OptionParser:
             )
         saved = load_options(folder)
         if self.is_train:
-            return {
-                k: v for k, v in saved.items() if k not in ("max_iters", "gpu_ids", "name", "suffix", "epoch")
-            }, folder
+            here = ("max_iters", "gpu_ids", "checkpoints_dir", "name", "suffix", "epoch")  # the folder may have moved
+            return {k: v for k, v in saved.items() if k not in here}, folder
         described = {o.name for g in (NETWORKS, DATA) for o in g.options} | {"model", "easy_label"}
         described |= {o.name for o in self._model_options(saved["model"])} if "model" in saved else set()
         return {k: v for k, v in saved.items() if k in described}, folder
@@ -181,10 +177,9 @@ class OptionParser:
         load_size = saved.pop("load_size", 286)
         scaled = trained.startswith("scale_width")
         usual = trained if trained == "resize_and_crop" else "scale_width" if scaled else "none"
-        if ("load_size" in typed and typed["load_size"] < saved.get("crop_size", math.inf)) or (
-            "load_size" in typed and typed.get("preprocess", usual) == "resize_and_crop"
-        ):
-            saved["crop_size"] = typed["load_size"]
+        if "load_size" in typed:
+            square = typed.get("preprocess", usual) == "resize_and_crop"
+            saved["crop_size"] = typed["load_size"] if square else min(typed["load_size"], saved.get("crop_size", 256))
         crop_size = typed.get("crop_size", saved.get("crop_size", 256))
         return {
             "phase": "test",
@@ -219,18 +214,16 @@ class OptionParser:
                 f"--n_epochs {opt.n_epochs} + --n_epochs_decay {opt.n_epochs_decay}"
             )
 
-    def _name_by_checkpoint(self, opt: Options, saved: Mapping[str, Any]) -> None:
-        """With --checkpoint alone the run has the name of its folder; the file tells the epoch of the results."""
+    def _epoch_of_checkpoint(self, opt: Options) -> None:
+        """Name the results of a weights file by it, so that those of two epochs do not end up in one folder."""
         path = Path(opt.checkpoint)
-        if path.is_file():
-            weights = re.fullmatch(r"(.+)_net_G(_ema)?\.pth", path.name)
-            epoch = weights[1] if weights else path.stem
-            if "epoch" in opt.given and weights and opt.epoch != epoch:
-                raise OptionError(f"--epoch {opt.epoch} contradicts --checkpoint {path}: leave one of them out")
-            opt.epoch = opt.epoch if "epoch" in opt.given else epoch
-        if saved or not path.is_file():
-            opt.name = run_folder(opt).resolve().name
-        self._name(opt)
+        if not path.is_file():
+            return
+        weights = re.fullmatch(r"(.+)_net_G(_ema)?\.pth", path.name)
+        if "epoch" not in opt.given:
+            opt.epoch = weights[1] if weights else path.stem
+        elif weights and opt.epoch != weights[1]:
+            raise OptionError(f"--epoch {opt.epoch} contradicts --checkpoint {path}: leave one of them out")
 
     def _name(self, opt: Options) -> None:
         """Fill in and check the name of the run, one folder under `checkpoints_dir`."""
@@ -246,3 +239,5 @@ class OptionParser:
                 ) from None
         if Path(opt.name).name != opt.name or opt.name in (".", ".."):
             raise OptionError(f"--name '{opt.name}' must be one folder name, without slashes")
+        if len(os.fsencode(opt.name)) > 255:
+            raise OptionError(f"--name '{opt.name[:40]}...' is too long for a folder: at most 255 bytes")

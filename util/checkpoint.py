@@ -1,6 +1,7 @@
 """Files of weights and states: written whole or not at all, and read without running what is in them."""
 
 import contextlib
+import errno
 import io
 import os
 import warnings
@@ -60,9 +61,9 @@ def read_file(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # of a damaged file, torch's reader makes almost any type
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # that one: sought beyond the end
+            raise CheckpointError(f"{path} cannot be read ({error.strerror})") from None
         if "GLOBAL" in str(error) or _is_plain_pickle(path):
             raise CheckpointError(
                 f"{path} holds more than tensors and could run code when loaded; it is refused: "
@@ -108,7 +109,7 @@ def _damaged(path: Path) -> str:
 
 def _whats_there(folder: Path) -> str:
     if not folder.is_dir():
-        return f" and neither does its folder: check --name, --checkpoints_dir or --checkpoint ({folder})"
+        return " and neither does its folder: check --name, --pretrained_name, --checkpoints_dir or --checkpoint"
     names = sorted(p.name for p in folder.glob("*.pth"))
     return f"; {folder} holds {', '.join(names[:8]) or 'no checkpoint'}{', ...' if len(names) > 8 else ''}"
 

@@ -22,7 +22,9 @@ class _Console(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stdout if record.levelno < logging.WARNING else sys.stderr
         prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        tqdm.write(prefix + record.getMessage(), file=stream)
+        encoding = getattr(stream, "encoding", None) or "utf-8"  # a path may hold what the terminal cannot show
+        text = (prefix + record.getMessage()).encode(encoding, "backslashreplace").decode(encoding)
+        tqdm.write(text, file=stream)
         stream.flush()
 
 

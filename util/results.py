@@ -1,5 +1,6 @@
 """The folder of translated images: the pictures, pages to look at them, and a contact sheet."""
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,8 +9,11 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from options.option import Options
+from util.errors import DataError
 from util.images import save_image
 from util.web import ImageCell, write_page
+
+log = logging.getLogger(__name__)
 
 ROWS_PER_PAGE = 200
 SHEET_ROWS = 8
@@ -37,15 +41,19 @@ class Results:
         for label in labels:
             image = images[label]
             assert image is not None
-            save_image(image, self.folder / "images" / label / name)
+            try:
+                save_image(image, self.folder / "images" / label / name)
+            except OSError as error:
+                raise DataError(f"{self.folder} cannot be written ({error.strerror}): check --results_dir") from None
         self.rows.append((name, labels))
 
     def _file_name(self, path: str) -> str:
         """<file>.png; if another file took that name (a.jpg, a.png), the extension becomes part of it."""
-        stem, extension = os.path.splitext(os.path.relpath(path, self.source or "."))
+        stem, extension = os.path.splitext(os.path.relpath(path, self.source or ".").replace(os.sep, "/"))
         name = f"{stem}.png"
-        if name.lower() in self._taken:
-            name = f"{stem}_{extension[1:]}.png"
+        while name.lower() in self._taken:
+            stem = f"{stem}_{extension[1:]}"
+            name = f"{stem}.png"
         self._taken.add(name.lower())
         return name
 
@@ -59,14 +67,26 @@ class Results:
             near = {number - 1: "previous page", number + 1: "next page"}
             links = [(text, names[n]) for n, text in near.items() if 0 <= n < len(names)]
             _write_page(self.folder / names[number], self.title, cells, self.width, links)
+        self._tell_of_earlier_results(names)
         sheet = self.folder / "contact_sheet.png"
         save_image(self._contact_sheet(), sheet)
         return self.folder / names[0], sheet
 
+    def _tell_of_earlier_results(self, pages: list[str]) -> None:
+        """Remove the pages that an earlier, larger run left; its pictures stay, with a word that they are there."""
+        for page in self.folder.glob("page_*.html"):
+            if page.name not in pages:
+                page.unlink()
+        folder = self.folder / "images" / "fake_B"
+        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+        older = len(there - {name for name, _ in self.rows})
+        if older:
+            log.warning("%s also holds %d pictures of an earlier run, which are not on the page", folder, older)
+
     def _contact_sheet(self) -> Image.Image:
         """Up to 8 translations, evenly chosen, one in a row: real_A, fake_B, real_B, each with its caption."""
-        step = max(1, len(self.rows) // SHEET_ROWS)
-        rows = self.rows[::step][:SHEET_ROWS]
+        number = min(SHEET_ROWS, len(self.rows))
+        rows = [self.rows[i * len(self.rows) // number] for i in range(number)]
         columns = list(dict.fromkeys(label for _, labels in rows for label in labels))
         side = max(64, min(256, self.width))
         sheet = Image.new("RGB", (len(columns) * (side + 4) + 4, CAPTION + len(rows) * (side + 4)), "white")
@@ -95,6 +115,4 @@ def _write_page(
     try:
         write_page(path, title, rows, width, links)
     except ImportError:
-        import logging
-
-        logging.getLogger(__name__).warning("no %s: the package dominate is not installed (pip install dominate)", path)
+        log.warning("no %s: the package dominate is not installed (pip install dominate)", path)

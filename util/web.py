@@ -45,18 +45,23 @@ def write_page(
             tags.p(note)
         with tags.nav():
             for text, target in links:
-                tags.a(text, href=quote(target))
+                tags.a(text, href=_quoted(target))
         for heading, cells in rows:
             tags.h2(heading)
             with tags.div(cls="row"):
                 for cell in cells:
                     with tags.figure():
-                        with tags.a(href=quote(cell.path)):
-                            tags.img(src=quote(cell.path), width=width, loading="lazy", alt=cell.caption)
+                        with tags.a(href=_quoted(cell.path)):
+                            tags.img(src=_quoted(cell.path), width=width, loading="lazy", alt=cell.caption)
                         tags.figcaption(cell.caption)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(document.render(), encoding="utf-8")
+        temporary.write_text(document.render(), encoding="utf-8", errors="replace")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _quoted(path: str) -> str:
+    """For a link; a file name that is not UTF-8 keeps its bytes."""
+    return quote(path, errors="surrogateescape")

@@ -33,6 +33,6 @@ def create_monitors(opt: Options, folder: Path, start: Position, total_steps: in
         samples = (total_steps - start.step) * opt.batch_size + start.samples if total_steps < opt.max_iters else 0
         try:
             sinks.append(VisdomWindows(opt, folder, round(samples / max(last_epoch - start.epoch + 1, 1))))
-        except ImportError as error:
-            log.warning("no Visdom: %s (make venv, or pip install as in the README; off: --display_id 0)", error)
+        except Exception as error:  # an odd address or a half installed package must not keep anybody from training
+            log.warning("no Visdom: %s (make venv installs it; off: --display_id 0)", error)
     return Monitors(sinks)

@@ -1,0 +1,38 @@
+"""Fixtures: a small data set to train on, and a run that was trained on it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tools import TINY, make_images, run
+
+torch.set_num_threads(1)  # networks as small as the tests' only lose by waiting for a second thread
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, made the current one, with `data`: trainA 4, trainB 3, testA 3 and testB 2 images of 40 px."""
+    monkeypatch.chdir(tmp_path)
+    for seed, (name, number) in enumerate({"trainA": 4, "trainB": 3, "testA": 3, "testB": 2}.items()):
+        make_images(tmp_path / "data" / name, number, 40, seed)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """checkpoints/ with the run `tiny`, trained for two steps. Read-only: `a_run` is a copy."""
+    folder = tmp_path_factory.mktemp("trained")
+    make_images(folder / "data" / "trainA", 2, 40, 1)
+    make_images(folder / "data" / "trainB", 2, 40, 2)
+    flags = ["--dataroot", folder / "data", "--checkpoints_dir", folder / "checkpoints", "--name", "tiny", *TINY]
+    outcome = run("train", *flags, "--max_iters", 2, "--init_gain", 0.3, "--no_html")
+    assert outcome.code == 0, outcome.err
+    return folder / "checkpoints"
+
+
+@pytest.fixture
+def a_run(place: Path, trained: Path) -> Path:
+    """`place` with the run checkpoints/tiny in it; returns the folder of the run."""
+    return Path(shutil.copytree(trained / "tiny", place / "checkpoints" / "tiny"))

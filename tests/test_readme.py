@@ -1,0 +1,60 @@
+"""Every command and the Python lines of the README, run as they stand in a copy of the project."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project import copy_project
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, re.DOTALL)
+# what must be made shorter to be a test; everything else runs literally
+SHORTER = {"python train.py --model coopcut --dataroot ./datasets/horse2zebra": " --max_iters 1"}
+
+
+def commands() -> list[str]:
+    lines = "".join(text for kind, text in BLOCKS if kind == "bash").replace("\\\n", " ").splitlines()
+    return [" ".join(line.split()) for line in lines if line.startswith("python ")]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("readme"))
+
+
+def test_commands_run_in_their_order(project: Path) -> None:
+    environment = os.environ | {"DISPLAY_SERVER": "", "OMP_NUM_THREADS": "2"}
+    found = commands()
+    assert len(found) >= 8
+    for command in found:
+        arguments = shlex.split(command + SHORTER.get(command, ""))[1:]
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=project, env=environment, capture_output=True, text=True, timeout=600
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+    assert (project / "checkpoints/horse2zebra_coopcut/latest_net_G.pth").is_file()
+    results = project / "results/small/test_latest"
+    assert len(list((results / "images/fake_B").glob("*.png"))) == 8
+    code = next(text for kind, text in BLOCKS if kind == "python")
+    check = code + "\nassert zebra.size == (64, 64) and zebra.mode == 'RGB'\n"
+    done = subprocess.run([sys.executable, "-c", check], cwd=project, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_make_commands_exist() -> None:
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
+    wanted = re.findall(r"\bmake (\w+)", "".join(text for kind, text in BLOCKS if kind == "bash"))
+    assert set(wanted) == {"demo", "test"}
+    for target in (*wanted, "help", "venv", "lint"):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_linked_pages_exist() -> None:
+    root = Path(__file__).parent.parent
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (root / target).is_file(), target
