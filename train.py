@@ -35,10 +35,8 @@ def main(argv: Sequence[str]) -> int:
     position = run.start()
     model.describe(opt.verbose)
     log.info("run %s on %s: epoch %d of %d", run.folder, devices[0], position.epoch, last_epoch(opt))
-    with (
-        StopSignals() as stop,
-        create_monitors(opt, run.folder, position, total_steps(opt, loader, position)) as monitors,
-    ):
+    total, size = total_steps(opt, loader, position), loader.samples_per_epoch
+    with StopSignals() as stop, create_monitors(opt, run.folder, position, total, size) as monitors:
         try:
             train(opt, loader, model, run, monitors, stop)
         finally:

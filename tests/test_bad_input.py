@@ -626,9 +626,12 @@ def test_disk_full_while_saving(a_run: Path) -> None:
 
 
 def test_training_goes_on_when_there_is_room_again(a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
     with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", lambda descriptor: os.write(descriptor + 10**6, b""))  # a bad descriptor
-        assert run("train", *CONTINUE, "--no_html").code == 2
+        patched.setattr(os, "fsync", fail)
+        check_refusal(run("train", *CONTINUE, "--no_html"), ("checkpoints/tiny/", "could not be written"))
     outcome = run("train", *CONTINUE, "--no_html")
     assert (outcome.code, outcome.err) == (0, "")
     assert "step 2" in outcome.out

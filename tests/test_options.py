@@ -14,7 +14,7 @@ from models import MODELS, NETWORK_CHOICES
 from options.option import Options
 from options.parser import OptionParser
 from options.saved import load_options
-from tests.tools import TINY, make_images, run, train_options, write_image
+from tests.tools import TINY, make_images, run, train_options, tree, write_image
 from util.errors import CheckpointError, OptionError
 
 # What the issue asks for, and CUT's defaults (its options/*.py and models/cut_model.py).
@@ -390,6 +390,16 @@ def test_continuing_takes_its_flags_from_the_run(place: Path) -> None:
     records = losses_of(place / "checkpoints" / "r")
     assert [record["images"] for record in records] == [2, 4, 6]
     assert "NCE_Y" not in records[-1]["losses"]
+
+
+def test_continuing_a_copied_run_leaves_the_original_alone(a_run: Path, trained: Path) -> None:
+    """The run in the current folder is a copy; its options tell where the original was."""
+    assert load_options(a_run)["checkpoints_dir"] == str(trained)
+    before = tree(trained)
+    outcome = run("train", "--name", "tiny", "--continue_train", "--gpu_ids", -1, "--max_iters", 3)
+    assert "done: 3 steps; weights and options are in checkpoints/tiny" in outcome.out
+    assert tree(trained) == before
+    assert torch.load(a_run / "latest_state.pth", weights_only=True)["position"]["step"] == 3
 
 
 def test_max_iters_is_not_inherited(place: Path) -> None:

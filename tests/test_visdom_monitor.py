@@ -252,7 +252,7 @@ def test_without_the_package_one_warning_and_only_when_wanted(
     monkeypatch.setitem(sys.modules, "visdom", None)
     for flags, expected in ((["--display_id", "0"], 0), (["--display_id", "-1"], 0), ([], 1)):
         caplog.clear()
-        with create_monitors(options(1, "--no_html", *flags), tmp_path, Position(), 100) as monitors:
+        with create_monitors(options(1, "--no_html", *flags), tmp_path, Position(), 100, PER_EPOCH) as monitors:
             assert [type(sink).__name__ for sink in monitors.sinks] == ["Console", "LossFiles"]
         assert len(warnings(caplog)) == expected
 
@@ -260,7 +260,7 @@ def test_without_the_package_one_warning_and_only_when_wanted(
 def test_the_options_make_the_sink(make: Callable[..., VisdomWindows], tmp_path: Path, port: int) -> None:
     flags = ["--no_html", "--print_freq", "7", "--display_freq", "11", "--n_epochs", "3", "--n_epochs_decay", "1"]
     opt = options(port, *flags, "--batch_size", "2")
-    with create_monitors(opt, tmp_path, Position(), total_steps=4 * PER_EPOCH // 2) as monitors:
+    with create_monitors(opt, tmp_path, Position(), 100, PER_EPOCH) as monitors:
         (sink,) = (sink for sink in monitors.sinks if isinstance(sink, VisdomWindows))
     assert (sink.every_losses, sink.every_images, sink.samples_per_epoch) == (7, 11, PER_EPOCH)
 

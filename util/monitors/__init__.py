@@ -16,7 +16,7 @@ __all__ = ["Monitor", "Monitors", "Record", "create_monitors"]
 log = logging.getLogger(__name__)
 
 
-def create_monitors(opt: Options, folder: Path, start: Position, total_steps: int) -> Monitors:
+def create_monitors(opt: Options, folder: Path, start: Position, total_steps: int, samples_per_epoch: int) -> Monitors:
     """The sinks that the options ask for; one whose package is not installed is left out with one warning."""
     last_epoch = opt.n_epochs + opt.n_epochs_decay
     sinks: list[Monitor] = [
@@ -29,10 +29,8 @@ def create_monitors(opt: Options, folder: Path, start: Position, total_steps: in
         except ImportError:
             log.warning("no web page: the package dominate is not installed (pip install dominate, or --no_html)")
     if opt.display_id is None or opt.display_id > 0:
-        # what is left of the steps tells the size of an epoch, unless --max_iters cuts them short
-        samples = (total_steps - start.step) * opt.batch_size + start.samples if total_steps < opt.max_iters else 0
         try:
-            sinks.append(VisdomWindows(opt, folder, round(samples / max(last_epoch - start.epoch + 1, 1))))
+            sinks.append(VisdomWindows(opt, folder, samples_per_epoch))
         except Exception as error:  # an odd address or a half installed package must not keep anybody from training
             log.warning("no Visdom: %s (make venv installs it; off: --display_id 0)", error)
     return Monitors(sinks)

@@ -36,7 +36,7 @@ WINDOWS = (  # title, and pattern of the losses; the first that fits takes a los
 class VisdomWindows(Monitor):
     """Windows from number --display_id on: one for each of `WINDOWS`, then one with all pictures or one for each.
 
-    What earlier sessions logged comes from losses.jsonl in `folder`. `samples_per_epoch` may be an estimate, or 0.
+    What earlier sessions logged comes from losses.jsonl in `folder`. `samples_per_epoch` scales the axis.
     Raises `ImportError` if visdom is not installed. However long a server is away, it costs one warning.
     """
 
