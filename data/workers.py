@@ -44,7 +44,9 @@ class WorkerPool(Generic[T]):
         turn = self._turn
         self._plan.batches = batches
         try:
-            self._running = iter(self._loader)
+            with warnings.catch_warnings():  # more processes than cores is CUT's default, no reason to worry users
+                warnings.filterwarnings("ignore", message="This DataLoader will create")
+                self._running = iter(self._loader)
             while True:
                 if turn != self._turn or self._running is None:
                     raise RuntimeError("this run was ended by another one, or by close()")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.networks import create_G
-from models.schedule import create_scheduler
+from models.schedule import create_scheduler, obey_options
 from options.option import Option, Options
 from util.position import Position
 from util.rng import RandomState
@@ -152,6 +152,7 @@ class BaseModel(ABC):
             optimizer.load_state_dict(state["optimizers"][name])
         for name, scheduler in self.schedulers.items():
             scheduler.load_state_dict(state["schedulers"][name])
+            obey_options(self.optimizers[name], scheduler, self.opt)
         if self.ema is not None and state["ema"] is not None:
             self.ema.load_state_dict(state["ema"])
         self.rng.load_state_dict(state["rng"])

@@ -27,3 +27,21 @@ def create_scheduler(optimizer: torch.optim.Optimizer, opt: Options) -> lr_sched
     if opt.lr_policy == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(1, opt.n_epochs), eta_min=0)
     raise ValueError(f"unknown lr_policy '{opt.lr_policy}'")
+
+
+def obey_options(optimizer: torch.optim.Optimizer, scheduler: lr_scheduler.LRScheduler, opt: Options) -> None:
+    """After a state was loaded: let rates and schedule follow `opt`, should the run be continued with other flags.
+
+    With the same flags nothing changes, to the last bit.
+    """
+    for group in optimizer.param_groups:
+        group["betas"] = (opt.beta1, opt.beta2)
+        before = group.get("initial_lr", opt.lr)
+        if before != opt.lr:
+            group["lr"] *= opt.lr / before
+            group["initial_lr"] = opt.lr
+    if not isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
+        scheduler.base_lrs = [opt.lr for _ in scheduler.base_lrs]
+    if isinstance(scheduler, lr_scheduler.LambdaLR):  # its rate is a function of the epoch alone
+        for group, factor in zip(optimizer.param_groups, scheduler.lr_lambdas, strict=True):
+            group["lr"] = opt.lr * factor(scheduler.last_epoch)

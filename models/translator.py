@@ -101,7 +101,8 @@ def weights_path(opt: Options) -> Path:
         raise CheckpointError(f"--checkpoint {opt.checkpoint} does not exist: name a run's folder or a weights file")
     folder = run_folder(opt)
     averaged = folder / f"{opt.epoch}_net_G_ema.pth"
-    return averaged if averaged.is_file() else folder / f"{opt.epoch}_net_G.pth"
+    current = load_options(folder).get("ema", 1) > 0  # else the run was continued without, and the file is outdated
+    return averaged if current and averaged.is_file() else folder / f"{opt.epoch}_net_G.pth"
 
 
 def _goal(side: int) -> int:

@@ -516,11 +516,14 @@ def test_state_of_something_else(a_run: Path, state: object) -> None:
     refused("train", CONTINUE, "checkpoints/tiny/latest_state.pth")
 
 
-@pytest.mark.parametrize("flag", ["ngf", "seed", "netF_nc", "n_layers_D"])
-def test_flag_that_contradicts_the_run_to_continue(a_run: Path, flag: str) -> None:
+@pytest.mark.parametrize(
+    ("flag", "value"), [("ngf", 5), ("seed", 5), ("netF_nc", 5), ("n_layers_D", 5), ("CUT_mode", "FastCUT")]
+)
+def test_flag_that_contradicts_the_run_to_continue(a_run: Path, flag: str, value: object) -> None:
+    """FastCUT's preset too would come too late: the options that it sets are those of the run."""
     saved = json.loads((a_run / "train_opt.json").read_text())[flag]
-    says = (f"--{flag} 5 contradicts checkpoints/tiny", f"--{flag} {saved}", f"leave --{flag} out")
-    refused("train", [*CONTINUE, f"--{flag}", 5], *says)
+    says = (f"--{flag} {value} contradicts checkpoints/tiny", f"--{flag} {saved}", f"leave --{flag} out")
+    refused("train", [*CONTINUE, f"--{flag}", value], *says)
 
 
 @pytest.mark.parametrize(
@@ -675,6 +678,54 @@ def test_checkpoint_folder_removed_while_training(place: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "fsync", remove)
     outcome = run("train", *TRAIN, "--no_html")
     check_refusal(outcome, ("checkpoints/new/", "could not be written"))
+
+
+# -- what the scripts make of errors ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee the documentation"),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+    ids=["cuda", "python", "cpu"],
+)
+def test_out_of_memory_names_the_flags(a_run: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    before = tree(a_run)
+    monkeypatch.setattr("models.cut.CUT.step", fail)
+    outcome = run("train", *CONTINUE)
+    check_refusal(outcome, ("out of memory", "--batch_size", "--crop_size", "--ngf", "--num_patches"))
+    after = tree(a_run)
+    assert all(after[name] == before[name] for name in before if name.endswith(".pth"))
+
+
+def test_mistakes_in_the_code_keep_their_traceback(a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr("models.cut.CUT.step", fail)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        run("train", *CONTINUE)
+
+
+def test_paths_that_no_terminal_can_show(place: Path) -> None:
+    """A file name that is not UTF-8 in messages on stdout, in the name of the run, and on its page."""
+    root = place / os.fsdecode(b"caf\xe9")
+    try:
+        (place / "data").rename(root)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    outcome = run("train", "--dataroot", root, *TINY, "--max_iters", 1)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "caf\\udce9_cut" in outcome.out
+    assert (place / "checkpoints" / os.fsdecode(b"caf\xe9_cut") / "latest_net_G.pth").is_file()
+    (root / "trainA" / "0.png").write_bytes(b"")
+    check_refusal(run("train", "--dataroot", root, "--name", "b", *TINY), ("caf\\udce9/trainA/0.png: empty file",))
 
 
 # -- as separate programs ---------------------------------------------------------------------------------------------

@@ -252,6 +252,16 @@ def test_learning_rates(policy: str, expected: list[float]) -> None:
     assert rates == pytest.approx(expected, abs=1e-9)
 
 
+def test_continued_with_other_rates(images: Path) -> None:
+    flags = ["--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "0"]
+    ended = run(images, "longer", *flags)
+    assert ended["model"]["optimizers"]["G"]["param_groups"][0]["lr"] == 0.0
+    more = run(images, "longer", "--continue_train", "--n_epochs", "3", "--lr", "0.001", "--beta1", "0.4")
+    records = map(json.loads, (images.parent / "checkpoints/longer/losses.jsonl").read_text().splitlines())
+    assert [r["lr"] for r in records] == pytest.approx([2e-4] * 7 + [1e-3] * 14)
+    assert more["model"]["optimizers"]["D"]["param_groups"][0]["betas"] == (0.4, 0.999)
+
+
 def test_every_n_fires_for_any_batch_size() -> None:
     for size in (1, 3, 7, 10):
         position, fired = Position(), 0

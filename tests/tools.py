@@ -69,7 +69,8 @@ def script(name: str) -> ModuleType:
 
 def run(name: str, *flags: object) -> Outcome:
     """Call a script as the command line does, in this process; whatever it lets escape fails the test."""
-    out, err = io.StringIO(), io.StringIO()
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)  # as strict as a real stdout
+    err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
     root, argv, deterministic = logging.getLogger(), sys.argv, torch.are_deterministic_algorithms_enabled()
     handlers, level = root.handlers[:], root.level
     root.handlers = []  # else pytest's would be closed
@@ -91,9 +92,10 @@ def run(name: str, *flags: object) -> Outcome:
         root.setLevel(level)
         torch.use_deterministic_algorithms(deterministic)
     assert isinstance(code, int), code
-    return Outcome(
-        code, out.getvalue(), err.getvalue() + "".join(f"{w.category.__name__}: {w.message}\n" for w in caught)
-    )
+    warned = "".join(f"{warning.category.__name__}: {warning.message}\n" for warning in caught)
+    out.seek(0)
+    err.seek(0)
+    return Outcome(code, out.read(), err.read() + warned)
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
