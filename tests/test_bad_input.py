@@ -570,6 +570,16 @@ def test_checkpoint_folder_not_writable(place: Path) -> None:
         refused("train", [*TRAIN, "--checkpoints_dir", folder], folder, "cannot be written", "--checkpoints_dir")
 
 
+def test_files_where_the_folders_of_runs_and_results_are_expected(a_run: Path) -> None:
+    (a_run.parent / "new").write_text("a file")
+    refused("train", TRAIN, "checkpoints/new cannot be written (File exists)", "--checkpoints_dir")
+    refused("train", [*TRAIN, "--continue_train"], "checkpoints/new", "nothing to continue")
+    refused("test", [*TEST, "--name", "new"], "checkpoints/new/latest_net_G.pth does not exist")
+    Path("results").mkdir()
+    Path("results/tiny").write_text("a file")
+    refused("test", TEST, "results/tiny/test_latest cannot be written", "--results_dir")
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 def test_checkpoint_folder_without_permission(place: Path) -> None:
     (place / "checkpoints").mkdir(mode=0o500)
