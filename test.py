@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
         raise DataError(f"none of the {skipped} images in {opt.dataroot} could be read")
     page, sheet = results.write_pages()
     log.info("%d images translated%s", len(results.rows), f", {skipped} skipped" if skipped else "")
-    log.info("page: %s\ncontact sheet: %s", page, sheet)
+    log.info("%scontact sheet: %s", f"page: {page}\n" if page.is_file() else "", sheet)
     return 1 if skipped else 0
 
 

@@ -78,7 +78,8 @@ def train_epoch(
     position, guard = run.position, FiniteGuard()
     images: dict[str, Tensor] = {}
     asked = time.perf_counter()
-    for batch in loader.epoch(position.epoch, position.samples):
+    # a data set that has shrunk since the checkpoint: its epoch is over
+    for batch in loader.epoch(position.epoch, min(position.samples, loader.samples_per_epoch)):
         waited, phase = time.perf_counter() - asked, model.phase(position)
         output = model.step(batch.to(model.device), position)
         images = output.images

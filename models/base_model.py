@@ -1,6 +1,7 @@
 """What every method has: networks, optimizers, learning-rate schedules, random generators, and their state."""
 
 import logging
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -128,11 +129,13 @@ class BaseModel(ABC):
 
     def end_epoch(self, mean_loss: float) -> None:
         """Move the learning rates to the next epoch; `mean_loss` steers the policy 'plateau'."""
-        for scheduler in self.schedulers.values():
-            if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-                scheduler.step(mean_loss)
-            else:
-                scheduler.step()
+        with warnings.catch_warnings():  # continued at the very end of an epoch, the schedule moves before an optimizer
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            for scheduler in self.schedulers.values():
+                if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+                    scheduler.step(mean_loss)
+                else:
+                    scheduler.step()
 
     def state_dict(self) -> dict[str, Any]:
         """All that is stateful, as tensors and plain values."""

@@ -25,6 +25,7 @@ from models.langevin import Revision, revise
 from models.losses.cooperative import likelihood_loss, teaching_loss
 from models.registry import MODELS
 from options.option import Option, Options
+from util.errors import OptionError
 from util.position import Position
 
 COOP_OPTIONS = (
@@ -47,6 +48,12 @@ class CoopCUT(CUT):
     @classmethod
     def options(cls) -> Sequence[Option]:
         return (*super().options(), *COOP_OPTIONS)
+
+    @classmethod
+    def check(cls, opt: Options) -> None:
+        super().check(opt)
+        if opt.lambda_NCE == 0 and opt.lambda_coop == 0 and (opt.coop_epochs or opt.coop_iters):
+            raise OptionError("--lambda_NCE 0 and --lambda_coop 0 leave the warm-up nothing to teach: raise one")
 
     def __init__(self, opt: Options, devices: Sequence[torch.device]) -> None:
         super().__init__(opt, devices)

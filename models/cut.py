@@ -20,18 +20,21 @@ from util.position import Position
 
 CUT_OPTIONS = (
     Option("CUT_mode", "CUT", "CUT, or FastCUT: no identity term, lambda_NCE 10, flips, 150 + 50 epochs",
-           ("CUT", "cut", "FastCUT", "fastcut")),
+           ("CUT", "cut", "FastCUT", "fastcut"), fixed=True),
     Option("lambda_GAN", 1.0, "weight of the adversarial loss", low=0),
     Option("lambda_NCE", 1.0, "weight of the contrastive loss (FastCUT: 10)", low=0),
     Option("nce_idt", True, "contrastive loss on the identity G(B) too (FastCUT: False)"),
     Option("nce_layers", "0,4,8,12,16", "layers of the generator whose features are contrasted", fixed=True),
     Option("nce_includes_all_negatives_from_minibatch", False, "negatives from all images of the minibatch"),
     Option("netF", "mlp_sample", "projection of the features", fixed=True),
-    Option("netF_nc", 256, "width of the projection", low=1, fixed=True),
+    Option("netF_nc", 256, "width of the projection [channels]", low=1, high=65536, fixed=True),
     Option("nce_T", 0.07, "temperature of the contrastive loss", above=0),
     Option("num_patches", 256, "patches per layer", low=1),
     Option("flip_equivariance", False, "flip half of the inputs and their features back (FastCUT: True)"),
 )  # fmt: skip
+
+
+SMALLEST = 8  # pixels: the generator's reflection padding at a quarter of the size
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class CUT(BaseModel):
 
     @classmethod
     def check(cls, opt: Options) -> None:
+        if opt.lambda_NCE == 0 and opt.lambda_GAN == 0:
+            raise OptionError("--lambda_NCE 0 and --lambda_GAN 0 leave the generator nothing to learn from: raise one")
         if opt.lambda_NCE > 0 and opt.input_nc != opt.output_nc:
             raise OptionError(
                 f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ: the contrastive loss encodes both "
@@ -76,7 +81,11 @@ class CUT(BaseModel):
         G, D = create_G(opt), create_D(opt)
         F = create_F(opt, G)
         self.reuse_features = bool(G.features_are_pure)
-        self.min_size = int(D.min_size)  # type: ignore[arg-type]
+        self.min_size = max(int(D.min_size), SMALLEST)  # type: ignore[arg-type]
+        if opt.preprocess.endswith("crop") and round(opt.crop_size / 4) * 4 < self.min_size:
+            raise OptionError(
+                f"--crop_size {opt.crop_size} is too small for --netD {opt.netD}, which needs {self.min_size} pixels"
+            )
         self.G, self.F, self.D = self.add_network("G", G), F, self.add_network("D", D)
         self.add_network("F", F)
         self.optimizer_G = self.add_optimizer("G", G.parameters())

@@ -71,14 +71,14 @@ class Run:
                 f"weights use --pretrained_name {self.opt.name} --epoch {self.opt.epoch} with another --name"
             )
         try:
-            position = Position(**state["position"])
+            position = Position(**{name: int(value) for name, value in state["position"].items()})
             for name, net in self.model.networks.items():
                 load_weights(net, state["model"]["networks"][name], source)
             self.model.load_state_dict(state["model"])
-            self.mean_loss = state["mean_loss"]
+            self.mean_loss = torch.as_tensor(state["mean_loss"])
         except CheckpointError:
             raise
-        except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
             raise CheckpointError(f"{source} does not fit this training ({type(error).__name__}: {error})") from None
         if "epoch_count" in self.opt.given and self.opt.epoch_count not in (position.epoch, self._saved_epoch_count()):
             raise OptionError(
