@@ -14,7 +14,7 @@ from options.parser import OptionParser
 from util.cli import run_script
 from util.errors import DataError
 from util.results import Results
-from util.runtime import set_up
+from util.runtime import choose_devices, set_up
 
 log = logging.getLogger("test")
 
@@ -22,7 +22,7 @@ log = logging.getLogger("test")
 def main(argv: Sequence[str]) -> int:
     """Parse, load, translate. Returns the exit code: 0, or 1 if images had to be skipped."""
     opt = OptionParser(False, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(argv)
-    set_up(opt.seed, opt.deterministic)
+    set_up(opt.seed, opt.deterministic, choose_devices(opt.gpu_ids)[0])
     translator = Translator.from_options(opt)
     loader = create_translation_loader(opt)
     if opt.verbose:

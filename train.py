@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
     """Parse, build, train. Returns the exit code."""
     opt = OptionParser(True, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(argv)
     devices = choose_devices(opt.gpu_ids)
-    set_up(opt.seed, opt.deterministic)
+    set_up(opt.seed, opt.deterministic, devices[0])
     loader = create_loader(opt)
     if not loader.dataset.size_B:
         raise DataError(f"--dataset_mode {opt.dataset_mode} has no target images to learn from; use unaligned")
@@ -41,6 +41,7 @@ def main(argv: Sequence[str]) -> int:
             train(opt, loader, model, run, monitors, stop)
         finally:
             loader.close()
+            run.close()
     if stop.received:
         again = f"python train.py --checkpoints_dir {opt.checkpoints_dir} --name {opt.name} --continue_train"
         log.info("stopped by %s after step %d, saved; go on with: %s", stop.received.name, position.step, again)
@@ -51,12 +52,13 @@ def main(argv: Sequence[str]) -> int:
 
 def train(opt: Options, loader: EpochLoader, model: BaseModel, run: Run, monitors: Monitors, stop: StopSignals) -> None:
     """Epochs of steps, from where `run` stands to the last one, --max_iters, or a signal to stop."""
-    position = run.position
+    position, guard = run.position, FiniteGuard()
     while position.epoch <= last_epoch(opt) and position.step < opt.max_iters and not stop.received:
         try:
-            images = train_epoch(opt, loader, model, run, monitors, stop)
+            images = train_epoch(opt, loader, model, run, monitors, stop, guard)
         except DataError as error:
             if position.step > 0:
+                guard.settle()
                 run.save()
                 raise DataError(f"{error}; the {position.step} steps before it are saved") from None
             raise
@@ -72,10 +74,16 @@ def train(opt: Options, loader: EpochLoader, model: BaseModel, run: Run, monitor
 
 
 def train_epoch(
-    opt: Options, loader: EpochLoader, model: BaseModel, run: Run, monitors: Monitors, stop: StopSignals
+    opt: Options,
+    loader: EpochLoader,
+    model: BaseModel,
+    run: Run,
+    monitors: Monitors,
+    stop: StopSignals,
+    guard: FiniteGuard,
 ) -> dict[str, Tensor]:
     """The steps of an epoch that are still to do; returns the pictures of the last one."""
-    position, guard = run.position, FiniteGuard()
+    position = run.position
     images: dict[str, Tensor] = {}
     asked = time.perf_counter()
     # a data set that has shrunk since the checkpoint: its epoch is over

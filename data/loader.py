@@ -54,7 +54,7 @@ class EpochLoader:
         for images of different size in one batch.
         """
         assert 0 <= start <= self.samples_per_epoch, start
-        pin = torch.cuda.is_available()
+        pin = torch.cuda.is_initialized()  # by the model: a run on the CPU opens no GPU for it
         for batch in self._stacked.run(self._batches(self.draws(epoch)[start:])):
             if isinstance(batch, Failure):
                 raise DataError(batch.message)

@@ -158,6 +158,8 @@ class BaseModel(ABC):
             obey_options(self.optimizers[name], scheduler, self.opt)
         if self.ema is not None and state["ema"] is not None:
             self.ema.load_state_dict(state["ema"])
+        elif self.ema is not None:  # the run had none: the average begins here
+            self.ema.module.load_state_dict(self.networks["G"].state_dict())
         self.rng.load_state_dict(state["rng"])
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
@@ -175,7 +177,11 @@ def _plain(state: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def frozen(net: nn.Module) -> Iterator[nn.Module]:
-    """Within the block no gradient reaches the parameters of `net`; they keep the gradients they have."""
+    """Within the block no gradient reaches the parameters of `net`; they keep the gradients they have.
+
+    Running statistics (batch norm) are afterwards what they were.
+    """
+    buffers = [(buffer, buffer.clone()) for name, buffer in net.named_buffers() if not name.endswith("filt")]
     was = [(parameter, parameter.requires_grad) for parameter in net.parameters()]
     for parameter, _ in was:
         parameter.requires_grad_(False)
@@ -184,3 +190,5 @@ def frozen(net: nn.Module) -> Iterator[nn.Module]:
     finally:
         for parameter, flag in was:
             parameter.requires_grad_(flag)
+        for buffer, before in buffers:
+            buffer.copy_(before)

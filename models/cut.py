@@ -18,9 +18,15 @@ from options.option import Option, Options
 from util.errors import DataError, OptionError
 from util.position import Position
 
+
+def cut_mode(text: str) -> str:
+    """`--CUT_mode` in any spelling that CUT takes."""
+    return {"cut": "CUT", "fastcut": "FastCUT"}.get(text.lower(), text)
+
+
 CUT_OPTIONS = (
     Option("CUT_mode", "CUT", "CUT, or FastCUT: no identity term, lambda_NCE 10, flips, 150 + 50 epochs",
-           ("CUT", "cut", "FastCUT", "fastcut"), fixed=True),
+           ("CUT", "FastCUT"), parse=cut_mode, fixed=True),
     Option("lambda_GAN", 1.0, "weight of the adversarial loss", low=0),
     Option("lambda_NCE", 1.0, "weight of the contrastive loss (FastCUT: 10)", low=0),
     Option("nce_idt", True, "contrastive loss on the identity G(B) too (FastCUT: False)"),
@@ -58,7 +64,7 @@ class CUT(BaseModel):
 
     @classmethod
     def presets(cls, given: Options) -> Mapping[str, Any]:
-        if given.CUT_mode.lower() == "cut":
+        if given.CUT_mode == "CUT":
             return {}
         preset = {"nce_idt": False, "lambda_NCE": 10.0, "flip_equivariance": True}
         return preset | {"n_epochs": 150, "n_epochs_decay": 50}
@@ -141,7 +147,7 @@ class CUT(BaseModel):
             keys = [[f.detach() for f in features] for _, features in passes]
         if self.opt.lambda_NCE > 0 and (flipped or not self.reuse_features):
             with torch.no_grad():
-                keys = [self.G(images, self.layers, encode_only=True) for images in both]
+                keys = [self.G(images, self.layers, True) for images in both]
         if not self.opt.nce_idt:
             return Forward(outputs[0], None, flipped, keys[0], [])
         return Forward(outputs[0], outputs[1], flipped, keys[0], keys[1])
@@ -155,7 +161,7 @@ class CUT(BaseModel):
         losses = {"D_real": D_real.detach(), "D_fake": D_fake.detach()}
         if self.gan.gradient_penalty > 0:
             penalty = gradient_penalty(self.D, *_same_size(real_B, fake), generator=self.rng.device)
-            loss = loss + self.gan.gradient_penalty * penalty
+            loss = loss + 0.5 * self.gan.gradient_penalty * penalty  # as the critic's own terms
             losses["D_gp"] = penalty.detach()
         self.optimizer_D.zero_grad(set_to_none=True)
         loss.backward()
@@ -194,7 +200,7 @@ class CUT(BaseModel):
 
     def nce(self, output: Tensor, keys: list[Tensor], flipped: bool) -> Tensor:
         """Mean PatchNCE loss over the layers between `output` and the features of its input, weighted."""
-        queries = [_flip(feature, flipped) for feature in self.G(output, self.layers, encode_only=True)]
+        queries = [_flip(feature, flipped) for feature in self.G(output, self.layers, True)]
         ids = sample_patch_ids(keys, self.opt.num_patches, self.rng.device)
         with torch.no_grad():
             keys = self.F(keys, ids)

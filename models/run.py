@@ -1,6 +1,7 @@
 """A run: the folder checkpoints/<name>, what is saved there, and how training goes on from it."""
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,8 @@ from models.base_model import BaseModel
 from options.option import Options
 from options.saved import load_options, save_options, to_dict
 from util.checkpoint import STATE, load_weights, read_file, strip_prefix, write_files
-from util.errors import CheckpointError, OptionError
+from util.errors import CheckpointError, NonFiniteLossError, OptionError, UserError
+from util.lock import lock_folder
 from util.position import Position
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ class Run:
         self.folder = Path(opt.checkpoints_dir) / opt.name
         self.position = Position(epoch=opt.epoch_count)
         self.mean_loss = torch.zeros(2, dtype=torch.float64)
+        self._lock: int | None = None
 
     # -- at the start ---------------------------------------------------------------------------------------------
 
@@ -49,12 +52,22 @@ class Run:
             self._refuse_to_overwrite()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            save_options(self.opt, self.folder)
+            self._lock = lock_folder(self.folder)
+            for left in self.folder.glob(".*.tmp"):  # by a save that was killed
+                left.unlink()
+            if not self.position.step:  # a continued run keeps its options until it has something new to save
+                save_options(self.opt, self.folder)
         except OSError as error:
             raise CheckpointError(
                 f"{self.folder} cannot be written ({error.strerror}): check --checkpoints_dir and its permissions"
             ) from None
         return self.position
+
+    def close(self) -> None:
+        """Let others use the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _refuse_to_overwrite(self) -> None:
         found = sorted(self.folder.glob("*_net_G.pth")) + sorted(self.folder.glob(STATE))
@@ -72,23 +85,22 @@ class Run:
             )
         try:
             position = Position(**{name: int(value) for name, value in state["position"].items()})
+            began = int(load_options(self.folder).get("epoch_count", 1))
+            if "epoch_count" in self.opt.given and self.opt.epoch_count not in (position.epoch, began):
+                raise OptionError(
+                    f"--epoch_count {self.opt.epoch_count}: {self.folder} is in epoch {position.epoch}; leave it out"
+                )
+            self.opt.epoch_count = began  # the schedule counts from where the run began
             for name, net in self.model.networks.items():
                 load_weights(net, state["model"]["networks"][name], source)
             self.model.load_state_dict(state["model"])
             self.mean_loss = torch.as_tensor(state["mean_loss"])
-        except CheckpointError:
+        except UserError:
             raise
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
             raise CheckpointError(f"{source} does not fit this training ({type(error).__name__}: {error})") from None
-        if "epoch_count" in self.opt.given and self.opt.epoch_count not in (position.epoch, self._saved_epoch_count()):
-            raise OptionError(
-                f"--epoch_count {self.opt.epoch_count}: {self.folder} goes on in epoch {position.epoch}; leave it out"
-            )
         self.position = position
         log.info("continuing %s: epoch %d, step %d", self.folder, position.epoch, position.step)
-
-    def _saved_epoch_count(self) -> int:
-        return int(load_options(self.folder).get("epoch_count", 1))
 
     def _start_from(self, folder: Path) -> None:
         """Take the weights of another run; a discriminator or projection that is not there stays as initialised."""
@@ -107,8 +119,15 @@ class Run:
     def save(self, keep: str | None = None) -> None:
         """Save the full state and the weights as 'latest', and the weights under the name `keep` too."""
         weights = self.model.weights()
+        for name, values in weights.items():
+            if not all(bool(value.isfinite().all()) for value in values.values()):
+                raise NonFiniteLossError(
+                    f"net{name} is no longer finite at step {self.position.step}; the last checkpoint is as it was: "
+                    "lower --lr, then go on with --continue_train"
+                )
         files = {f"{label}_net_{n}.pth": w for label in filter(None, (keep, "latest")) for n, w in weights.items()}
         write_files(self.folder, {**files, STATE: self.state_dict()})
+        save_options(self.opt, self.folder)
 
     def state_dict(self) -> Mapping[str, Any]:
         """All that is needed to go on exactly."""

@@ -42,6 +42,8 @@ def obey_options(optimizer: torch.optim.Optimizer, scheduler: lr_scheduler.LRSch
             group["initial_lr"] = opt.lr
     if not isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
         scheduler.base_lrs = [opt.lr for _ in scheduler.base_lrs]
+    if isinstance(scheduler, lr_scheduler.CosineAnnealingLR):
+        scheduler.T_max = max(1, opt.n_epochs)
     if isinstance(scheduler, lr_scheduler.LambdaLR):  # its rate is a function of the epoch alone
         for group, factor in zip(optimizer.param_groups, scheduler.lr_lambdas, strict=True):
             group["lr"] = opt.lr * factor(scheduler.last_epoch)

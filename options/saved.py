@@ -35,7 +35,10 @@ def save_options(opt: Options, folder: Path) -> None:
     """Write `opt` to `folder`, atomically."""
     temporary = folder / f".{FILE}.{os.getpid()}"
     try:
-        temporary.write_text(json.dumps(to_dict(opt), indent=1) + "\n", encoding="utf-8")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(to_dict(opt), indent=1) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, folder / FILE)
     finally:
         temporary.unlink(missing_ok=True)

@@ -21,9 +21,17 @@ SCHEDULE = Group(
         Option("lr", 0.0002, "initial learning rate of Adam", above=0),
         Option("beta1", 0.5, "Adam: decay of the mean gradient", low=0, below=1),
         Option("beta2", 0.999, "Adam: decay of the squared gradient", low=0, below=1),
-        Option("lr_policy", "linear", "course of the learning rate", ("linear", "step", "plateau", "cosine")),
-        Option("lr_decay_iters", 50, "--lr_policy step: epochs between divisions of the rate by 10", low=1),
-        Option("gan_mode", "lsgan", "adversarial loss", ("lsgan", "vanilla", "nonsaturating", "hinge", "wgangp")),
+        Option(
+            "lr_policy", "linear", "course of the learning rate", ("linear", "step", "plateau", "cosine"), fixed=True
+        ),
+        Option("lr_decay_iters", 50, "--lr_policy step: epochs between divisions of the rate by 10", low=1, fixed=True),
+        Option(
+            "gan_mode",
+            "lsgan",
+            "adversarial loss",
+            ("lsgan", "vanilla", "nonsaturating", "hinge", "wgangp"),
+            fixed=True,
+        ),
         Option(
             "pool_size", 0, "discriminator sees a buffer of this many earlier translations; 0: only the new ones", low=0
         ),

@@ -38,8 +38,6 @@ def test_gan_losses(mode: str, real: float, fake: float, generator: float | None
 def test_energies_of_zero_are_midway(mode: str) -> None:
     """At the offset a patch is as much real as fake: both losses are equal there, and push apart with equal force."""
     loss = GAN_LOSSES[mode]
-    for name in ("real", "fake"):
-        assert hasattr(loss, name)
     scores = torch.tensor([loss.offset], requires_grad=True)
     assert loss.real(scores).item() == pytest.approx(loss.fake(scores).item())
     (up,) = torch.autograd.grad(loss.real(scores), scores)

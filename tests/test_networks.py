@@ -37,12 +37,11 @@ def test_antialiased_features_have_the_sizes_of_the_paper() -> None:
     assert shapes == [(3, 38, 38), (8, 32, 32), (16, 16, 16), (16, 8, 8), (16, 8, 8)]
 
 
-@pytest.mark.parametrize(("layers", "size"), [(1, 128), (2, 64), (3, 32), (4, 16)])
-def test_patch_discriminator_sizes(layers: int, size: int) -> None:
+@pytest.mark.parametrize("layers", [1, 2, 3, 4])
+def test_patch_discriminator_sizes(layers: int) -> None:
     net = DISCRIMINATORS["n_layers"](input_nc=3, ndf=4, n_layers=layers)
-    edge = {1: 254, 2: 126, 3: 30, 4: 14}
     if layers == 3:
-        assert net(torch.zeros(1, 3, 256, 256)).shape == (1, 1, edge[3], edge[3])
+        assert net(torch.zeros(1, 3, 256, 256)).shape == (1, 1, 30, 30)
     smallest = int(net.min_size)  # type: ignore[arg-type]
     assert min(net(torch.zeros(1, 3, smallest, smallest)).shape[2:]) >= 1
 

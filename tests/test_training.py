@@ -1,6 +1,7 @@
 """Training as a user runs it: exact continuation, the switch of phase, schedules, stopping, files."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -17,10 +18,12 @@ import train
 from data.batch import Batch
 from models import create_model
 from models.coopcut import CoopCUT
+from models.cut import CUT
 from models.schedule import create_scheduler
 from tests.tools import make_images, train_options
-from util.errors import NonFiniteLossError
+from util.errors import CheckpointError, NonFiniteLossError
 from util.guard import FiniteGuard
+from util.lock import lock_folder
 from util.position import Position
 
 TINY = [
@@ -260,6 +263,55 @@ def test_continued_with_other_rates(images: Path) -> None:
     records = map(json.loads, (images.parent / "checkpoints/longer/losses.jsonl").read_text().splitlines())
     assert [r["lr"] for r in records] == pytest.approx([2e-4] * 7 + [1e-3] * 14)
     assert more["model"]["optimizers"]["D"]["param_groups"][0]["betas"] == (0.4, 0.999)
+
+
+def test_epoch_count_on_continuing_does_not_shift_the_schedule(images: Path) -> None:
+    flags = ["--num_threads", "0", "--n_epochs", "2", "--n_epochs_decay", "2"]
+    run(images, "counted", *flags, "--max_iters", "9")
+    state = run(images, "counted", "--continue_train", "--epoch_count", "2", "--max_iters", "10")
+    assert state["model"]["optimizers"]["G"]["param_groups"][0]["lr"] == 2e-4
+    assert json.loads((images.parent / "checkpoints/counted/train_opt.json").read_text())["epoch_count"] == 1
+
+
+def test_weights_that_are_not_finite_are_never_saved(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(images, "huge", "--num_threads", "0", "--max_iters", "2")
+    folder = images.parent / "checkpoints/huge"
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".pth", ".json")}
+    # an update that breaks the weights after a loss that was finite
+    monkeypatch.setattr(CUT, "update_ema", lambda self: self.networks["G"].model[1].bias.data.fill_(float("nan")))
+    with pytest.raises(NonFiniteLossError, match=r"netG is no longer finite at step 3"):
+        run(images, "huge", "--continue_train", "--lr", "0.1", "--max_iters", "3")
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".pth", ".json")}
+
+
+def test_one_training_at_a_time(images: Path) -> None:
+    run(images, "busy", "--num_threads", "0", "--max_iters", "1")
+    held = lock_folder(images.parent / "checkpoints/busy")
+    assert held is not None
+    with pytest.raises(CheckpointError, match="in use by another training"):
+        run(images, "busy", "--continue_train", "--max_iters", "2")
+    os.close(held)
+    run(images, "busy", "--continue_train", "--max_iters", "2")
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_revision_leaves_every_entry_of_D(norm: str) -> None:
+    model = coop_model("--normD", norm, "--normG", norm)
+    before = {name: value.clone() for name, value in model.networks["D"].state_dict().items()}
+    model.revise(real())
+    same(before, dict(model.networks["D"].state_dict()))
+
+
+def test_flipped_fastcut_contrasts_with_the_unflipped_input() -> None:
+    model = coop_model("--coop_epochs", "0", "--CUT_mode", "FastCUT")
+    model.rng.coin = lambda: True  # type: ignore[method-assign]
+    A = batch().A
+    out = model.forward(A, real())
+    torch.testing.assert_close(out.fake_B, model.G(A.flip(3)))
+    for key, feature in zip(out.keys_A, model.G(A, model.layers, True), strict=True):
+        torch.testing.assert_close(key, feature)
+    straight = model.nce(out.fake_B, out.keys_A, False)
+    assert float(model.nce(out.fake_B, out.keys_A, True)) != pytest.approx(float(straight), rel=1e-6)
 
 
 def test_every_n_fires_for_any_batch_size() -> None:

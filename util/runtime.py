@@ -44,8 +44,10 @@ def choose_devices(gpu_ids: str) -> list[torch.device]:
     return [torch.device("cuda", n) for n in numbers]
 
 
-def set_up(seed: int, deterministic: bool) -> None:
+def set_up(seed: int, deterministic: bool, device: torch.device) -> None:
     """Seed every global generator; `deterministic` makes torch refuse kernels whose result varies."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # streams and events are those of the current device
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

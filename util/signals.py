@@ -1,18 +1,22 @@
-"""Ctrl-C and SIGTERM as a request that training answers between two steps."""
+"""Ctrl-C, SIGTERM and a lost terminal (SIGHUP) as a request that training answers between two steps."""
 
 import signal
 from types import FrameType, TracebackType
 
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 class StopSignals:
-    """While entered, the first SIGINT or SIGTERM only sets `received`; a second SIGINT interrupts at once."""
+    """While entered, the first of `SIGNALS` only sets `received`; a second SIGINT interrupts at once."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "StopSignals":
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
+            if signal.getsignal(number) is signal.SIG_IGN:  # nohup wants it ignored
+                continue
             self._before[number] = signal.signal(number, self._handle)
         return self
 

@@ -1,6 +1,7 @@
 """Live and lasting views of a training run: write-only sinks that can neither slow, block nor end it."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from options.option import Options
@@ -17,20 +18,23 @@ log = logging.getLogger(__name__)
 
 
 def create_monitors(opt: Options, folder: Path, start: Position, total_steps: int, samples_per_epoch: int) -> Monitors:
-    """The sinks that the options ask for; one whose package is not installed is left out with one warning."""
+    """The sinks that the options ask for; one that cannot be had is left out with one warning."""
+    sinks: list[Monitor] = []
+
+    def add(name: str, flag: str, make: Callable[[], Monitor]) -> None:
+        try:
+            sinks.append(make())
+        except (
+            Exception
+        ) as error:  # a missing package, a file in the way: nothing that should keep anybody from training
+            log.warning("no %s: %s%s", name, error, f" (make venv installs all packages; off: {flag})" if flag else "")
+
     last_epoch = opt.n_epochs + opt.n_epochs_decay
-    sinks: list[Monitor] = [
-        Console(start, total_steps, last_epoch, opt.print_freq),
-        LossFiles(folder, start, opt.print_freq),
-    ]
+    add("progress bar", "", lambda: Console(start, total_steps, last_epoch, opt.print_freq))
+    add("log files", "", lambda: LossFiles(folder, start, opt.print_freq))
     if not opt.no_html:
-        try:
-            sinks.append(HtmlPage(folder, opt.easy_label or opt.name, opt.update_html_freq, opt.display_winsize))
-        except ImportError:
-            log.warning("no web page: the package dominate is not installed (pip install dominate, or --no_html)")
+        title = opt.easy_label or opt.name
+        add("web page", "--no_html", lambda: HtmlPage(folder, title, opt.update_html_freq, opt.display_winsize))
     if opt.display_id is None or opt.display_id > 0:
-        try:
-            sinks.append(VisdomWindows(opt, folder, samples_per_epoch))
-        except Exception as error:  # an odd address or a half installed package must not keep anybody from training
-            log.warning("no Visdom: %s (make venv installs it; off: --display_id 0)", error)
+        add("Visdom", "--display_id 0", lambda: VisdomWindows(opt, folder, samples_per_epoch))
     return Monitors(sinks)

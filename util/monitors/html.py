@@ -26,10 +26,18 @@ class HtmlPage(Monitor):
         self.folder = folder / "web"
         self.title = title
         self.width = width
+        self.labels = [
+            "real_A",
+            "fake_B",
+            "revised_B",
+            "real_B",
+            "idt_B",
+        ]  # in this order, then what else a method shows
         (self.folder / "images").mkdir(parents=True, exist_ok=True)
 
     def show(self, position: Position, images: dict[str, Tensor]) -> None:
         epoch = position.epoch
+        self.labels += [label for label in images if label not in self.labels]
         for label, batch in images.items():
             save_image(batch[0], self.folder / "images" / f"epoch{epoch:03d}_{label}.png")
         page = (epoch - 1) // EPOCHS_PER_PAGE
@@ -42,18 +50,11 @@ class HtmlPage(Monitor):
         first = page * EPOCHS_PER_PAGE + 1
         rows = []
         for epoch in range(newest, first - 1, -1):
-            found = sorted((self.folder / "images").glob(f"epoch{epoch:03d}_*.png"), key=_order)
-            cells = [ImageCell(f"images/{path.name}", path.stem.partition("_")[2]) for path in found]
+            names = {label: f"images/epoch{epoch:03d}_{label}.png" for label in self.labels}
+            cells = [ImageCell(name, label) for label, name in names.items() if (self.folder / name).is_file()]
             if cells:
                 rows.append((f"epoch {epoch}", cells))
         links = (
             [(f"epochs {first - EPOCHS_PER_PAGE} to {first - 1}", f"epochs_{page - 1:03d}.html")] if page > 0 else []
         )
         write_page(self.folder / name, self.title, rows, self.width, links)
-
-
-def _order(path: Path) -> tuple[int, str]:
-    """real_A, fake_B, revised_B, real_B, idt_B from left to right, then whatever else a method shows."""
-    label = path.stem.partition("_")[2]
-    known = ["real_A", "fake_B", "revised_B", "real_B", "idt_B"]
-    return (known.index(label) if label in known else len(known), label)

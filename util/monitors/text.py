@@ -47,7 +47,11 @@ class LossFiles(Monitor):
         """A run that was killed had gone on after its last checkpoint; those steps come again."""
         if not self.records.is_file():
             return
-        kept = [line for line in self.records.read_text(encoding="utf-8").splitlines() if _step(line) <= step]
+        kept = [
+            line
+            for line in self.records.read_text(encoding="utf-8", errors="replace").splitlines()
+            if _step(line) <= step
+        ]
         temporary = self.records.with_suffix(".tmp")
         temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         os.replace(temporary, self.records)
