@@ -54,7 +54,8 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = lock_folder(self.folder)
             for left in self.folder.glob(".*.tmp"):  # by a save that was killed
-                left.unlink()
+                if not left.name.endswith(f".{os.getpid()}.tmp"):
+                    left.unlink()
             if not self.position.step:  # a continued run keeps its options until it has something new to save
                 save_options(self.opt, self.folder)
         except OSError as error:
