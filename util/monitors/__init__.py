@@ -24,10 +24,10 @@ def create_monitors(opt: Options, folder: Path, start: Position, total_steps: in
     def add(name: str, flag: str, make: Callable[[], Monitor]) -> None:
         try:
             sinks.append(make())
-        except (
-            Exception
-        ) as error:  # a missing package, a file in the way: nothing that should keep anybody from training
-            log.warning("no %s: %s%s", name, error, f" (make venv installs all packages; off: {flag})" if flag else "")
+        except ImportError as error:
+            log.warning("no %s: the package %s is not installed (make venv does it; off: %s)", name, error.name, flag)
+        except Exception as error:  # a file in the way, an odd address: nothing that should end a training
+            log.warning("no %s: %s%s", name, error, f" (off: {flag})" if flag else "")
 
     last_epoch = opt.n_epochs + opt.n_epochs_decay
     add("progress bar", "", lambda: Console(start, total_steps, last_epoch, opt.print_freq))
