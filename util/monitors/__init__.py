@@ -25,7 +25,9 @@ def create_monitors(opt: Options, folder: Path, start: Position, total_steps: in
         try:
             sinks.append(make())
         except ImportError as error:
-            log.warning("no %s: the package %s is not installed (make venv does it; off: %s)", name, error.name, flag)
+            log.warning(
+                "no %s: the package %s is not installed (make venv does it; off: %s)", name, error.name or error, flag
+            )
         except Exception as error:  # a file in the way, an odd address: nothing that should end a training
             log.warning("no %s: %s%s", name, error, f" (off: {flag})" if flag else "")
 
