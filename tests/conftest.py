@@ -36,3 +36,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def a_run(place: Path, trained: Path) -> Path:
     """`place` with the run checkpoints/tiny in it; returns the folder of the run."""
     return Path(shutil.copytree(trained / "tiny", place / "checkpoints" / "tiny"))
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    root = tmp_path / "pictures"
+    make_images(root / "trainA", 5, 40)
+    make_images(root / "trainB", 7, 40)
+    return root

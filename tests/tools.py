@@ -4,13 +4,19 @@ import contextlib
 import functools
 import importlib.util
 import io
+import json
 import logging
+import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import torch
@@ -18,9 +24,11 @@ from PIL import Image
 
 from data import DATASET_CHOICES
 from models import MODELS, NETWORK_CHOICES
+from models.networks import create_G
 from options.option import Options
 from options.parser import OptionParser
 from util.cli import run_script
+from util.images import read_image, to_image, to_tensor
 
 ROOT = Path(__file__).parents[1]
 
@@ -119,3 +127,112 @@ def truncate(path: Path, share: float = 0.5) -> Path:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     return path
+
+
+TRAIN = ["--dataroot", "data", "--name", "new", *TINY, "--max_iters", 2]
+CONTINUE = ["--name", "tiny", "--continue_train", "--gpu_ids", -1, "--max_iters", 4]
+TEST = ["--dataroot", "data", "--name", "tiny", "--num_threads", 0, "--gpu_ids", -1]
+
+
+def check_refusal(outcome: Outcome, says: tuple[str, ...]) -> None:
+    """Exit code 2, and one line with all the words."""
+    assert outcome.code == 2, outcome
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert outcome.err.split(": ")[1] == "error"
+    for word in says:
+        assert word in outcome.err, f"{word!r} is not in {outcome.err!r}"
+
+
+def refused(script: str, flags: list[Any], *says: str) -> None:
+    """The script refuses `flags` in one line with all of `says`, and leaves the current folder as it is."""
+    before = tree(Path.cwd())
+    outcome = run(script, *flags)
+    check_refusal(outcome, says)
+    after = tree(Path.cwd())
+    assert {name for name in {*before, *after} if before.get(name, 0) != after.get(name, 0)} == set()
+
+
+class RunsCode:
+    """What it is pickled as creates a file when it is loaded."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("code_was_run",)
+
+
+CPU = ["--num_threads", 0, "--gpu_ids", -1]
+RESULTS = Path("results/tiny/test_latest")
+FAKES = RESULTS / "images" / "fake_B"
+
+
+def translate(*flags: Any, code: int = 0) -> Outcome:
+    """test.py on the run `tiny`."""
+    outcome = run("test", "--name", "tiny", *CPU, *flags)
+    assert outcome.code == code, outcome
+    return outcome
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as img:
+        return np.asarray(img)
+
+
+def generator_of(run_folder: Path, weights: str = "latest_net_G.pth") -> torch.nn.Module:
+    """The generator of `tiny`, built and filled by hand."""
+    net = create_G(train_options(TINY))
+    net.load_state_dict(torch.load(run_folder / weights, weights_only=True))
+    return net
+
+
+def by_hand(net: torch.nn.Module, path: Path, size: tuple[int, int] | None = (32, 32)) -> np.ndarray:
+    img = read_image(path, 3)
+    img = img if size is None else img.resize(size, Image.Resampling.BICUBIC)
+    with torch.no_grad():
+        return np.asarray(to_image(net(to_tensor(img)[None])))
+
+
+class Page(HTMLParser):
+    """The pictures and links of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.images: list[str] = []
+        self.links: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "img":
+            self.images.append(unquote(values["src"] or "", errors="surrogateescape"))
+        if tag == "a":
+            self.links.append(unquote(values["href"] or "", errors="surrogateescape"))
+
+
+def translation_options(*flags: str) -> Options:
+    return OptionParser(False, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(["--dataroot", "./none", *flags])
+
+
+def losses_of(run_folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run_folder / "losses.jsonl").read_text().splitlines()]
+
+
+def two_steps(*flags: object) -> list[dict[str, Any]]:
+    """Train `cut` for two steps in the current folder; the records of the steps, every loss a finite number."""
+    outcome = run("train", "--dataroot", "data", "--name", "r", *TINY, "--max_iters", 2, "--print_freq", 1, *flags)
+    assert (outcome.code, outcome.err) == (0, "")
+    records = losses_of(Path("checkpoints/r"))
+    assert [record["step"] for record in records] == [1, 2]
+    assert all(value is not None for record in records for value in record["losses"].values()), records
+    weights = torch.load("checkpoints/r/latest_net_G.pth", weights_only=True)
+    assert all(bool(value.isfinite().all()) for value in weights.values())
+    return records
+
+
+def offered(model: str) -> list[tuple[str, str]]:
+    """Every value that `train.py --model <model> --help` offers in braces, with its flag."""
+    text = run("train", "--model", model, "--help").out.split("\nexperiment:\n")[1]
+    found = re.findall(r"^  --(\w+) \{([^}]+)\}", text, re.MULTILINE)
+    return [(name, value) for name, values in found for value in values.split(",") if name != "model"]

@@ -1,0 +1,208 @@
+"""Bad flags: exit code 2, one line on stderr that names the thing and what to do, and nothing created or changed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.tools import CONTINUE, TEST, TRAIN, refused
+
+
+@pytest.mark.parametrize(
+    ("flag", "hint"),
+    [
+        ("--batch_sise", "did you mean --batch_size?"),
+        ("--lamda_NCE", "did you mean --lambda_NCE?"),
+        ("--nce-idt", "did you mean --nce_idt?"),
+        ("-name", "did you mean --name?"),
+        ("--completely_else", "see python train.py --help"),
+        ("--ng", "unknown flag --ng"),  # no abbreviations: a typing error must not become another flag
+    ],
+)
+def test_unknown_flag(place: Path, flag: str, hint: str) -> None:
+    refused("train", [*TRAIN, flag, "1"], f"unknown flag {flag}", hint)
+
+
+def test_words_without_a_flag(place: Path) -> None:
+    refused("train", [*TRAIN, "stray"], "unexpected 'stray'", "--help")
+    refused("train", [*TRAIN, "--dataroot", "my", "photos"], "unexpected 'photos'")
+
+
+def test_a_flag_of_the_other_script(a_run: Path) -> None:
+    refused("test", [*TEST, "--continue_train"], "unknown flag --continue_train")
+    refused("test", [*TEST, "--lr", "1"], "unknown flag --lr")
+    refused("train", [*TRAIN, "--num_test", "1"], "unknown flag --num_test")
+
+
+def test_unknown_model_lists_the_known_ones(place: Path) -> None:
+    refused("train", [*TRAIN, "--model", "cyclegan"], "--model", "'cyclegan'", "coopcut, cut")
+    refused("train", [*TRAIN, "--model", ""], "--model", "coopcut, cut")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "says"),
+    [
+        ("netG", "resnet_7blocks", "resnet_4blocks, resnet_6blocks, resnet_9blocks"),
+        ("netD", "stylegan2", "basic, n_layers, pixel"),
+        ("netF", "reshape", "mlp_sample, sample"),
+        ("gan_mode", "wgan", "lsgan, vanilla, nonsaturating, hinge, wgangp"),
+        ("normG", "layer", "instance, batch, none"),
+        ("init_type", "", "normal, xavier, kaiming, orthogonal"),
+        ("lr_policy", "poly", "linear, step, plateau, cosine"),
+        ("dataset_mode", "aligned", "single, unaligned"),
+        ("preprocess", "resize", "resize_and_crop, crop, scale_width"),
+        ("direction", "atob", "AtoB, BtoA"),
+        ("CUT_mode", "SinCUT", "CUT, FastCUT"),
+    ],
+)
+def test_unknown_choice_lists_the_known_ones(place: Path, flag: str, value: str, says: str) -> None:
+    refused("train", [*TRAIN, f"--{flag}", value], f"--{flag}: '{value}' is not one of", says)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "says"),
+    [
+        ("batch_size", "0", "the least is 1"),
+        ("batch_size", "-2", "the least is 1"),
+        ("crop_size", "3", "the least is 4"),
+        ("crop_size", "1" * 30, "the most is"),
+        ("load_size", "1" * 30, "the most is"),
+        ("ngf", "0", "the least is 1"),
+        ("ngf", "1" * 30, "the most is"),
+        ("netF_nc", "1" * 30, "the most is"),
+        ("n_layers_D", "0", "the least is 1"),
+        ("n_layers_D", "7", "the most is 6"),
+        ("input_nc", "4", "the most is 3"),
+        ("lr", "0", "it must be above 0"),
+        ("lr", "-0.1", "it must be above 0"),
+        ("lr", "nan", "'nan' is not a finite number"),
+        ("lr", "inf", "'inf' is not a finite number"),
+        ("beta1", "1", "it must be below 1"),
+        ("beta2", "-0.5", "the least is 0"),
+        ("ema", "1", "it must be below 1"),
+        ("init_gain", "0", "it must be above 0"),
+        ("lambda_NCE", "-1", "the least is 0"),
+        ("nce_T", "0", "it must be above 0"),
+        ("num_patches", "0", "the least is 1"),
+        ("pool_size", "-1", "the least is 0"),
+        ("max_iters", "0", "the least is 1"),
+        ("max_dataset_size", "0", "the least is 1"),
+        ("n_epochs", "-1", "the least is 0"),
+        ("n_epochs", "1" * 400, "the most is"),
+        ("epoch_count", "0", "the least is 1"),
+        ("print_freq", "0", "the least is 1"),
+        ("save_latest_freq", "0", "the least is 1"),
+        ("save_epoch_freq", "0", "the least is 1"),
+        ("seed", "-1", "the least is 0"),
+        ("seed", "4294967296", "the most is"),
+        ("num_threads", "-1", "the least is 0"),
+        ("random_scale_max", "0.5", "the least is 1"),
+        ("display_port", "70000", "the most is 65535"),
+        ("batch_size", "2.5", "'2.5'"),
+        ("batch_size", "two", "'two'"),
+        ("batch_size", "", "''"),
+        ("lr", "fast", "'fast'"),
+        ("lr", "1,5", "'1,5'"),
+        ("max_iters", "1e3", "'1e3'"),
+        ("nce_idt", "perhaps", "'perhaps' is not a boolean: write True or False"),
+        ("no_html", "", "'' is not a boolean"),
+    ],
+)
+def test_value_out_of_range_or_of_another_type(place: Path, flag: str, value: str, says: str) -> None:
+    refused("train", [*TRAIN, f"--{flag}={value}"], f"--{flag}:", says)
+
+
+@pytest.mark.parametrize("flag", ["checkpoints_dir", "phase", "epoch"])
+def test_empty_text(place: Path, flag: str) -> None:
+    refused("train", [*TRAIN, f"--{flag}", ""], f"--{flag} is empty", "leave it out")
+
+
+def test_empty_or_slashed_text_when_translating(a_run: Path) -> None:
+    refused("test", [*TEST, "--results_dir", ""], "--results_dir is empty")
+    refused("test", [*TEST, "--phase", "../../up"], "--phase '../../up'", "without slashes")
+    refused("test", [*TEST, "--epoch", "../other/latest"], "--epoch '../other/latest'", "without slashes")
+
+
+@pytest.mark.parametrize("name", ["../up", "..", ".", "a/b", "/tmp/absolute", "a/"])
+def test_hostile_name(place: Path, name: str) -> None:
+    refused("train", [*TRAIN, "--name", name], f"--name '{name}'", "one folder name, without slashes")
+
+
+def test_hostile_suffix_and_long_name(place: Path) -> None:
+    refused("train", [*TRAIN, "--suffix", "/../../up"], "--name 'new_/../../up'", "without slashes")
+    refused("train", [*TRAIN, "--name", "n" * 300], "--name 'nnnn", "at most 255 bytes")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("0,27", "--netG resnet_4blocks has the layers 0 to 26"),
+        ("0,4,8,12,99", "--netG resnet_4blocks has the layers 0 to 26"),
+        ("4,4", "must differ"),
+        ("-1", "not be negative"),
+        ("", "write layer numbers with commas"),
+        ("0,,4", "write layer numbers with commas"),
+        ("0;4", "write layer numbers with commas"),
+        ("0,4.5", "write layer numbers with commas"),
+    ],
+)
+def test_nce_layers(place: Path, value: str, says: str) -> None:
+    refused("train", [*TRAIN, "--nce_layers", value], f"--nce_layers {value}", says)
+
+
+def test_crop_larger_than_load_size(place: Path) -> None:
+    refused("train", [*TRAIN, "--crop_size", 64], "--crop_size 64", "--load_size 36", "raise or lower one")
+    for mode in ("scale_width_and_crop", "scale_shortside_and_crop"):
+        refused("train", [*TRAIN, "--crop_size", 64, "--preprocess", mode], "--crop_size 64", "--load_size 36")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--crop_size", 16],  # the 70x70 PatchGAN cannot judge it
+        ["--netD", "n_layers", "--n_layers_D", 6],
+        ["--crop_size", 4, "--netD", "pixel"],  # nor can the generator pad it
+    ],
+)
+def test_crop_smaller_than_the_networks_need(place: Path, flags: list[Any]) -> None:
+    refused("train", [*TRAIN, *flags], "--crop_size")
+
+
+def test_batch_larger_than_the_data_set(place: Path) -> None:
+    refused("train", [*TRAIN, "--batch_size", 5], "--batch_size 5", "4 images", "--batch_size 4 or less")
+    refused("train", [*TRAIN, "--max_dataset_size", 2, "--batch_size", 3], "--batch_size 3", "2 images")
+
+
+def test_channels_that_do_not_fit(place: Path) -> None:
+    refused("train", [*TRAIN, "--input_nc", 2, "--output_nc", 2], "1 (gray) or 3 (RGB)", "--input_nc")
+    refused("train", [*TRAIN, "--output_nc", 1], "--input_nc 3", "--output_nc 1", "--lambda_NCE 0")
+
+
+def test_nothing_to_learn_from(place: Path) -> None:
+    refused("train", [*TRAIN, "--lambda_NCE", 0, "--lambda_GAN", 0], "--lambda_NCE", "--lambda_GAN")
+
+
+def test_epochs_that_are_over_before_they_begin(place: Path) -> None:
+    refused("train", [*TRAIN, "--epoch_count", 500], "--epoch_count 500", "--n_epochs 200", "--n_epochs_decay 200")
+    refused("train", [*TRAIN, "--n_epochs", 0, "--n_epochs_decay", 0], "--n_epochs 0")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("0", "there is no GPU 0 here"),
+        ("0,1", "there is no GPU 0 here"),
+        ("-2", "there is no GPU -2 here"),
+        ("mps", "no Apple GPU"),
+        ("gpu", "write auto, -1 (CPU), mps, or GPU numbers"),
+        ("", "write auto"),
+        ("0;1", "write auto"),
+    ],
+)
+def test_gpu_asked_for_and_absent(a_run: Path, monkeypatch: pytest.MonkeyPatch, value: str, says: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for script, flags in (("train", TRAIN), ("train", CONTINUE), ("test", TEST)):
+        refused(script, [*flags, f"--gpu_ids={value}"], f"--gpu_ids {value}", says)

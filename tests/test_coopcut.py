@@ -1,0 +1,142 @@
+"""CoopCUT: the cooperative steps, the switch of phase, and CUT without a warm-up."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.batch import Batch
+from models import create_model
+from models.coopcut import CoopCUT
+from tests.tools import train_options
+from tests.training import TINY, run, same
+from util.position import Position
+
+
+@pytest.mark.parametrize("mode", ["CUT", "FastCUT"])
+def test_coopcut_without_warmup_is_cut(images: Path, mode: str) -> None:
+    flags = ["--CUT_mode", mode, "--num_threads", "0", "--max_iters", "8"]
+    plain = run(images, "plain", "--model", "cut", *flags)
+    coop = run(images, "coop", "--model", "coopcut", "--coop_epochs", "0", *flags)
+    same(plain["model"], coop["model"])
+
+
+def coop_model(*flags: str) -> CoopCUT:
+    opt = train_options(["--model", "coopcut", *TINY, *flags])
+    torch.manual_seed(0)
+    model = create_model(opt, [torch.device("cpu")])
+    assert isinstance(model, CoopCUT)
+    return model
+
+
+def batch(seed: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    A, B = (torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1 for _ in range(2))
+    return Batch(A, B, ["a", "b"], ["c", "d"])
+
+
+def real() -> torch.Tensor:
+    B = batch().B
+    assert B is not None
+    return B
+
+
+def test_switch_has_no_jump_on_the_real_images() -> None:
+    """With g = D - 1/2, LSGAN's loss on the real images is g^2 - g + 1/4 of the energy that the warm-up ends with."""
+    model = coop_model("--coop_iters", "1")
+    model.networks["D"].last.bias.data += 0.3  # type: ignore[union-attr, operator]
+    for optimizer in model.optimizers.values():
+        optimizer.param_groups[0]["lr"] = 0.0
+    g = (model.D(batch().B) - 0.5).detach()
+    before = model.step(batch(), Position(step=0)).losses
+    after = model.step(batch(), Position(step=1)).losses
+    assert "f_real" in before
+    assert "D_real" in after
+    assert float(before["f_real"]) == pytest.approx(float(g.mean()), abs=1e-6)
+    assert float(after["D_real"]) == pytest.approx(float((g.square() - g).mean()) + 0.25, rel=1e-5)
+    assert float(before["f_fake"]) != pytest.approx(float(before["f_real"]), abs=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["lsgan", "vanilla", "nonsaturating", "hinge", "wgangp"])
+def test_energies_start_at_zero_and_every_mode_takes_over(mode: str) -> None:
+    model = coop_model("--coop_iters", "2", "--gan_mode", mode, "--langevin_steps", "2")
+    first = model.step(batch(), Position(step=0)).losses
+    assert abs(float(first["f_real"])) < 0.01
+    model.step(batch(), Position(step=1))
+    f_real = float(model.f(real()).detach().mean())
+    scores = float(model.D(batch().B).detach().mean())
+    assert scores - f_real == pytest.approx(0.5 if mode == "lsgan" else 0.0, abs=1e-6)
+    after = model.step(batch(), Position(step=2))
+    assert all(bool(loss.isfinite()) for loss in after.losses.values())
+    assert "revised_B" not in after.images
+
+
+def test_warmup_step_reports_and_shows() -> None:
+    model = coop_model("--langevin_step_size", "5")
+    model.networks["D"].last.weight.data.mul_(50)  # type: ignore[union-attr, operator]
+    out = model.step(batch(), Position())
+    assert float(out.losses["f_revised"]) > float(out.losses["f_fake"])
+    assert float(out.losses["gap"]) == pytest.approx(float(out.losses["f_real"] - out.losses["f_revised"]), abs=1e-6)
+    moved = (out.images["revised_B"] - out.images["fake_B"]).abs()
+    assert float(moved.mean()) == pytest.approx(float(out.losses["displacement"]), rel=1e-5)
+    assert float(moved.max()) <= 15 * 0.01 + 1e-6  # steps * clip
+    assert float(out.losses["teach"]) == pytest.approx(float(moved.square().mean()), rel=1e-5)
+    assert set(out.images) == {"real_A", "fake_B", "real_B", "idt_B", "revised_B"}
+
+
+def test_discriminator_learns_only_in_its_own_update() -> None:
+    model = coop_model()
+    model.optimizers["D"].param_groups[0]["lr"] = 0.0
+    before = {name: value.clone() for name, value in model.networks["D"].state_dict().items()}
+    model.step(batch(), Position())
+    same(before, dict(model.networks["D"].state_dict()))
+    gradients = [p.grad.clone() for p in model.networks["D"].parameters() if p.grad is not None]
+    model.revise(real())
+    same(gradients, [p.grad for p in model.networks["D"].parameters() if p.grad is not None])
+
+
+HEALTHY = {"f_revised": 0.1, "f_fake": 0.0, "displacement": 0.05, "saturated": 0.0, "saturated_real": 0.0, "gap": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({}, None),
+        ({"f_revised": -0.1}, "--langevin_step_size"),
+        ({"displacement": 0.0001}, "raise --langevin_step_size"),
+        ({"displacement": 0.5}, "lower --langevin_step_size"),
+        ({"saturated": 0.9}, "saturates"),
+        ({"gap": 3.0}, "--lambda_energy"),
+    ],
+)
+def test_advice_names_the_option(change: dict[str, float], word: str | None) -> None:
+    advice = coop_model().advice({**HEALTHY, **change}, Position(step=500))
+    assert len(advice) == (word is not None)
+    assert word is None or word in advice[0]
+
+
+def test_phase_is_a_function_of_the_position() -> None:
+    model = coop_model("--coop_epochs", "2")
+    assert [model.phase(Position(epoch=e)) for e in (1, 2, 3)] == ["cooperative", "cooperative", "adversarial"]
+    model = coop_model("--coop_iters", "5")
+    assert [model.phase(Position(step=s)) for s in (4, 5)] == ["cooperative", "adversarial"]
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_revision_leaves_every_entry_of_D(norm: str) -> None:
+    model = coop_model("--normD", norm, "--normG", norm)
+    before = {name: value.clone() for name, value in model.networks["D"].state_dict().items()}
+    model.revise(real())
+    same(before, dict(model.networks["D"].state_dict()))
+
+
+def test_flipped_fastcut_contrasts_with_the_unflipped_input() -> None:
+    model = coop_model("--coop_epochs", "0", "--CUT_mode", "FastCUT")
+    model.rng.coin = lambda: True  # type: ignore[method-assign]
+    A = batch().A
+    out = model.forward(A, real())
+    torch.testing.assert_close(out.fake_B, model.G(A.flip(3)))
+    for key, feature in zip(out.keys_A, model.G(A, model.layers, True), strict=True):
+        torch.testing.assert_close(key, feature)
+    straight = model.nce(out.fake_B, out.keys_A, False)
+    assert float(model.nce(out.fake_B, out.keys_A, True)) != pytest.approx(float(straight), rel=1e-6)

@@ -1,0 +1,50 @@
+"""Losses and weights that are not finite stop a training and are never saved."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.cut import CUT
+from tests.training import run
+from util.errors import NonFiniteLossError
+from util.guard import FiniteGuard
+
+
+def test_weights_that_are_not_finite_are_never_saved(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(images, "huge", "--num_threads", "0", "--max_iters", "2")
+    folder = images.parent / "checkpoints/huge"
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".pth", ".json")}
+    # an update that breaks the weights after a loss that was finite
+    monkeypatch.setattr(CUT, "update_ema", lambda self: self.networks["G"].model[1].bias.data.fill_(float("nan")))
+    with pytest.raises(NonFiniteLossError, match=r"netG is no longer finite at step 3"):
+        run(images, "huge", "--continue_train", "--lr", "0.1", "--max_iters", "3")
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".pth", ".json")}
+
+
+def test_non_finite_loss_names_loss_step_and_files(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(images, "nan", "--num_threads", "0", "--max_iters", "2")
+    state = images.parent / "checkpoints/nan/latest_state.pth"
+    before = state.read_bytes()
+    from models import cut
+
+    original, calls = cut.patch_nce, []
+
+    def broken(*arguments: Any) -> torch.Tensor:
+        calls.append(1)
+        return original(*arguments) * (float("nan") if len(calls) > 20 else 1)
+
+    monkeypatch.setattr(cut, "patch_nce", broken)
+    with pytest.raises(
+        NonFiniteLossError, match=r"loss (G|NCE|NCE_Y) is nan at step 5, images .*trainA.*\.png.*trainB"
+    ):
+        run(images, "nan", "--continue_train", "--max_iters", "9")
+    assert state.read_bytes() == before
+
+
+def test_guard_judges_every_step() -> None:
+    guard = FiniteGuard()
+    guard.check({"a": torch.tensor(1.0)}, 1, ["x"])
+    with pytest.raises(NonFiniteLossError, match=r"loss b is inf at step 2, images y\.png"):
+        guard.check({"a": torch.tensor(1.0), "b": torch.tensor(float("inf"))}, 2, ["y.png"])
