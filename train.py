@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from data import DATASET_CHOICES, EpochLoader, create_loader
+from data import TRAINING_CHOICES, EpochLoader, create_loader
 from models import MODELS, NETWORK_CHOICES, BaseModel, create_model
 from models.run import Run
 from options.option import Options
@@ -24,7 +24,7 @@ log = logging.getLogger("train")
 
 def main(argv: Sequence[str]) -> int:
     """Parse, build, train. Returns the exit code."""
-    opt = OptionParser(True, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(argv)
+    opt = OptionParser(True, MODELS, NETWORK_CHOICES | TRAINING_CHOICES).parse(argv)
     devices = choose_devices(opt.gpu_ids)
     set_up(opt.seed, opt.deterministic, devices[0])
     loader = create_loader(opt)

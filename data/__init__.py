@@ -19,10 +19,13 @@ from util.registry import import_submodules
 import_submodules(sys.modules[__name__])
 
 DATASET_CHOICES: dict[str, Iterable[str]] = {"dataset_mode": DATASETS, "preprocess": PREPROCESS_MODES}
+# a single folder has no target domain to learn from
+TRAINING_CHOICES = DATASET_CHOICES | {"dataset_mode": [name for name in DATASETS if name != "single"]}
 
 __all__ = [
     "DATASETS",
     "DATASET_CHOICES",
+    "TRAINING_CHOICES",
     "Batch",
     "EpochLoader",
     "Failure",

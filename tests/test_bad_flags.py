@@ -50,7 +50,7 @@ def test_unknown_model_lists_the_known_ones(place: Path) -> None:
         ("normG", "layer", "instance, batch, none"),
         ("init_type", "", "normal, xavier, kaiming, orthogonal"),
         ("lr_policy", "poly", "linear, step, plateau, cosine"),
-        ("dataset_mode", "aligned", "single, unaligned"),
+        ("dataset_mode", "aligned", "unaligned"),
         ("preprocess", "resize", "resize_and_crop, crop, scale_width"),
         ("direction", "atob", "AtoB, BtoA"),
         ("CUT_mode", "SinCUT", "CUT, FastCUT"),

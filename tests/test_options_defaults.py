@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data import DATASET_CHOICES
+from data import TRAINING_CHOICES
 from models import MODELS, NETWORK_CHOICES
 from options.saved import load_options
 from tests.tools import (
@@ -160,7 +160,7 @@ def test_help_is_grouped_and_tells_units_and_defaults(place: Path, name: str, mo
 
 def test_help_offers_the_registered_networks() -> None:
     values = offered("cut")
-    for flag, names in (NETWORK_CHOICES | DATASET_CHOICES).items():
+    for flag, names in (NETWORK_CHOICES | TRAINING_CHOICES).items():
         assert {value for name, value in values if name == flag} == set(names)
 
 
