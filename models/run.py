@@ -1,7 +1,9 @@
 """A run: the folder checkpoints/<name>, what is saved there, and how training goes on from it."""
 
+import contextlib
 import logging
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +32,7 @@ class Run:
         self.position = Position(epoch=opt.epoch_count)
         self.mean_loss = torch.zeros(2, dtype=torch.float64)
         self._lock: int | None = None
+        self._made: list[Path] = []  # folders that this run created, the innermost first
 
     # -- at the start ---------------------------------------------------------------------------------------------
 
@@ -51,6 +54,7 @@ class Run:
         else:
             self._refuse_to_overwrite()
         try:
+            self._made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = lock_folder(self.folder)
             for left in self.folder.glob(".*.tmp"):  # by a save that was killed
@@ -59,13 +63,19 @@ class Run:
             if not self.position.step:  # a continued run keeps its options until it has something new to save
                 save_options(self.opt, self.folder)
         except OSError as error:
+            self.close()
             raise CheckpointError(
                 f"{self.folder} cannot be written ({error.strerror}): check --checkpoints_dir and its permissions"
             ) from None
         return self.position
 
     def close(self) -> None:
-        """Let others use the folder."""
+        """Let others use the folder; one that was made for a run of not a single step goes again."""
+        if self.position.step == 0 and not (self.folder / STATE).exists() and self.folder in self._made:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # something else is in a folder above: it stays
+                for folder in self._made[1:]:
+                    folder.rmdir()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -73,13 +73,18 @@ def test_link_to_nowhere(place: Path) -> None:
     check_refusal(outcome, ("data/trainA/link.png", "No such file", "replace or remove it"))
 
 
-def test_image_truncated_at_the_first_step(place: Path) -> None:
-    """Only decoding shows it, so that the run has begun; it can be begun again."""
+@pytest.mark.parametrize("made", ["", "checkpoints", "checkpoints/new"])
+def test_image_truncated_at_the_first_step(place: Path, made: str) -> None:
+    """Only decoding shows it, when the run has its folder: a folder that was there before stays, one it made goes."""
     for index in range(4):
         truncate(place / "data" / "trainA" / f"{index}.png")
-    outcome = run("train", *TRAIN)
-    check_refusal(outcome, ("data/trainA/", ".png", "damaged", "replace or remove it"))
-    assert "saved" not in outcome.err
+    (place / made).mkdir(parents=True, exist_ok=True)
+    if made.endswith("new"):
+        (place / made / "notes.txt").write_text("mine")
+        check_refusal(run("train", *TRAIN), ("data/trainA/", "damaged"))
+        assert (place / made / "notes.txt").read_text() == "mine"
+    else:
+        refused("train", TRAIN, "data/trainA/", ".png", "damaged", "replace or remove it")
     assert list(place.rglob("*.pth")) == []
     make_images(place / "data" / "trainA", 4, 40)
     assert run("train", *TRAIN).code == 0
