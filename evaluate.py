@@ -56,9 +56,12 @@ def by_key(folder: Path) -> dict[str, str]:
     """The images of `folder` by their name without extension and without a trailing _A or _B."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    found = {
-        re.sub(r"_[AB]$", "", str(Path(path).relative_to(folder).with_suffix(""))): path for path in list_images(folder)
-    }
+    found: dict[str, str] = {}
+    for path in list_images(folder):
+        key = re.sub(r"_[AB]$", "", str(Path(path).relative_to(folder).with_suffix("")))
+        if key in found:
+            raise DataError(f"{path} and {found[key]} both are the image '{key}': move one of them away")
+        found[key] = path
     if not found:
         raise DataError(f"{folder}: no images in this folder")
     return found
@@ -90,7 +93,9 @@ def resized(image: Picture, like: Picture) -> Picture:
 
 def mean_image(folder: Path) -> Picture:
     """The mean of all images of a folder, at the size of the first one."""
-    paths = list(by_key(folder).values())
+    paths = list_images(folder) if folder.is_dir() else []
+    if not paths:
+        raise DataError(f"{folder}: no images in this folder")
     first = read(paths[0])
     total = np.zeros(first.shape, np.float64)
     for path in paths:

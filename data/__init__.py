@@ -49,7 +49,7 @@ def create_translation_loader(opt: Namespace) -> EpochLoader:
     """The loader of the images to translate; its `iterate` hands over those that cannot be read as `Failure`."""
     dataset: ImageDataset = TranslationDataset(opt) if opt.dataset_mode in BUILT_IN else DATASETS[opt.dataset_mode](opt)
     logger.info(dataset.describe())
-    return EpochLoader(dataset, opt.batch_size, opt.num_threads, opt.seed, serial=True)
+    return EpochLoader(dataset, opt.batch_size, opt.num_threads, opt.seed, opt.serial_batches)
 
 
 def create_loader(opt: Namespace) -> EpochLoader:

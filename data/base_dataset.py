@@ -73,16 +73,16 @@ class ImageDataset(Dataset[Sample | Failure]):
         path_A = self.paths_A[draw.A]
         path_B = None if draw.B is None else self.paths_B[draw.B]
         try:
-            A, size = self._read(path_A, self.channels_A, draw, "A")
+            A = self._read(path_A, self.channels_A, draw, "A")
         except DataError as error:
             return Failure(path_A, str(error))
         if path_B is None:
-            return Sample(A, None, path_A, None, size)
+            return Sample(A, None, path_A, None)
         try:
-            B, _ = self._read(path_B, self.channels_B, draw, "B")
+            B = self._read(path_B, self.channels_B, draw, "B")
         except DataError as error:
             return Failure(path_B, str(error))
-        return Sample(A, B, path_A, path_B, size)
+        return Sample(A, B, path_A, path_B)
 
     def describe(self) -> str:
         """For example 'A: 1067 images in .../trainA, B: 1334 images in .../trainB; an epoch is 1334 samples'."""
@@ -91,8 +91,8 @@ class ImageDataset(Dataset[Sample | Failure]):
             parts.append(f"B: {self.target.describe()}")
         return f"{', '.join(parts)}; an epoch is {len(self)} sample{'' if len(self) == 1 else 's'}"
 
-    def _read(self, path: str, channels: int, draw: Draw, domain: str) -> tuple[Tensor, tuple[int, int]]:
-        """One preprocessed image as float32 [channels, H, W] in [-1, 1], and its (width, height) before."""
+    def _read(self, path: str, channels: int, draw: Draw, domain: str) -> Tensor:
+        """One preprocessed image as float32 [channels, H, W] in [-1, 1]."""
         img = read_image(path, channels)
         rng = sample_rng(self.seed, draw.epoch, draw.position, domain)
-        return to_tensor(self.preprocess(img, rng, draw.epoch)), img.size
+        return to_tensor(self.preprocess(img, rng, draw.epoch))

@@ -27,7 +27,6 @@ class Sample:
     B: Tensor | None  # [output_nc, H', W'], float32 in [-1, 1]
     A_path: str
     B_path: str | None
-    A_size: tuple[int, int]  # (width, height) of the upright image in the file, before any preprocessing
 
 
 @dataclass(frozen=True)

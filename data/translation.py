@@ -6,6 +6,7 @@ from argparse import Namespace
 from data.base_dataset import ImageDataset
 from data.batch import Draw, Failure, Sample
 from data.folders import Domain, find_domain, whats_in
+from data.order import epoch_order
 from util.errors import DataError
 
 BUILT_IN = ("unaligned", "single")
@@ -46,8 +47,9 @@ class TranslationDataset(ImageDataset):
         return self.size_A
 
     def draws(self, epoch: int, seed: int, serial: bool) -> list[Draw]:
-        """Every source image once, in order."""
-        return [Draw(epoch, i, i, i if i < self.size_B else None) for i in range(self.size_A)]
+        """Every source image once, with the target image of the same number."""
+        order, _ = epoch_order(self.size_A, 0, epoch, seed, serial)
+        return [Draw(epoch, place, i, i if i < self.size_B else None) for place, i in enumerate(order.tolist())]
 
     def __getitem__(self, draw: Draw) -> Sample | Failure:
         result = super().__getitem__(draw)

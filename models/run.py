@@ -21,6 +21,8 @@ from util.position import Position
 
 log = logging.getLogger(__name__)
 
+FORMAT = 1  # of the full state
+
 
 class Run:
     """Saves and restores training. `mean_loss` holds sum and number of the epoch's generator losses so far."""
@@ -95,6 +97,8 @@ class Run:
                 f"weights use --pretrained_name {self.opt.name} --epoch {self.opt.epoch} with another --name"
             )
         try:
+            if state["format"] != FORMAT:
+                raise CheckpointError(f"{source} has the format {state['format']}, of another version; here: {FORMAT}")
             position = Position(**{name: int(value) for name, value in state["position"].items()})
             began = int(load_options(self.folder).get("epoch_count", 1))
             if "epoch_count" in self.opt.given and self.opt.epoch_count not in (position.epoch, began):
@@ -143,7 +147,7 @@ class Run:
     def state_dict(self) -> Mapping[str, Any]:
         """All that is needed to go on exactly."""
         return {
-            "format": 1,
+            "format": FORMAT,
             "options": to_dict(self.opt),
             "position": asdict(self.position),
             "mean_loss": self.mean_loss,

@@ -63,6 +63,9 @@ class Translator:
                 setattr(opt, name, value)
         generator = MODELS[opt.model].build_generator(opt)
         load_weights(generator, weights, path)
+        broken = [name for name, value in weights.items() if not bool(value.isfinite().all())]
+        if broken:
+            raise CheckpointError(f"{path}: {broken[0]} is not finite (NaN or infinite); take another --epoch or run")
         return cls(generator, opt.input_nc, choose_devices(opt.gpu_ids)[0], opt.eval)
 
     @torch.inference_mode()

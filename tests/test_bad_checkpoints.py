@@ -166,6 +166,20 @@ def test_continuing_with_another_architecture(a_run: Path) -> None:
     refused("train", [*TRAIN, "--pretrained_name", "tiny", "--ngf", 8], "latest_net_G.pth", "another architecture")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite(a_run: Path, value: float) -> None:
+    weights = torch.load(a_run / "latest_net_G.pth", weights_only=True)
+    weights["model.1.bias"][0] = value
+    torch.save(weights, a_run / "latest_net_G.pth")
+    refused("test", TEST, "checkpoints/tiny/latest_net_G.pth: model.1.bias is not finite", "--epoch")
+
+
+def test_state_of_another_version(a_run: Path) -> None:
+    state = torch.load(a_run / "latest_state.pth", weights_only=True)
+    torch.save(state | {"format": 99}, a_run / "latest_state.pth")
+    refused("train", CONTINUE, "checkpoints/tiny/latest_state.pth has the format 99", "here: 1")
+
+
 @pytest.mark.parametrize("state", [[1], {}, {"position": {}, "model": 3}, {"position": 3, "model": {}}])
 def test_state_of_something_else(a_run: Path, state: object) -> None:
     torch.save(state, a_run / "latest_state.pth")

@@ -40,6 +40,14 @@ def test_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert rows[2][-5:] == ["10.00", "0.0", "%", "100.0", "%"]
 
 
+def test_two_images_of_one_name(tmp_path: Path) -> None:
+    make_images(tmp_path / "a", 2, 8)
+    make_images(tmp_path / "b", 2, 8)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a" / "1_A.bmp")
+    with pytest.raises(DataError, match=r"1_A.bmp and .*1.png both are the image '1'|1.png and .*1_A.bmp both"):
+        evaluate.main(["--results", str(tmp_path / "a"), "--truth", str(tmp_path / "b")])
+
+
 def test_nothing_in_common(tmp_path: Path) -> None:
     make_images(tmp_path / "a", 2, 8)
     (tmp_path / "b").mkdir()

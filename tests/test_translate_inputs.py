@@ -140,6 +140,18 @@ def test_file_name_that_is_not_utf_8(a_run: Path) -> None:
     assert f"images/fake_B/{name}" in Page(RESULTS / "index.html").images
 
 
+def test_a_random_choice_of_the_images(a_run: Path) -> None:
+    make_images(Path("many"), 12, 32)
+    chosen = set()
+    for folder in ("first", "again"):
+        translate("--dataroot", "many", "--num_test", 3, "--serial_batches", "False", "--results_dir", folder)
+        found = names_in(Path(folder) / "tiny/test_latest/images/fake_B")
+        assert len(found) == 3
+        chosen.add(tuple(found))
+    assert len(chosen) == 1  # the same, from the seed of the run
+    assert chosen != {("0.png", "1.png", "10.png")}
+
+
 def test_num_test(a_run: Path) -> None:
     outcome = translate("--dataroot", "data", "--num_test", 2)
     assert "--num_test: 2 of 3 images" in outcome.out

@@ -29,7 +29,6 @@ def write_page(
     rows: Sequence[tuple[str, Sequence[ImageCell]]],
     width: int,
     links: Sequence[tuple[str, str]] = (),
-    note: str = "",
 ) -> None:
     """Write `path` atomically: `rows` of pictures `width` pixels wide under headings, and `links` as (text, target)."""
     import dominate
@@ -41,8 +40,6 @@ def write_page(
         tags.style(STYLE)
     with document:
         tags.h1(title)
-        if note:
-            tags.p(note)
         with tags.nav():
             for text, target in links:
                 tags.a(text, href=_quoted(target))
