@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from options.option import Option, Options
 from options.test_options import TEST
 from options.train_options import TRAIN
 from util.errors import CheckpointError, OptionError
+from util.files import write_text
 
 FILE = "train_opt.json"
 _NOT_SAVED = ("isTrain", "given", "continue_train")
@@ -33,15 +33,7 @@ def to_dict(opt: Options) -> dict[str, Any]:
 
 def save_options(opt: Options, folder: Path) -> None:
     """Write `opt` to `folder`, atomically."""
-    temporary = folder / f".{FILE}.{os.getpid()}"
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(to_dict(opt), indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, folder / FILE)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(folder / FILE, json.dumps(to_dict(opt), indent=1) + "\n", flush=True)
 
 
 def load_options(folder: Path) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Plain picture pages, made with dominate: rows of images with captions, every text escaped."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+
+from util.files import write_text
 
 STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem; background: #fafafa; color: #222 }
@@ -51,12 +52,7 @@ def write_page(
                         with tags.a(href=_quoted(cell.path)):
                             tags.img(src=_quoted(cell.path), width=width, loading="lazy", alt=cell.caption)
                         tags.figcaption(cell.caption)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(document.render(), encoding="utf-8", errors="replace")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, document.render())
 
 
 def _quoted(path: str) -> str:

@@ -2,11 +2,11 @@
 
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
+from util.files import write_text
 from util.monitors.base import Monitor, Record
 from util.position import Position
 
@@ -52,9 +52,7 @@ class LossFiles(Monitor):
             for line in self.records.read_text(encoding="utf-8", errors="replace").splitlines()
             if _step(line) <= step
         ]
-        temporary = self.records.with_suffix(".tmp")
-        temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        os.replace(temporary, self.records)
+        write_text(self.records, "".join(line + "\n" for line in kept))
 
 
 def _step(line: str) -> float:

@@ -1,0 +1,1 @@
+"""Visdom, the live view in a browser: the assets of its page, a server that keeps to itself, and what is drawn."""

@@ -1,0 +1,69 @@
+"""Visdom's environments (named sets of windows) with clean names, and the files they are kept in."""
+
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from util.files import write_text
+
+log = logging.getLogger(__name__)
+
+
+def clean(name: str) -> str:
+    """A name that is no path, no markup and no script, whatever it was: letters, digits, "-" and "_"."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:100] or "main"
+
+
+class Environments(dict[str, Any]):
+    """What Visdom calls its state: environments by name. Under whatever name one is asked for, the clean one counts."""
+
+    def __getitem__(self, name: str) -> Any:
+        return super().__getitem__(clean(name))
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(clean(name), value)
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(clean(name))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(clean(name))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(clean(name), default)
+
+
+class EnvironmentFiles:
+    """Keeps environments in `folder`, each in <name>.json as Visdom writes it. Raises `OSError`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._saved: dict[str, str] = {}  # name -> text of the file
+
+    def load(self) -> Environments:
+        """The environments of an earlier server; a damaged file is put aside with a warning."""
+        environments = Environments(main={"jsons": {}, "reload": {}})
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                text = path.read_text(encoding="utf-8")
+                content = json.loads(text)
+                environments[path.stem] = {"jsons": dict(content["jsons"]), "reload": dict(content["reload"])}
+                self._saved[clean(path.stem)] = text
+            except (ValueError, KeyError, TypeError) as error:
+                path.replace(path.with_suffix(".damaged"))
+                log.warning("%s is damaged (%s): put aside as %s.damaged", path, error, path.stem)
+        return environments
+
+    def save(self, environments: Environments) -> None:
+        """Write what has changed, and remove what is no longer there."""
+        for name, environment in list(environments.items()):
+            text = json.dumps(environment)
+            if self._saved.get(name) != text and environment["jsons"]:
+                write_text(self.folder / f"{name}.json", text)
+                self._saved[name] = text
+        for name in self._saved.keys() - environments.keys():
+            (self.folder / f"{name}.json").unlink(missing_ok=True)
+            del self._saved[name]

@@ -1,0 +1,1 @@
+/* Formulas are not drawn: a "$" in a name is a "$". */
