@@ -14,7 +14,7 @@ from options.parser import OptionParser
 from util.cli import run_script
 from util.errors import DataError
 from util.guard import FiniteGuard
-from util.monitors import Monitors, create_monitors
+from util.monitors import MONITOR_CHOICES, Monitors, RunInfo, create_monitors
 from util.position import Position
 from util.runtime import choose_devices, set_up
 from util.signals import StopSignals
@@ -24,7 +24,7 @@ log = logging.getLogger("train")
 
 def main(argv: Sequence[str]) -> int:
     """Parse, build, train. Returns the exit code."""
-    opt = OptionParser(True, MODELS, NETWORK_CHOICES | TRAINING_CHOICES).parse(argv)
+    opt = OptionParser(True, MODELS, NETWORK_CHOICES | TRAINING_CHOICES | MONITOR_CHOICES).parse(argv)
     devices = choose_devices(opt.gpu_ids)
     set_up(opt.seed, opt.deterministic, devices[0])
     loader = create_loader(opt)
@@ -35,8 +35,8 @@ def main(argv: Sequence[str]) -> int:
     position = run.start()
     model.describe(opt.verbose)
     log.info("run %s on %s: epoch %d of %d", run.folder, devices[0], position.epoch, last_epoch(opt))
-    total, size = total_steps(opt, loader, position), loader.samples_per_epoch
-    with StopSignals() as stop, create_monitors(opt, run.folder, position, total, size) as monitors:
+    info = RunInfo(opt, run.folder, position, total_steps(opt, loader, position), loader.samples_per_epoch)
+    with StopSignals() as stop, create_monitors(info) as monitors:
         try:
             train(opt, loader, model, run, monitors, stop)
         finally:

@@ -47,7 +47,7 @@ class Option:
 
     `low` and `high` are inclusive bounds; `above` is an exclusive lower bound. `parse` turns the text of the command
     line into a value; by default it follows from the type of `default`. `fixed` marks what a checkpoint was made
-    with for good: neither `--continue_train` nor `test.py` may contradict it.
+    with for good: neither `--continue_train` nor `test.py` may contradict it. `several`: choices joined by commas.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Option:
     below: float | None = None
     parse: Callable[[str], Any] | None = None
     fixed: bool = False
+    several: bool = False
     metavar: str | None = None
 
     @property
@@ -76,8 +77,9 @@ class Option:
         wanted = self._other_type(value)
         if wanted:
             return f"{value!r} is not {wanted}"
-        if self.choices and value not in self.choices:
-            return f"'{value}' is not one of {', '.join(self.choices)}"
+        for chosen in str(value).split(",") if self.several else [value]:
+            if self.choices and chosen not in self.choices:
+                return f"'{chosen}' is not one of {', '.join(self.choices)}"
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
         if self.low is not None and value < self.low:
@@ -112,7 +114,7 @@ class Option:
         if isinstance(self.default, bool):
             keywords |= {"nargs": "?", "const": True, "metavar": "BOOL"}
         elif self.choices:
-            keywords["metavar"] = "{" + ",".join(self.choices) + "}"
+            keywords["metavar"] = "{" + ",".join(self.choices) + "}" + (",..." if self.several else "")
         elif self.metavar:
             keywords["metavar"] = self.metavar
         else:

@@ -53,6 +53,12 @@ SAVING = Group(
 DISPLAY = Group(
     "display",
     [
+        Option(
+            "monitor",
+            "console,files,html,visdom",
+            "where figures and pictures go, with commas between several; none: nowhere",
+            several=True,
+        ),
         Option("print_freq", 100, "print and log the losses every this many images", low=1),
         Option("display_freq", 400, "show images in Visdom every this many images", low=1),
         Option("update_html_freq", 1000, "write images to the web page every this many images", low=1),

@@ -44,6 +44,13 @@ def choose_devices(gpu_ids: str) -> list[torch.device]:
     return [torch.device("cuda", n) for n in numbers]
 
 
+def is_main_process() -> bool:
+    """Whether this process is the one of several that writes and shows: rank 0, or the only one."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return bool(torch.distributed.get_rank() == 0)
+    return os.environ.get("RANK", "0").strip() in ("", "0")
+
+
 def set_up(seed: int, deterministic: bool, device: torch.device) -> None:
     """Seed every global generator; `deterministic` makes torch refuse kernels whose result varies."""
     if device.type == "cuda":

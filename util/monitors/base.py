@@ -1,21 +1,50 @@
 """Write-only sinks of a training run, and the one object that feeds them."""
 
 import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 
 from torch import Tensor
 
+from options.option import Options
 from util.position import Position
+from util.registry import Registry
 
 log = logging.getLogger(__name__)
 
 
+LABELS = ("real_A", "fake_B", "revised_B", "real_B", "idt_B")  # the order of pictures; what else there is comes after
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a sink may want to know of the run that it shows. `total_steps`: of the whole training."""
+
+    opt: Options
+    folder: Path
+    start: Position
+    total_steps: int
+    samples_per_epoch: int
+
+    @property
+    def title(self) -> str:
+        return str(self.opt.easy_label or self.opt.name)
+
+    @property
+    def last_epoch(self) -> int:
+        return int(self.opt.n_epochs + self.opt.n_epochs_decay)
+
+
 @dataclass(frozen=True)
 class Record:
-    """The figures of one moment. Times are seconds per image since the last record; `losses` are plain numbers."""
+    """The figures of one moment. Times are seconds per image since the last record; `losses` are plain numbers.
+
+    epochs: epochs done, with a fraction. left: estimated seconds to the end of the training.
+    """
 
     position: Position
     phase: str
@@ -23,6 +52,16 @@ class Record:
     lr: float
     seconds: float
     waiting: float  # the part of `seconds` spent waiting for data
+    epochs: float = 0.0
+    left: float = math.nan
+
+    @property
+    def images_per_second(self) -> float:
+        return 1 / max(self.seconds, 1e-9)
+
+    @property
+    def waiting_share(self) -> float:
+        return self.waiting / max(self.seconds, 1e-9)
 
 
 class Monitor:
@@ -30,6 +69,11 @@ class Monitor:
 
     every_losses = 0
     every_images = 0
+
+    @classmethod
+    def create(cls, run: RunInfo) -> "Monitor | None":
+        """The sink for a run; None if its options switch it off. `ImportError` if a package is missing."""
+        return cls()
 
     def step(self, position: Position) -> None:
         """A training step is done. Called at every step: it must cost nothing."""
@@ -43,9 +87,22 @@ class Monitor:
         """Take pictures [B, C, H, W] in [-1, 1], on any device; called at the end of every epoch too."""
         return
 
+    def ended(self, how: str) -> None:
+        """Training is about to be over: "finished", "stopped", or "failed: " with the reason. Called before `close`."""
+        return
+
     def close(self) -> None:
         """Training is over."""
         return
+
+
+MONITORS: Registry[type[Monitor]] = Registry("monitor")
+
+
+def in_order(labels: Iterable[str]) -> list[str]:
+    """Labels of pictures in the order in which they are shown."""
+    labels = list(labels)
+    return [label for label in LABELS if label in labels] + [label for label in labels if label not in LABELS]
 
 
 @dataclass
@@ -55,17 +112,21 @@ class Clock:
     since: float = field(default_factory=time.perf_counter)
     waiting: float = 0.0
     images: int = 0
+    steps: int = 0
 
     def reset(self) -> None:
-        self.since, self.waiting, self.images = time.perf_counter(), 0.0, 0
+        self.since, self.waiting, self.images, self.steps = time.perf_counter(), 0.0, 0, 0
 
 
 class Monitors:
     """Feeds several sinks; one that fails is reported once and dropped, training and the others go on."""
 
-    def __init__(self, sinks: Sequence[Monitor]) -> None:
+    def __init__(self, sinks: Sequence[Monitor], run: RunInfo) -> None:
         self.sinks = list(sinks)
+        self.run = run
         self.clock = Clock()
+        self.pace = math.nan  # seconds a step, smoothed
+        self.last = run.start.step
 
     def __enter__(self) -> "Monitors":
         return self
@@ -73,13 +134,17 @@ class Monitors:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        how = "finished" if self.last >= self.run.total_steps else "stopped"
         for sink in list(self.sinks):
+            self._guarded(sink, "ended", f"failed: {error}" if error else how)
             self._guarded(sink, "close")
 
     def step(self, position: Position, samples: int, waited: float) -> None:
         """Count a step with so many samples, for which data was awaited for so many seconds."""
         self.clock.waiting += waited
         self.clock.images += samples
+        self.clock.steps += 1
+        self.last = position.step
         for sink in list(self.sinks):
             self._guarded(sink, "step", position)
 
@@ -90,8 +155,17 @@ class Monitors:
     def log(self, position: Position, samples: int, phase: str, losses: dict[str, float], lr: float) -> None:
         """Hand figures to the sinks whose turn it is."""
         elapsed, images = time.perf_counter() - self.clock.since, max(self.clock.images, 1)
+        pace = elapsed / max(self.clock.steps, 1)
+        self.pace = pace if math.isnan(self.pace) else 0.7 * self.pace + 0.3 * pace
         record = Record(
-            Position(**position.state_dict()), phase, losses, lr, elapsed / images, self.clock.waiting / images
+            Position(**position.state_dict()),
+            phase,
+            losses,
+            lr,
+            elapsed / images,
+            self.clock.waiting / images,
+            epochs=position.epoch - 1 + position.samples / max(self.run.samples_per_epoch, 1),
+            left=max(self.run.total_steps - position.step, 0) * self.pace,
         )
         self.clock.reset()
         for sink in list(self.sinks):

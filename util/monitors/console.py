@@ -1,17 +1,19 @@
 """The terminal: a progress bar with losses, rate and time left, and in a log file lines instead."""
 
 import logging
+import math
 import sys
 
 from tqdm import tqdm
 
-from util.monitors.base import Monitor, Record
+from util.monitors.base import MONITORS, Monitor, Record, RunInfo
 from util.monitors.text import loss_line
 from util.position import Position
 
 log = logging.getLogger(__name__)
 
 
+@MONITORS.register("console")
 class Console(Monitor):
     """`total`: steps of the whole training, for the time left."""
 
@@ -21,6 +23,10 @@ class Console(Monitor):
         self.terminal = sys.stderr.isatty()
         self.bar = tqdm(total=total, initial=start.step, disable=not self.terminal, dynamic_ncols=True, unit="step")
 
+    @classmethod
+    def create(cls, run: RunInfo) -> "Console":
+        return cls(run.start, run.total_steps, run.last_epoch, run.opt.print_freq)
+
     def step(self, position: Position) -> None:
         if position.step > self.bar.n or not self.terminal:
             self.bar.set_description_str(f"epoch {position.epoch}/{self.last_epoch}", refresh=False)
@@ -29,13 +35,9 @@ class Console(Monitor):
     def log(self, record: Record) -> None:
         if self.terminal:
             figures = " ".join(f"{name} {value:.3g}" for name, value in record.losses.items())
-            self.bar.set_postfix_str(f"{figures} | {1 / max(record.seconds, 1e-9):.2f} images/s", refresh=False)
+            self.bar.set_postfix_str(f"{figures} | {record.images_per_second:.2f} images/s", refresh=False)
             return
-        left = ""
-        if self.bar.total and record.seconds > 0:
-            steps = max(self.bar.total - record.position.step, 0)
-            images_per_step = record.position.images / max(record.position.step, 1)
-            left = f"left: {tqdm.format_interval(int(steps * images_per_step * record.seconds))} "
+        left = "" if math.isnan(record.left) else f"left: {tqdm.format_interval(int(record.left))} "
         log.info("%s%s", loss_line(record), left)
 
     def close(self) -> None:

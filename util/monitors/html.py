@@ -9,13 +9,14 @@ from pathlib import Path
 from torch import Tensor
 
 from util.images import save_image
-from util.monitors.base import Monitor
+from util.monitors.base import LABELS, MONITORS, Monitor, RunInfo
 from util.position import Position
 from util.web import ImageCell, write_page
 
 EPOCHS_PER_PAGE = 20
 
 
+@MONITORS.register("html")
 class HtmlPage(Monitor):
     """Keeps the newest pictures of each epoch."""
 
@@ -26,14 +27,13 @@ class HtmlPage(Monitor):
         self.folder = folder / "web"
         self.title = title
         self.width = width
-        self.labels = [
-            "real_A",
-            "fake_B",
-            "revised_B",
-            "real_B",
-            "idt_B",
-        ]  # in this order, then what else a method shows
+        self.labels = list(LABELS)
         (self.folder / "images").mkdir(parents=True, exist_ok=True)
+
+    @classmethod
+    def create(cls, run: RunInfo) -> "HtmlPage | None":
+        opt = run.opt
+        return None if opt.no_html else cls(run.folder, run.title, opt.update_html_freq, opt.display_winsize)
 
     def show(self, position: Position, images: dict[str, Tensor]) -> None:
         epoch = position.epoch

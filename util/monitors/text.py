@@ -1,13 +1,17 @@
-"""Figures in files: CUT's loss_log.txt for people and tools that know it, and losses.jsonl with everything."""
+"""Figures in files: CUT's loss_log.txt for people and tools that know it, and losses.jsonl and .csv with everything."""
 
+import csv
+import io
 import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from util.curves import RECORDS, read_records
 from util.files import write_text
-from util.monitors.base import Monitor, Record
+from util.monitors.base import MONITORS, Monitor, Record, RunInfo
 from util.position import Position
 
 
@@ -22,42 +26,67 @@ def as_dict(record: Record) -> dict[str, Any]:
     """A record for JSON; what is not a finite number becomes null."""
     losses = {name: value if math.isfinite(value) else None for name, value in record.losses.items()}
     p = record.position
-    head = {"epoch": p.epoch, "samples": p.samples, "step": p.step, "images": p.images, "phase": record.phase}
-    return head | {"lr": record.lr, "seconds": record.seconds, "waiting": record.waiting, "losses": losses}
+    head: dict[str, Any] = {
+        "epoch": p.epoch,
+        "samples": p.samples,
+        "step": p.step,
+        "images": p.images,
+        "epochs": record.epochs,
+    }
+    return head | {
+        "phase": record.phase,
+        "lr": record.lr,
+        "seconds": record.seconds,
+        "waiting": record.waiting,
+        "losses": losses,
+    }
 
 
+@MONITORS.register("files")
 class LossFiles(Monitor):
-    """Appends to loss_log.txt and losses.jsonl; continued from `start`, it drops records of steps that are redone."""
+    """Appends to loss_log.txt, losses.jsonl and losses.csv; from `start` on, it drops records of steps that are redone.
+
+    losses.jsonl is what all else is drawn from; losses.csv is the same as a table, written anew when it gets a column.
+    """
 
     def __init__(self, folder: Path, start: Position, every: int) -> None:
         self.every_losses = every
-        self.lines = folder / "loss_log.txt"
-        self.records = folder / "losses.jsonl"
-        self._forget_after(start.step)
+        self.lines, self.records, self.table = (folder / name for name in ("loss_log.txt", RECORDS, "losses.csv"))
+        if self.records.is_file():  # a run that was killed had gone on after its last checkpoint
+            kept = [record for record in read_records(self.records) if record["step"] <= start.step]
+            write_text(self.records, "".join(json.dumps(record) + "\n" for record in kept))
+        self.columns: list[str] = []
+        self._write_table()
         with self.lines.open("a", encoding="utf-8") as file:
             file.write(f"================ Training Loss ({time.strftime('%c')}) ================\n")
 
+    @classmethod
+    def create(cls, run: RunInfo) -> "LossFiles":
+        return cls(run.folder, run.start, run.opt.print_freq)
+
     def log(self, record: Record) -> None:
-        with self.lines.open("a", encoding="utf-8") as file:
-            file.write(loss_line(record) + "\n")
-        with self.records.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(as_dict(record)) + "\n")
+        entry = as_dict(record)
+        for path, text in ((self.lines, loss_line(record)), (self.records, json.dumps(entry))):
+            with path.open("a", encoding="utf-8") as file:
+                file.write(text + "\n")
+        row = _row(entry)
+        if row.keys() <= set(self.columns):
+            with self.table.open("a", encoding="utf-8", newline="") as file:
+                csv.DictWriter(file, self.columns).writerow(row)
+        else:
+            self._write_table()
 
-    def _forget_after(self, step: int) -> None:
-        """A run that was killed had gone on after its last checkpoint; those steps come again."""
-        if not self.records.is_file():
-            return
-        kept = [
-            line
-            for line in self.records.read_text(encoding="utf-8", errors="replace").splitlines()
-            if _step(line) <= step
-        ]
-        write_text(self.records, "".join(line + "\n" for line in kept))
+    def _write_table(self) -> None:
+        """The whole table, with a column for every figure that a record has."""
+        rows = [_row(entry) for entry in read_records(self.records)]
+        self.columns = list(dict.fromkeys(name for row in rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns)
+        if rows:
+            writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.table, text.getvalue())
 
 
-def _step(line: str) -> float:
-    """The step of a record; a line cut short by a crash counts as beyond any step."""
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf
+def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{name: value for name, value in entry.items() if name != "losses"}, **entry["losses"]}

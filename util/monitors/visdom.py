@@ -1,170 +1,190 @@
-"""Losses and pictures in a Visdom server. Training leaves them in bounded queues; a thread of its own draws them."""
+"""Figures and pictures in a Visdom server. Training leaves them in bounded queues; a thread of its own draws them."""
 
-import base64
-import html
-import io
-import json
 import logging
-import re
 import threading
+import time
+import zlib
 from collections import deque
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
-from options.option import Options
-from util.images import to_image
-from util.monitors.base import Monitor, Record
+from util.curves import GROUPS, RECORDS, Thinned, grouped, names_of, read_records
+from util.monitors.base import LABELS, MONITORS, Monitor, Record, RunInfo, in_order
 from util.monitors.text import as_dict
 from util.position import Position
+from util.visdom import windows
+from util.visdom.client import Client, ServerError
+from util.visdom.launch import ServerProcess
 
 log = logging.getLogger(__name__)
 
 POINTS = 1000  # records in a window, and the most that wait in the queue
 PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two drawings; doubled by each failure
-WINDOWS = (  # title, and pattern of the losses; the first that fits takes a loss
-    ("adversarial losses", r"[DG](_|$)"),
-    ("contrastive losses", r"NCE"),
-    ("scores of the warm-up", r"f_|gap$"),
-    ("diagnostics", r""),
-)
+PATIENCE = 60.0  # seconds for a server that was started to answer, before it is given a warning
+FAREWELL = 2.0  # seconds at the end for what is not drawn yet
+# Sizes in pixels. On a laptop's page of 1366: state and four pictures in the first row, then three plots in a row.
+STATUS, PLOT, PICTURE = (440, 270), (440, 270), 205
+ALONE = 20  # from this window of the run on, pictures that have a window each
 
 
+@MONITORS.register("visdom")
 class VisdomWindows(Monitor):
-    """Windows from number --display_id on: one for each of `WINDOWS`, then one with all pictures or one for each.
+    """Windows from number --display_id on: state, pictures (with --display_ncols 0 one for each, last), curves.
 
-    What earlier sessions logged comes from losses.jsonl in `folder`. `samples_per_epoch` scales the axis.
-    Raises `ImportError` if visdom is not installed. However long a server is away, it costs one warning.
+    What earlier sessions logged comes from the run's losses.jsonl. However long a server is away, it costs one warning.
+    start: called once, in the thread, if nobody listens at an address of this machine.
     """
 
-    def __init__(self, opt: Options, folder: Path, samples_per_epoch: int) -> None:
-        import requests
-        import visdom
-
+    def __init__(self, run: RunInfo, start: Callable[[], ServerProcess] | None = None) -> None:
+        opt = run.opt
         self.every_losses, self.every_images = opt.print_freq, opt.display_freq
-        self.title, self.columns, self.width = opt.easy_label or opt.name, opt.display_ncols, opt.display_winsize
-        self.first = 1 if opt.display_id is None else opt.display_id
-        self.samples_per_epoch = samples_per_epoch
-        self.http = requests.Session()
-        self.http.trust_env = False  # a proxy for the internet does not know localhost
-        address = {"server": opt.display_server, "port": opt.display_port}
-        address["env"] = re.sub(r"[^A-Za-z0-9_-]", "_", opt.display_env) or "main"
-        # Made with send=False it neither connects nor complains; then its requests go through `_post`.
-        self.client: Any = visdom.Visdom(**address, send=False, use_incoming_socket=False)
-        vars(self.client).update(send=True, raise_exceptions=True, _handle_post=self._post)
+        self.client = Client(opt.display_server, opt.display_port, opt.display_env)
+        own = zlib.crc32(str(run.folder.absolute()).encode(errors="replace")) % 100_000 * 100
+        self.first = own if opt.display_id is None else opt.display_id  # by default no run draws over another
+        self.run, self.start = run, start
+        self.columns = opt.display_ncols
+        self.width = opt.display_winsize if "display_winsize" in opt.given else min(opt.display_winsize, PICTURE)
         self.records: deque[dict[str, Any]] = deque(maxlen=POINTS)
         self.pictures: deque[tuple[str, dict[str, Tensor]]] = deque(maxlen=1)  # subtitle; [C, H, W] by label
+        self.state = "running"
         # What follows belongs to the thread.
-        self.curve: list[dict[str, Any]] = []  # every `stride`-th of `count` records, and the newest
-        self.count, self.stride, self.stale = 0, 1, True  # stale: the server may lack what was drawn
-        self.cells, self.subtitle = list[str](), ""  # the newest pictures as table cells
-        if (folder / "losses.jsonl").is_file():
-            for line in (folder / "losses.jsonl").read_text(encoding="utf-8").splitlines():
-                self._add(json.loads(line))
+        self.curve = Thinned(POINTS)
+        for record in read_records(run.folder / RECORDS):
+            self.curve.add(record)
+        self.newest = self.curve.records[-1] if self.curve.records else None
+        self.shown: tuple[str, dict[str, Tensor]] | None = None
+        self.stale = True  # the server may lack what was drawn
+        self.server: ServerProcess | None = None
+        self.since = 0.0  # when it was started
+        self.told = self.reached = False
         self.wake, self.ending = threading.Event(), threading.Event()
+        self.wake.set()  # the state is there to be shown
         self.thread = threading.Thread(target=self._run, name="visdom", daemon=True)
         self.thread.start()
 
+    @classmethod
+    def create(cls, run: RunInfo) -> "VisdomWindows | None":
+        if run.opt.display_id is not None and run.opt.display_id <= 0:
+            return None
+        return cls(run, lambda: ServerProcess(run.folder, run.opt.display_port))
+
+    # -- called by training: none of these waits ------------------------------------------------------------------
+
     def log(self, record: Record) -> None:
-        self.records.append(as_dict(record))
+        self.records.append(as_dict(record) | {"left": record.left})
         self.wake.set()
 
     def show(self, position: Position, images: dict[str, Tensor]) -> None:
         # Copies on their device: training neither waits until they are computed, nor can change them.
-        copies = {label: batch[0].detach().clone() for label, batch in images.items()}
+        copies = {label: images[label][0].detach().clone() for label in in_order(images)}
         self.pictures.append((f"epoch {position.epoch}, {position.images} images", copies))
         self.wake.set()
+
+    def ended(self, how: str) -> None:
+        self.state = how
 
     def close(self) -> None:
         self.ending.set()
         self.wake.set()
-        self.thread.join(2.0)  # seconds: what is not drawn by then never will be
+        self.thread.join(FAREWELL)
+        if self.thread.is_alive() and not self.told:
+            log.warning("Visdom at %s did not take the last figures within %g s", self.client.address, FAREWELL)
+
+    # -- the thread -----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        address, pause, tell, ended = f"{self.client.server}:{self.client.port}", PAUSE, log.warning, False
-        while not ended:
+        pause = PAUSE
+        while True:
             self.wake.wait()
             self.wake.clear()
             ended = self.ending.is_set()
+            complaint: str | None = None
             try:
                 self._draw()
+                if not self.reached:
+                    self.reached = True
+                    log.info("Visdom: %s", self.client.page)
                 pause = PAUSE
-            except Exception as error:
-                reason = type(error.__context__ or error).__name__  # the client hides what requests raised
-                tell("no Visdom at %s (%s), trying again; off: --display_id 0", address, reason)
-                tell, pause = log.debug, min(2 * pause, LONGEST_PAUSE)
+            except ServerError as error:
                 self.wake.set()
-            self.ending.wait(pause)
+                complaint = self._complaint(error)
+                if complaint is not None:
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                    self._tell(f"no Visdom at {self.client.address}: {complaint}; trying again (off: --display_id 0)")
+            except Exception as error:  # a mistake of ours: it must not fill the screen
+                self._tell(f"Visdom is given up: {type(error).__name__}: {error}")
+                return
+            if ended and (complaint is not None or not self.stale):
+                return
+            if ended:  # a server is on its way
+                time.sleep(0.1)
+            else:
+                self.ending.wait(pause)
+
+    def _complaint(self, error: ServerError) -> str | None:
+        """What to warn of; None while a server that was started here may still come."""
+        if self.server is None and self.start is not None and error.absent and self.client.is_local:
+            start, self.start = self.start, None
+            try:
+                self.server, self.since = start(), time.monotonic()
+                log.info("starting a Visdom server for %s", self.client.page)
+            except OSError as failure:
+                return f"{error}, and none can be started ({failure.strerror or failure})"
+        if self.server is None or self.reached:
+            return str(error)
+        said = self.server.failure()
+        if said is None and time.monotonic() - self.since < PATIENCE:
+            return None
+        return f"{error}; one was started and says: {said or 'nothing'}"
+
+    def _tell(self, message: str) -> None:
+        """One warning in all."""
+        (log.debug if self.told else log.warning)("%s", message)
+        self.told = True
 
     def _draw(self) -> None:
         """Draw what is new; after a failure everything, because the server may have been restarted."""
-        losses = pictures = self.stale
-        self.stale = True
+        everything, self.stale = self.stale, True
+        new_figures, new_pictures = everything or bool(self.records), everything or bool(self.pictures)
         while self.records:
-            self._add(self.records.popleft())
-            losses = True
+            self.newest = self.records.popleft()
+            self.curve.add(self.newest)
         if self.pictures:
-            subtitle, images = self.pictures.popleft()
-            self.cells = [_cell(label, image, self.width) for label, image in images.items()]
-            self.subtitle, pictures = subtitle, True
-        if losses and self.curve:
-            self._draw_losses()
-        if pictures and self.cells:
+            self.shown = self.pictures.popleft()
+        run = self.run
+        text = windows.status(run.title, self.state, run.opt, run.total_steps, run.last_epoch, self.newest)
+        self.client.text(str(self.first), f"{run.title}: {self.state}", text, *STATUS)
+        if new_pictures:
             self._draw_pictures()
+        if new_figures and self.curve.records:
+            self._draw_curves(self.curve.records)
         self.stale = False
 
-    def _add(self, record: dict[str, Any]) -> None:
-        if self.curve and (self.count - 1) % self.stride:
-            self.curve.pop()  # it was there only for being the newest
-        self.curve.append(record)
-        self.count += 1
-        if len(self.curve) > POINTS:
-            del self.curve[1:-1:2]
-            self.stride *= 2
-
-    def _draw_losses(self) -> None:
-        """Whole windows, over the epochs done; a dotted line where the phase changes, the newest is in the title."""
-        size = max(self.samples_per_epoch, *(record["samples"] for record in self.curve), 1)
-        x = np.array([record["epoch"] - 1 + record["samples"] / size for record in self.curve])
-        marks = [
-            {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper", "line": {"dash": "dot"}}
-            for at, (before, after) in zip(x.tolist(), pairwise(self.curve), strict=False)
-            if before["phase"] != after["phase"]
-        ]
-        names = list(dict.fromkeys(name for record in self.curve for name in record["losses"]))
-        for window, (title, pattern) in enumerate(WINDOWS, self.first):
-            legend = [name for name in names if re.match(pattern, name)]
-            names = [name for name in names if name not in legend]
-            if legend:
-                y = np.array([[record["losses"].get(name) for name in legend] for record in self.curve], dtype=float)
-                text = {"title": f"{self.title}: {title} ({self.curve[-1]['phase']})", "xlabel": "epochs"}
-                opts = text | {"legend": legend, "layoutopts": {"plotly": {"shapes": marks}}}
-                self.client.line(y, x, win=str(window), opts=opts)
-
     def _draw_pictures(self) -> None:
-        """All in one window with --display_ncols in a row, or each in its own."""
-        columns = self.columns or 1
-        groups = [self.cells] if self.columns else [[cell] for cell in self.cells]
-        for window, cells in enumerate(groups, self.first + len(WINDOWS)):
-            rows = ["".join(cells[i : i + columns]) for i in range(0, len(cells), columns)]
-            table = "<table><tr>" + "</tr><tr>".join(rows) + "</tr></table>"
-            width, height = min(columns, len(cells)) * (self.width + 8) + 40, len(rows) * (self.width + 30) + 40
-            opts = {"title": f"{self.title}: {self.subtitle}", "width": width, "height": height}
-            self.client.text(table, win=str(window), opts=opts)
+        """All in one window with --display_ncols in a row, or each in its own, after all others."""
+        if self.shown is None:
+            if self.columns:  # its place is the second
+                text = windows.no_pictures_yet(self.every_images)
+                size = windows.size_of_pictures(dict.fromkeys(LABELS[:4], torch.empty(1, 1)), self.columns, self.width)
+                self.client.text(str(self.first + 1), f"{self.run.title}: pictures", text, *size)
+            return
+        subtitle, images = self.shown
+        cells = {label: windows.picture(label, image, self.width) for label, image in images.items()}
+        groups = [list(images)] if self.columns else [[label] for label in images]
+        for number, labels in enumerate(groups, self.first + (1 if self.columns else ALONE)):
+            columns = self.columns or 1
+            size = windows.size_of_pictures({label: images[label] for label in labels}, columns, self.width)
+            table = windows.table_of_pictures([cells[label] for label in labels], columns)
+            self.client.text(str(number), f"{self.run.title}: {subtitle}", table, *size)
 
-    def _post(self, url: str, data: str) -> str:
-        """In place of the client's own, which waits for ever and takes any answer for success."""
-        answer = self.http.post(url, data=data, timeout=(2, 5))  # seconds to connect, and for each silence
-        answer.raise_for_status()
-        return answer.text
-
-
-def _cell(label: str, image: Tensor, width: int) -> str:
-    """A table cell: the picture [C, H, W] in [-1, 1], `width` pixels wide on the page, over its name."""
-    file = io.BytesIO()
-    to_image(image).save(file, "PNG")
-    source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-    return f'<td align="center"><img src="{source}" width="{width}"><br>{html.escape(label)}</td>'
+    def _draw_curves(self, records: list[dict[str, Any]]) -> None:
+        """A window for each group of losses, for the learning rate, and for the speed."""
+        titles = [title for title, _ in GROUPS]
+        plots = {title: windows.curves(records, title, names) for title, names in grouped(names_of(records))}
+        plots |= {"learning rate": windows.learning_rate(records), "speed": windows.speed(records)}
+        for title, (traces, layout) in plots.items():
+            number = self.first + 2 + [*titles, "learning rate", "speed"].index(title)
+            self.client.plot(str(number), f"{self.run.title}: {title}", traces, layout, *PLOT)

@@ -1,0 +1,94 @@
+"""The curves of a run, read from its losses.jsonl: for the live view and for plots afterwards."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+RECORDS = "losses.jsonl"
+SMOOTHING = 0.9  # weight of the past in a smoothed curve
+Record = dict[str, Any]  # a line of losses.jsonl
+
+GROUPS = (  # title, and pattern of the losses that belong there; the first that fits takes a loss
+    ("adversarial losses", r"D$|D_(real|fake|adv).*|G_(GAN|adv).*|.*_gp$"),
+    ("generator: total and contrastive", r"G$|.*NCE.*|.*idt.*"),
+    ("warm-up: scores f = \u2212energy", r"f_.*|gap$"),
+    ("warm-up: sampler", r"displacement$|grad$|saturated.*|teach$"),
+    ("further figures", r".*"),
+)
+
+
+def read_records(path: Path) -> list[Record]:
+    """The records of a losses.jsonl, without lines that a crash cut short; none if there is no such file."""
+    if not path.is_file():
+        return []
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and {"epochs", "step", "phase", "losses"} <= record.keys():
+            found.append(record)
+    return found
+
+
+def grouped(names: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """`names` of losses by the groups of `GROUPS`, without groups that are empty."""
+    left = list(dict.fromkeys(names))
+    groups = []
+    for title, pattern in GROUPS:
+        members = [name for name in left if re.fullmatch(pattern, name)]
+        left = [name for name in left if name not in members]
+        if members:
+            groups.append((title, members))
+    return groups
+
+
+def names_of(records: Iterable[Record]) -> list[str]:
+    """The losses that occur, in the order of their first appearance."""
+    return list(dict.fromkeys(name for record in records for name in record["losses"]))
+
+
+def values(records: Sequence[Record], name: str) -> NDArray[np.float64]:
+    """A loss over the records; NaN where it is missing or was not finite."""
+    return np.array([record["losses"].get(name) for record in records], dtype=np.float64)
+
+
+def switches(records: Sequence[Record]) -> list[tuple[float, str]]:
+    """Where the phase changes: epochs done, and the phase that begins there."""
+    return [(a["epochs"], b["phase"]) for a, b in pairwise(records) if a["phase"] != b["phase"]]
+
+
+def smoothed(curve: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Exponential mean of the values so far, without bias at the start; NaN stays NaN and is passed over."""
+    out = np.full_like(curve, np.nan)
+    total = weight = 0.0
+    for i, value in enumerate(curve):
+        if np.isfinite(value):
+            total, weight = SMOOTHING * total + value, SMOOTHING * weight + 1
+            out[i] = total / weight
+    return out
+
+
+class Thinned:
+    """At most `limit` of the records added: every n-th, evenly, and the newest. `records` holds them."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.records: list[Record] = []
+        self._count, self._stride = 0, 1
+
+    def add(self, record: Record) -> None:
+        if self.records and (self._count - 1) % self._stride:
+            self.records.pop()  # it was there only for being the newest
+        self.records.append(record)
+        self._count += 1
+        if len(self.records) > self.limit:
+            del self.records[1:-1:2]
+            self._stride *= 2

@@ -1,0 +1,85 @@
+"""Windows for a Visdom server, sent straight to its address: no package is needed where the training runs.
+
+Visdom's own client waits without end for a server that hangs, prints some seventy lines when there is none, takes HTTP
+500 for success, and asks the proxy of the internet for localhost.
+"""
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from util.visdom.environments import clean
+
+TIMEOUT = 5.0  # seconds to connect, and for each silence
+
+
+class ServerError(Exception):
+    """A window did not arrive; the message says why. `absent`: nobody listens at the address."""
+
+    def __init__(self, reason: str, absent: bool = False) -> None:
+        super().__init__(reason)
+        self.absent = absent
+
+
+class Client:
+    """Sends windows to an environment of the server at `server` (with or without http://) and `port`.
+
+    Raises `ValueError` for an address that is none.
+    """
+
+    def __init__(self, server: str, port: int, env: str) -> None:
+        parts = urlsplit(server if "://" in server else f"http://{server}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"--display_server {server} is no address like http://localhost")
+        self.host, self.port, self.env = parts.hostname, port, clean(env)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        self.address = f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}"
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # not by way of http_proxy
+
+    @property
+    def page(self) -> str:
+        """Where to look."""
+        return self.address if self.env == "main" else f"{self.address}/env/{self.env}"
+
+    @property
+    def is_local(self) -> bool:
+        return self.host in ("localhost", "127.0.0.1", "::1")
+
+    def text(self, win: str, title: str, html: str, width: int, height: int) -> None:
+        """A window with HTML, sizes in pixels. Raises `ServerError`, as `plot` does."""
+        self._send(win, [{"type": "text", "content": html}], {}, title, width, height)
+
+    def plot(
+        self, win: str, title: str, traces: Sequence[dict[str, Any]], layout: dict[str, Any], width: int, height: int
+    ) -> None:
+        """A window with lines, as Plotly describes them."""
+        self._send(win, traces, layout, title, width, height)
+
+    def _send(
+        self, win: str, data: Sequence[dict[str, Any]], layout: dict[str, Any], title: str, width: int, height: int
+    ) -> None:
+        opts = {"title": title, "width": width, "height": height}
+        body = {"data": data, "layout": layout, "win": win, "eid": self.env, "opts": opts}
+        request = urllib.request.Request(
+            f"{self.address}/events",
+            json.dumps(body, allow_nan=False).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            with self._opener.open(request, timeout=TIMEOUT) as answer:
+                said = answer.read(1000).decode("utf-8", "replace")
+        except urllib.error.HTTPError as error:
+            raise ServerError(f"it answers with HTTP {error.code}") from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, TimeoutError):
+                raise ServerError("it does not answer") from None
+            if isinstance(reason, ConnectionRefusedError):
+                raise ServerError("nobody listens there", absent=True) from None
+            raise ServerError(str(reason) or type(reason).__name__) from None
+        if said != win:
+            raise ServerError("what answers there is no Visdom server")
