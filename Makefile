@@ -12,7 +12,7 @@ DEMO_FLAGS := --model coopcut --CUT_mode FastCUT --dataroot $(DEMO_DATA) --name 
 	--n_epochs 7 --n_epochs_decay 4 --print_freq 100 --update_html_freq 200 --save_latest_freq 500 \
 	--num_threads 1 --display_id 0
 
-.PHONY: help venv demo test lint clean
+.PHONY: help venv demo test lint visdom clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,7 +24,7 @@ venv: .venv/installed  ## make .venv with everything installed
 		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11"; exit 2; }
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
-		$(PY) -m pip install --disable-pip-version-check --progress-bar off -q -e '.[html,visdom,dev]'
+		$(PY) -m pip install --disable-pip-version-check --progress-bar off -q -e '.[html,visdom,tensorboard,plot,dev]'
 	touch $@
 
 demo: $(DEMO_RESULTS)/contact_sheet.png  ## train coopcut on a small drawn data set and translate with it (minutes)
@@ -54,6 +54,9 @@ lint: .venv/installed  ## ruff and mypy
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy .
+
+visdom: .venv/installed  ## live view of trainings at http://localhost:8097 (NAME=run: also what that run kept)
+	@$(PY) -m util.visdom $(if $(NAME),--name $(NAME))
 
 clean:  ## remove what the demo made, and caches
 	rm -rf $(DEMO_DATA) $(DEMO_RUN) results/demo .mypy_cache .ruff_cache .pytest_cache

@@ -34,13 +34,9 @@ def create_monitors(run: RunInfo) -> Monitors:
             sink = MONITORS[name].create(run)
             sinks += [sink] if sink else []
         except ImportError as error:
-            log.warning(
-                "no monitor %s: the package %s is not installed (pip install %s, or leave %s out of --monitor)",
-                name,
-                error.name or error,
-                error.name or "it",
-                name,
-            )
+            package = (error.name or str(error)).split(".")[0]
+            hint = f"pip install {package}, or leave {name} out of --monitor"
+            log.warning("no monitor %s: the package %s is not installed (%s)", name, package, hint)
         except Exception as error:  # a file in the way, an odd address: nothing that should end a training
             log.warning("no monitor %s: %s (off: leave it out of --monitor)", name, error)
     return Monitors(sinks, run)

@@ -137,6 +137,7 @@ class Monitors:
         how = "finished" if self.last >= self.run.total_steps else "stopped"
         for sink in list(self.sinks):
             self._guarded(sink, "ended", f"failed: {error}" if error else how)
+        for sink in list(self.sinks):
             self._guarded(sink, "close")
 
     def step(self, position: Position, samples: int, waited: float) -> None:

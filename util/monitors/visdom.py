@@ -5,7 +5,6 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -35,16 +34,16 @@ class VisdomWindows(Monitor):
     """Windows from number --display_id on: state, pictures (with --display_ncols 0 one for each, last), curves.
 
     What earlier sessions logged comes from the run's losses.jsonl. However long a server is away, it costs one warning.
-    start: called once, in the thread, if nobody listens at an address of this machine.
+    server: one that was started for this run and may still be on its way.
     """
 
-    def __init__(self, run: RunInfo, start: Callable[[], ServerProcess] | None = None) -> None:
+    def __init__(self, run: RunInfo, server: ServerProcess | None = None) -> None:
         opt = run.opt
         self.every_losses, self.every_images = opt.print_freq, opt.display_freq
         self.client = Client(opt.display_server, opt.display_port, opt.display_env)
         own = zlib.crc32(str(run.folder.absolute()).encode(errors="replace")) % 100_000 * 100
         self.first = own if opt.display_id is None else opt.display_id  # by default no run draws over another
-        self.run, self.start = run, start
+        self.run, self.server, self.since = run, server, time.monotonic()
         self.columns = opt.display_ncols
         self.width = opt.display_winsize if "display_winsize" in opt.given else min(opt.display_winsize, PICTURE)
         self.records: deque[dict[str, Any]] = deque(maxlen=POINTS)
@@ -57,8 +56,6 @@ class VisdomWindows(Monitor):
         self.newest = self.curve.records[-1] if self.curve.records else None
         self.shown: tuple[str, dict[str, Tensor]] | None = None
         self.stale = True  # the server may lack what was drawn
-        self.server: ServerProcess | None = None
-        self.since = 0.0  # when it was started
         self.told = self.reached = False
         self.wake, self.ending = threading.Event(), threading.Event()
         self.wake.set()  # the state is there to be shown
@@ -69,7 +66,16 @@ class VisdomWindows(Monitor):
     def create(cls, run: RunInfo) -> "VisdomWindows | None":
         if run.opt.display_id is not None and run.opt.display_id <= 0:
             return None
-        return cls(run, lambda: ServerProcess(run.folder, run.opt.display_port))
+        client = Client(run.opt.display_server, run.opt.display_port, run.opt.display_env)
+        server = None
+        # Before training forks its workers: a process that is forked while another is started would hold its pipes.
+        if client.is_local and client.is_refused():
+            try:
+                server = ServerProcess(run.folder, client.port)
+                log.info("starting a Visdom server for %s", client.page)
+            except OSError as error:
+                log.debug("no Visdom server can be started: %s", error)
+        return cls(run, server)
 
     # -- called by training: none of these waits ------------------------------------------------------------------
 
@@ -101,9 +107,10 @@ class VisdomWindows(Monitor):
             self.wake.wait()
             self.wake.clear()
             ended = self.ending.is_set()
-            complaint: str | None = None
+            drawn, complaint = False, None
             try:
                 self._draw()
+                drawn = True
                 if not self.reached:
                     self.reached = True
                     log.info("Visdom: %s", self.client.page)
@@ -117,7 +124,7 @@ class VisdomWindows(Monitor):
             except Exception as error:  # a mistake of ours: it must not fill the screen
                 self._tell(f"Visdom is given up: {type(error).__name__}: {error}")
                 return
-            if ended and (complaint is not None or not self.stale):
+            if ended and (drawn or complaint is not None):
                 return
             if ended:  # a server is on its way
                 time.sleep(0.1)
@@ -126,13 +133,6 @@ class VisdomWindows(Monitor):
 
     def _complaint(self, error: ServerError) -> str | None:
         """What to warn of; None while a server that was started here may still come."""
-        if self.server is None and self.start is not None and error.absent and self.client.is_local:
-            start, self.start = self.start, None
-            try:
-                self.server, self.since = start(), time.monotonic()
-                log.info("starting a Visdom server for %s", self.client.page)
-            except OSError as failure:
-                return f"{error}, and none can be started ({failure.strerror or failure})"
         if self.server is None or self.reached:
             return str(error)
         said = self.server.failure()
@@ -147,7 +147,8 @@ class VisdomWindows(Monitor):
 
     def _draw(self) -> None:
         """Draw what is new; after a failure everything, because the server may have been restarted."""
-        everything, self.stale = self.stale, True
+        everything = self.stale or not self.client.has(str(self.first))
+        self.stale = True
         new_figures, new_pictures = everything or bool(self.records), everything or bool(self.pictures)
         while self.records:
             self.newest = self.records.popleft()

@@ -6,6 +6,7 @@ Visdom's own client waits without end for a server that hangs, prints some seven
 
 import http.client
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -18,11 +19,7 @@ TIMEOUT = 5.0  # seconds to connect, and for each silence
 
 
 class ServerError(Exception):
-    """A window did not arrive; the message says why. `absent`: nobody listens at the address."""
-
-    def __init__(self, reason: str, absent: bool = False) -> None:
-        super().__init__(reason)
-        self.absent = absent
+    """A window did not arrive; the message says why."""
 
 
 class Client:
@@ -49,6 +46,16 @@ class Client:
     def is_local(self) -> bool:
         return self.host in ("localhost", "127.0.0.1", "::1")
 
+    def is_refused(self) -> bool:
+        """Whether nobody listens at the address, without waiting."""
+        try:
+            socket.create_connection((self.host, self.port), timeout=0.5).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def text(self, win: str, title: str, html: str, width: int, height: int) -> None:
         """A window with HTML, sizes in pixels. Raises `ServerError`, as `plot` does."""
         self._send(win, [{"type": "text", "content": html}], {}, title, width, height)
@@ -63,15 +70,24 @@ class Client:
         self, win: str, data: Sequence[dict[str, Any]], layout: dict[str, Any], title: str, width: int, height: int
     ) -> None:
         opts = {"title": title, "width": width, "height": height}
-        body = {"data": data, "layout": layout, "win": win, "eid": self.env, "opts": opts}
+        said = self._post("events", {"data": data, "layout": layout, "win": win, "opts": opts})
+        if said != win:
+            raise ServerError("what answers there is no Visdom server")
+
+    def has(self, win: str) -> bool:
+        """Whether the server holds a window: not after a restart. Raises `ServerError`."""
+        return self._post("win_exists", {"win": win}) == "true"
+
+    def _post(self, path: str, body: dict[str, Any]) -> str:
+        """The answer to a request about this environment."""
         request = urllib.request.Request(
-            f"{self.address}/events",
-            json.dumps(body, allow_nan=False).encode(),
+            f"{self.address}/{path}",
+            json.dumps(body | {"eid": self.env}, allow_nan=False).encode(),
             {"Content-Type": "application/json"},
         )
         try:
             with self._opener.open(request, timeout=TIMEOUT) as answer:
-                said = answer.read(1000).decode("utf-8", "replace")
+                return str(answer.read(1000).decode("utf-8", "replace"))
         except urllib.error.HTTPError as error:
             raise ServerError(f"it answers with HTTP {error.code}") from None
         except (OSError, http.client.HTTPException) as error:
@@ -79,7 +95,5 @@ class Client:
             if isinstance(reason, TimeoutError):
                 raise ServerError("it does not answer") from None
             if isinstance(reason, ConnectionRefusedError):
-                raise ServerError("nobody listens there", absent=True) from None
+                raise ServerError("nobody listens there") from None
             raise ServerError(str(reason) or type(reason).__name__) from None
-        if said != win:
-            raise ServerError("what answers there is no Visdom server")

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import tornado.ioloop
 import tornado.web
+import tornado.websocket
 from tornado.httputil import HTTPServerRequest
 from visdom.server import app as stock
 
@@ -58,6 +59,24 @@ class StaticFiles(tornado.web.StaticFileHandler):
         return Path(path).is_relative_to(os.path.abspath(cls.assets))
 
 
+class _Page(tornado.websocket.WebSocketHandler):
+    """A page's connection. In Visdom, one that a browser left without a word makes every later window fail."""
+
+    def write_message(self, *message: Any, **keywords: Any) -> Any:
+        try:
+            return super().write_message(*message, **keywords)
+        except tornado.websocket.WebSocketClosedError:  # forgotten as soon as nobody goes through the list of pages
+            tornado.ioloop.IOLoop.current().add_callback(self.on_close)
+
+
+class SocketHandler(_Page, stock.SocketHandler):
+    """A page that looks."""
+
+
+class VisSocketHandler(_Page, stock.VisSocketHandler):
+    """A client that wants to be called back."""
+
+
 class Refusal(tornado.web.RequestHandler):
     """The answer to a request from elsewhere."""
 
@@ -71,6 +90,7 @@ class Server(stock.Application):
 
     def __init__(self, environments: Environments, assets: Path, hosts: Collection[str], port: int) -> None:
         StaticFiles.assets = assets
+        vars(stock).update(SocketHandler=SocketHandler, VisSocketHandler=VisSocketHandler)
         stock.tornado_settings |= {"static_handler_class": StaticFiles, "autoreload": False}
         self._environments = environments
         self.hosts = {"localhost", *(host.lower() for host in hosts)}

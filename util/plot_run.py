@@ -1,0 +1,148 @@
+"""Draw the curves of one or several runs into a picture: python -m util.plot_run NAME [NAME ...]
+
+A run is the name of a folder under --checkpoints_dir, or a path. The curves come from its losses.jsonl, so that a run
+in progress can be drawn too. The picture of one run lies in its folder as losses.png, unless --out says otherwise.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from util.cli import run_script
+from util.curves import RECORDS, Record, grouped, names_of, read_records, smoothed, switches, values
+from util.errors import DataError, OptionError
+
+COLUMNS = 3
+SIZE = (5.0, 3.1)  # inches of a plot
+DASHES = ("-", "--", ":", "-.")  # one for each run
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise OptionError(message)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Read, draw, say where. Returns the exit code."""
+    parser = _Parser("util.plot_run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", metavar="NAME", help="name or folder of a run")
+    parser.add_argument("--checkpoints_dir", type=Path, default=Path("./checkpoints"), help="folder of the runs")
+    parser.add_argument("--out", type=Path, help="the picture: .png, .pdf or .svg")
+    opt = parser.parse_args(list(argv))
+    runs = {name: read_run(opt.checkpoints_dir, name) for name in opt.runs}
+    first = _folder(opt.checkpoints_dir, opt.runs[0])
+    out = opt.out or (first / "losses.png" if len(runs) == 1 else Path("losses.png"))
+    if out.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise OptionError(f"--out {out}: the name must end in .png, .pdf or .svg")
+    draw(runs, out)
+    print(out)
+    return 0
+
+
+def read_run(checkpoints_dir: Path, name: str) -> list[Record]:
+    """The records of a run. Raises `DataError` if there is none of that name, or nothing in it yet."""
+    folder = _folder(checkpoints_dir, name)
+    if not folder.is_dir():
+        there = sorted(path.parent.name for path in checkpoints_dir.glob(f"*/{RECORDS}"))
+        raise DataError(f"{folder}: no such run; found in {checkpoints_dir}: {', '.join(there) or 'none'}")
+    records = read_records(folder / RECORDS)
+    if not records:
+        raise DataError(f"{folder / RECORDS} holds no figures yet: see --monitor files and --print_freq")
+    return records
+
+
+def draw(runs: dict[str, list[Record]], path: Path) -> None:
+    """A plot for each group of losses, for learning rate and speed; written whole or not at all.
+
+    With several runs a colour is a loss and a dash is a run. Dotted lines mark where a phase of the run begins.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise OptionError("plots need the package matplotlib: pip install matplotlib") from None
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    names = [name for records in runs.values() for name in names_of(records)]
+    plots = [*grouped(names), ("learning rate", ["lr"]), ("images per second", ["images/s"])]
+    rows = -(-len(plots) // COLUMNS)
+    figure, axes = pyplot.subplots(
+        rows, COLUMNS, figsize=(SIZE[0] * COLUMNS, SIZE[1] * rows), squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat[len(plots) :]:
+        axis.remove()
+    for axis, (title, losses) in zip(axes.flat, plots, strict=False):
+        if title == "warm-up: sampler":
+            axis.set_yscale("log", nonpositive="mask")
+        for number, (run, records) in enumerate(runs.items()):
+            _draw_run(axis, run if len(runs) > 1 else "", records, losses, DASHES[number % len(DASHES)])
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("epochs", fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.grid(color="#eeeeee")
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=7, framealpha=0.6)
+    figure.suptitle(_plain(", ".join(runs)), fontsize=12)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=path.suffix, delete=False) as temporary:
+            try:
+                figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=110)
+                temporary.close()
+                os.replace(temporary.name, path)
+            except BaseException:
+                os.unlink(temporary.name)
+                raise
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror}): choose another --out") from None
+    finally:
+        pyplot.close(figure)
+
+
+def _draw_run(axis: Any, run: str, records: list[Record], losses: Sequence[str], dash: str) -> None:
+    x = np.array([record["epochs"] for record in records])
+    for number, name in enumerate(losses):
+        raw = _values(records, name)
+        if not np.isfinite(raw).any():
+            continue
+        colour = f"C{number % 10}"
+        if name not in ("lr", "images/s"):
+            axis.plot(x, raw, color=colour, alpha=0.25, linewidth=0.7)
+            raw = smoothed(raw)
+        label = f"{run}: {name}" if run else name
+        axis.plot(x, raw, dash, color=colour, linewidth=1.5, label=_plain(label), marker="." if len(x) == 1 else None)
+    for at, phase in switches(records):
+        axis.axvline(at, color="#666666", linestyle=":", linewidth=1)
+        if at < x[-1]:
+            axis.annotate(phase, (at, 1), (2, -8), ("data", "axes fraction"), textcoords="offset points", fontsize=7)
+
+
+def _values(records: list[Record], name: str) -> NDArray[np.float64]:
+    if name == "lr":
+        return np.array([record["lr"] for record in records])
+    if name == "images/s":
+        return np.array([1 / max(record["seconds"], 1e-9) for record in records])
+    return values(records, name)
+
+
+def _folder(checkpoints_dir: Path, name: str) -> Path:
+    """A run by name, else by path."""
+    named = checkpoints_dir / name
+    return named if named.is_dir() or not Path(name).is_dir() else Path(name)
+
+
+def _plain(text: str) -> str:
+    """For matplotlib, which takes what is between two dollars for a formula."""
+    return text.replace("$", r"\$")
+
+
+if __name__ == "__main__":
+    sys.argv[0] = "plot_run"
+    run_script(main)
