@@ -66,12 +66,16 @@ DISPLAY = Group(
         Option(
             "display_id",
             None,
-            "number of the first Visdom window (none: 1); 0 or less: no Visdom",
+            "number of the first Visdom window (none: the run's own numbers); 0 or less: no Visdom",
             parse=int,
             metavar="N",
         ),
         Option("display_ncols", 4, "Visdom: images per row of the one image panel; 0: a window for each image", low=0),
-        Option("display_server", "http://localhost", "Visdom: address of the server"),
+        Option(
+            "display_server",
+            "http://localhost",
+            "Visdom: address of the server; on this machine one is started if need be",
+        ),
         Option("display_env", "main", "Visdom: name of the environment"),
         Option("display_port", 8097, "Visdom: port of the server", low=1, high=65535),
     ],

@@ -80,19 +80,14 @@ def test_method_of_the_page_trains_continues_and_translates(tmp_path: Path) -> N
 EVERYTHING = f"""
 import pytest, test, train
 flags = "--dataroot data_set --dataset_mode list --name example"
-assert train.main((flags + " --netG context --n_epochs 1 --n_epochs_decay 0 {TINY}").split()) == 0
+assert train.main((flags + " --netG context --monitor files,table --n_epochs 1 --n_epochs_decay 0 {TINY}").split()) == 0
 assert test.main((flags + " --gpu_ids -1").split()) == 0
 raise SystemExit(pytest.main(["tests"]))
 """
 
 
 def test_data_set_network_and_monitor_of_the_page_work_together(tmp_path: Path) -> None:
-    folder, monitors = copy_with(tmp_path, CONTRIBUTING), tmp_path / "util/monitors/__init__.py"
-    (line,) = re.findall(r"^    sinks\.append.*\n", CONTRIBUTING.read_text(encoding="utf-8"), re.M)
-    text = monitors.read_text(encoding="utf-8").replace(
-        "    return Monitors(sinks)", f"{line}    return Monitors(sinks)"
-    )
-    monitors.write_text("from util.monitors.table import Table\n" + text, encoding="utf-8")
+    folder = copy_with(tmp_path, CONTRIBUTING)
     (folder / "everything.py").write_text(EVERYTHING, encoding="utf-8")
     python(folder, "everything.py")
     assert translations(folder, "example") == ["0.png", "1.png", "2.png"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools import ROOT
-from tests.visdom_tools import RealServer, free_port, until
+from tests.visdom_tools import RealServer, free_port, real_assets, until
 from util.visdom.environments import EnvironmentFiles, Environments, clean
 
 pytest.importorskip("visdom", reason="the package visdom is not installed")
@@ -206,10 +206,38 @@ def test_help_names_every_flag() -> None:
         assert f"--{flag}" in done.stdout
 
 
-def test_port_in_use_and_folder_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["x"])
-    from tests.visdom_tools import real_assets
+def test_make_visdom() -> None:
+    """With and without the name of a run; `make venv` is taken for done."""
+    for name, flags in (("", ""), ("NAME=small", " --name small")):
+        make = ["make", "-n", "-o", ".venv/installed", "visdom", *name.split()]
+        done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout.strip().endswith(f"python -m util.visdom{flags}")
 
+
+def test_windows_of_a_finished_run_are_shown_again(tmp_path: Path) -> None:
+    real_assets()
+    folder, port = tmp_path / "small" / "visdom", free_port()
+    folder.mkdir(parents=True)
+    kept = {"jsons": {"5": {"id": "5", "type": "text", "content": "kept", "i": 0}}, "reload": {}}
+    (folder / "main.json").write_text(json.dumps(kept))
+    flags = ["--name", "small", "--checkpoints_dir", str(tmp_path), "--port", str(port)]
+    with subprocess.Popen([sys.executable, "-m", "util.visdom", *flags], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert f"Visdom: http://localhost:{port} (windows are kept in {folder})" in process.stdout.readline().decode()
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("POST", "/win_exists", json.dumps({"eid": "main", "win": "5"}))
+        assert connection.getresponse().read() == b"true"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert json.loads((folder / "main.json").read_text()) == kept
+
+
+def test_fetch_only() -> None:
+    folder = real_assets()
+    assert command("--fetch_only").stdout == f"the page's scripts are in {folder} (complete)\n"
+
+
+def test_port_in_use_and_folder_that_cannot_be_used(tmp_path: Path) -> None:
     real_assets()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -223,8 +251,6 @@ def test_port_in_use_and_folder_that_cannot_be_used(tmp_path: Path, monkeypatch:
 
 
 def test_it_ends_when_nobody_uses_it(tmp_path: Path) -> None:
-    from tests.visdom_tools import real_assets
-
     real_assets()
     done = command("--port", free_port(), "--env_path", tmp_path, "--exit_when_idle", "0.002")
     assert done.returncode == 0

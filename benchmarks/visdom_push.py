@@ -1,0 +1,116 @@
+"""What the live view costs training, by the state of its server: python -m benchmarks.visdom_push
+
+A push is what a training step that is logged does: hand over a record, and five pictures of 256 x 256. It is timed from
+outside with the server absent, running, slow, failing, stopped (SIGSTOP) and killed; the states take turns, and the
+medians and maxima are over all turns.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import torch
+
+from models import MODELS, NETWORK_CHOICES
+from options.parser import OptionParser
+from util.monitors import Record, RunInfo
+from util.monitors.visdom import VisdomWindows
+from util.position import Position
+
+STATES = ("absent", "running", "slow", "failing", "stopped", "killed")
+LOSSES = dict.fromkeys(("D_real", "D_fake", "G_GAN", "G", "NCE", "NCE_Y", "f_real", "gap"), 0.1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--pushes", type=int, default=100, help="in a turn")
+    parser.add_argument("--every", type=float, default=0.02, help="seconds between two pushes")
+    opt = parser.parse_args()
+    times: dict[str, list[float]] = defaultdict(list)
+    for _ in range(opt.turns):
+        for state in STATES:
+            times[state] += turn(state, opt.pushes, opt.every)
+    print(f"{'server':<10}{'median':>12}{'99 %':>12}{'worst':>12}   of {opt.turns * opt.pushes} pushes")
+    for state, found in times.items():
+        found.sort()
+        figures = (statistics.median(found), found[int(0.99 * len(found))], found[-1])
+        print(f"{state:<10}" + "".join(f"{1000 * value:>9.3f} ms" for value in figures))
+
+
+def turn(state: str, pushes: int, every: float) -> list[float]:
+    """Seconds of each push with a server in `state`."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        server: subprocess.Popen[bytes] | None = None
+        if state in ("running", "stopped", "killed"):
+            server = subprocess.Popen([sys.executable, __file__, str(port), folder], env=os.environ | {"SERVE": "1"})
+            while socket.socket().connect_ex(("127.0.0.1", port)):
+                time.sleep(0.05)
+        elif state in ("slow", "failing"):
+            stand_in(port, 3.0 if state == "slow" else 0.0, 200 if state == "slow" else 500)
+        flags = ["--dataroot", "x", "--display_server", "http://127.0.0.1", "--display_port", str(port)]
+        options = OptionParser(True, MODELS, NETWORK_CHOICES).parse([*flags, "--name", "push"])
+        sink = VisdomWindows(RunInfo(options, Path(folder), Position(), 10**6, 1000))
+        time.sleep(0.5)
+        if server is not None and state != "running":
+            os.kill(server.pid, signal.SIGSTOP if state == "stopped" else signal.SIGKILL)
+        pictures = {label: torch.rand(1, 3, 256, 256) for label in ("real_A", "fake_B", "revised_B", "real_B", "idt_B")}
+        found = []
+        for step in range(1, pushes + 1):
+            position = Position(1, step, step, step)
+            record = Record(position, "adversarial", LOSSES, 2e-4, 0.1, 0.0, step / 1000, 100.0)
+            before = time.perf_counter()
+            sink.log(record)
+            sink.show(position, pictures)
+            found.append(time.perf_counter() - before)
+            time.sleep(every)
+        threading.Thread(target=sink.close).start()
+        if server is not None:
+            server.kill()
+            server.wait()
+        return found
+
+
+def stand_in(port: int, seconds: float, status: int) -> None:
+    """A server that takes so long to answer `status`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            time.sleep(seconds)
+            self.send_error(status)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    threading.Thread(target=ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever, daemon=True).start()
+
+
+def serve() -> None:
+    """The real server, in a process of its own."""
+    from util.visdom.environments import EnvironmentFiles
+    from util.visdom.server import Server, serve
+
+    files = EnvironmentFiles(Path(sys.argv[2]) / "kept")
+    asyncio.run(serve(Server(files.load(), Path(sys.argv[2]), [], int(sys.argv[1])), files, "127.0.0.1", 30, 0))
+
+
+if __name__ == "__main__":
+    if os.environ.get("SERVE"):
+        serve()
+    else:
+        main()
