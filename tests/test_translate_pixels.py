@@ -15,11 +15,11 @@ from tests.tools import (
     TINY,
     by_hand,
     generator_of,
+    names_in,
     pixels,
     run,
     train_options,
     translate,
-    tree,
     write_image,
 )
 from util.images import read_image, to_image, to_tensor
@@ -32,9 +32,13 @@ def test_batched_equals_unbatched(a_run: Path) -> None:
     for size in (1, 3, 4):
         flags = ["--dataroot", "album", "--batch_size", size, "--preprocess", "none", "--results_dir", f"by_{size}"]
         assert "7 images translated" in translate(*flags).out
-    one, three, four = (tree(Path(f"by_{size}/tiny/test_latest/images/fake_B")) for size in (1, 3, 4))
-    assert len(one) == 7
-    assert one == three == four
+    one, three, four = (Path(f"by_{size}/tiny/test_latest/images/fake_B") for size in (1, 3, 4))
+    assert names_in(one) == names_in(three) == names_in(four) == [f"{index}.png" for index in range(7)]
+    for name in names_in(one):
+        for batched in (three, four):  # a processor may round a batch in another way: by one level of 256 at most
+            off = np.abs(pixels(one / name).astype(int) - pixels(batched / name))
+            assert off.max() <= 1
+            assert (off > 0).mean() < 0.01
 
 
 def test_the_default_resizes_and_says_so(a_run: Path) -> None:
