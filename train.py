@@ -35,6 +35,8 @@ def main(argv: Sequence[str]) -> int:
     position = run.start()
     model.describe(opt.verbose)
     log.info("run %s on %s: epoch %d of %d", run.folder, devices[0], position.epoch, last_epoch(opt))
+    if position.epoch > last_epoch(opt) or position.step >= opt.max_iters:
+        log.info("it has had its epochs or steps: to go on, raise --n_epochs, --n_epochs_decay or --max_iters")
     info = RunInfo(opt, run.folder, position, total_steps(opt, loader, position), loader.samples_per_epoch)
     with StopSignals() as stop, create_monitors(info) as monitors:
         try:

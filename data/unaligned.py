@@ -32,7 +32,7 @@ class UnalignedDataset(ImageDataset):
 def _domain(opt: Namespace, name: str, names: tuple[str, str]) -> Domain:
     expected = (
         f"--dataset_mode unaligned expects images in {names[0]} and {names[1]} of --dataroot "
-        "(a folder without a target domain: --dataset_mode single)"
+        "(to translate a folder without a target domain: test.py --dataset_mode single)"
     )
     folder = os.path.join(opt.dataroot, name)
     if os.path.isdir(opt.dataroot) and not os.path.isdir(folder):

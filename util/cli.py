@@ -1,9 +1,12 @@
 """What the scripts share: plain messages on the terminal, and one line instead of a traceback for a user's error."""
 
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from tqdm import tqdm
@@ -12,20 +15,35 @@ from util.errors import UserError
 
 OUT_OF_MEMORY = (
     "out of memory ({}): lower --batch_size or --crop_size, take a smaller network (--ngf 32, --netG resnet_6blocks) "
-    "or fewer patches (--num_patches); the last checkpoint is as it was"
+    "or fewer patches (--num_patches); what was saved is as it was"
 )
 
 
 class _Console(logging.Handler):
-    """Messages above a progress bar instead of through it; warnings and errors go to stderr."""
+    """Messages above a progress bar instead of through it; warnings and errors go to stderr.
+
+    Nobody may be there to read them (a closed pipe, a terminal that is gone): that ends no training.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stdout if record.levelno < logging.WARNING else sys.stderr
         prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        encoding = getattr(stream, "encoding", None) or "utf-8"  # a path may hold what the terminal cannot show
-        text = (prefix + record.getMessage()).encode(encoding, "backslashreplace").decode(encoding)
-        tqdm.write(text, file=stream)
+        _say(prefix + record.getMessage(), stream)
+
+
+def _say(text: str, stream: TextIO | None) -> None:
+    """Print a line; a stream that takes none is silent from then on."""
+    if stream is None or stream.closed:
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"  # a path may hold what the terminal cannot show
+    try:
+        tqdm.write(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)
         stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())  # else what is still in the stream's buffer would fail at the very end
+            os.close(null)
 
 
 def run_script(main: Callable[[Sequence[str]], int]) -> None:
@@ -40,7 +58,7 @@ def run_script(main: Callable[[Sequence[str]], int]) -> None:
         place = f"{error.filename}: " if error.filename else ""
         complain(script, f"{place}{error.strerror or error}")
     except KeyboardInterrupt:
-        complain(script, "interrupted; the last checkpoint is as it was", 130)
+        complain(script, "interrupted; what was saved is as it was", 130)
     except (torch.OutOfMemoryError, MemoryError) as error:
         complain(script, OUT_OF_MEMORY.format(_first_line(error)))
     except RuntimeError as error:
@@ -48,7 +66,7 @@ def run_script(main: Callable[[Sequence[str]], int]) -> None:
             complain(
                 script,
                 "a process that loads images was killed (out of memory?): lower --num_threads; "
-                "the last checkpoint is as it was; go on with --continue_train",
+                "what was saved is as it was; go on with --continue_train",
             )
         if "not enough memory" not in str(error) and "allocate memory" not in str(error):
             raise
@@ -57,7 +75,7 @@ def run_script(main: Callable[[Sequence[str]], int]) -> None:
 
 def complain(script: str, message: str, code: int = 2) -> None:
     """Print one line and leave."""
-    print(f"{script}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    _say(f"{script}: error: {' '.join(message.split())}", sys.stderr)
     sys.exit(code)
 
 

@@ -39,6 +39,6 @@ class FiniteGuard:
         if not bool(finite):
             name, value = next((n, float(v)) for n, v in losses.items() if not bool(v.isfinite().all()))
             raise NonFiniteLossError(
-                f"loss {name} is {value} at step {step}, images {', '.join(paths)}; the last checkpoint is as it was: "
-                "lower --lr, or look at these images, then go on with --continue_train"
+                f"loss {name} is {value} at step {step}, images {', '.join(paths)}; what was saved is as it was: "
+                "lower --lr, or look at these images, then go on with --continue_train, or start again"
             )

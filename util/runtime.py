@@ -36,7 +36,7 @@ def choose_devices(gpu_ids: str) -> list[torch.device]:
     absent = [n for n in numbers if not 0 <= n < present]
     if absent:
         raise OptionError(
-            f"--gpu_ids {gpu_ids}: there is no GPU {absent[0]} here (GPUs that torch can use: {present}); "
+            f"--gpu_ids {gpu_ids}: there is no GPU {absent[0]} here (torch can use {present or 'none'}); "
             "leave --gpu_ids out, or give -1 for the CPU"
         )
     if len(set(numbers)) < len(numbers):
