@@ -111,6 +111,7 @@ def test_windows_keep_their_numbers(server: StandIn, make: Make) -> None:
     numbers = {title: post["win"] for title, post in server.titles().items()}
     assert [post["win"] for post in server.posts[:2]] == ["40", "41"]
     assert numbers["pictures"] == "41"
+    assert sum(post["win"] == "41" for post in server.posts) == 1  # no new placeholder over what is there
     assert len(set(numbers.values()) - {"40", "41"}) == len(numbers) - 2
     own = {make().first, VisdomWindows(run_info(sink.run.folder / "other", server.port)).first}
     assert len(own) == 2  # without a number two runs have windows of their own

@@ -167,7 +167,7 @@ class VisdomWindows(Monitor):
     def _draw_pictures(self) -> None:
         """All in one window with --display_ncols in a row, or each in its own, after all others."""
         if self.shown is None:
-            if self.columns:  # its place is the second
+            if self.columns and not self.client.has(str(self.first + 1)):  # its place is the second
                 text = windows.no_pictures_yet(self.every_images)
                 size = windows.size_of_pictures(dict.fromkeys(LABELS[:4], torch.empty(1, 1)), self.columns, self.width)
                 self.client.text(str(self.first + 1), f"{self.run.title}: pictures", text, *size)

@@ -31,8 +31,8 @@ def curves(records: Sequence[Record], title: str, names: Sequence[str]) -> tuple
         raw = values(records, name)
         raw = np.where(raw > 0, raw, np.nan) if log else raw
         if len(raw) >= SMOOTHED_FROM:
-            pale = {"opacity": 0.3, "showlegend": False, "hoverinfo": "skip"}
-            traces.append(_line(records, raw, name, colour, 1) | pale)
+            hidden = {"showlegend": False, "hoverinfo": "skip"}
+            traces.append(_line(records, raw, name, _pale(colour), 1) | hidden)
         traces.append(_line(records, smoothed(raw) if len(raw) >= SMOOTHED_FROM else raw, name, colour, 2))
     return traces, _layout(records) | {"yaxis": _axis(type="log" if log else "linear")}
 
@@ -107,10 +107,10 @@ def table_of_pictures(cells: Sequence[str], columns: int) -> str:
 
 
 def size_of_pictures(images: Mapping[str, Tensor], columns: int, width: int) -> tuple[int, int]:
-    """Width and height [pixels] of the window for so many pictures in rows."""
+    """Width and height [pixels] of the window for pictures in rows; as wide as a full row, to keep its place."""
     heights = [math.ceil(width * image.shape[-2] / image.shape[-1]) for image in images.values()]
     rows = math.ceil(len(heights) / columns)
-    return min(columns, len(heights)) * (width + 10) + 24, rows * (max(heights, default=0) + 28) + 40
+    return columns * (width + 10) + 24, rows * (max(heights, default=0) + 28) + 40
 
 
 def _line(records: Sequence[Record], y: NDArray[np.float64], name: str, colour: str, width: int) -> dict[str, Any]:
@@ -122,6 +122,11 @@ def _line(records: Sequence[Record], y: NDArray[np.float64], name: str, colour: 
         "mode": "lines" if len(records) > 1 else "markers",
         "line": {"color": colour, "width": width},
     }
+
+
+def _pale(colour: str) -> str:
+    """A colour like "#0072B2", mixed with three parts of white."""
+    return "#" + "".join(f"{(3 * 255 + int(colour[i : i + 2], 16)) // 4:02X}" for i in (1, 3, 5))
 
 
 def _axis(**more: Any) -> dict[str, Any]:
