@@ -4,7 +4,6 @@ Prints the errors of the translations and, for comparison, of two translators th
 (--inputs) and the mean image of the target domain for every input (--train).
 """
 
-import argparse
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -14,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from util.arguments import Parser
 from util.cli import run_script
-from util.errors import DataError, OptionError
+from util.errors import DataError
 from util.images import list_images, read_image
 from util.metrics.paired import HEADER, paired_errors
 
@@ -23,14 +23,9 @@ log = logging.getLogger("evaluate")
 Picture = NDArray[np.uint8]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise OptionError(message)
-
-
 def main(argv: Sequence[str]) -> int:
     """Parse, compare, print. Returns the exit code."""
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(__doc__)
     parser.add_argument("--results", required=True, type=Path, help="folder that test.py wrote, or one with images")
     parser.add_argument(
         "--truth", required=True, type=Path, help="folder with the counterparts: <name>, or N_B for N_A"

@@ -38,12 +38,12 @@ def main(argv: Sequence[str]) -> int:
     if position.epoch > last_epoch(opt) or position.step >= opt.max_iters:
         log.info("it has had its epochs or steps: to go on, raise --n_epochs, --n_epochs_decay or --max_iters")
     info = RunInfo(opt, run.folder, position, total_steps(opt, loader, position), loader.samples_per_epoch)
-    with StopSignals() as stop, create_monitors(info) as monitors:
-        try:
+    try:
+        with StopSignals() as stop, create_monitors(info) as monitors:
             train(opt, loader, model, run, monitors, stop)
-        finally:
-            loader.close()
-            run.close()
+    finally:
+        loader.close()
+        run.close()
     if stop.received:
         again = f"python train.py --checkpoints_dir {opt.checkpoints_dir} --name {opt.name} --continue_train"
         log.info("stopped by %s after step %d, saved; go on with: %s", stop.received.name, position.step, again)

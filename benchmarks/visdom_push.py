@@ -28,6 +28,7 @@ from util.monitors import Record, RunInfo
 from util.monitors.visdom import VisdomWindows
 from util.position import Position
 
+ROOT = Path(__file__).resolve().parents[1]
 STATES = ("absent", "running", "slow", "failing", "stopped", "killed")
 LOSSES = dict.fromkeys(("D_real", "D_fake", "G_GAN", "G", "NCE", "NCE_Y", "f_real", "gap"), 0.1)
 
@@ -57,8 +58,11 @@ def turn(state: str, pushes: int, every: float) -> list[float]:
         probe.close()
         server: subprocess.Popen[bytes] | None = None
         if state in ("running", "stopped", "killed"):
-            server = subprocess.Popen([sys.executable, __file__, str(port), folder], env=os.environ | {"SERVE": "1"})
+            command = [sys.executable, "-m", "benchmarks.visdom_push", str(port), folder]
+            server = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"SERVE": "1"}, stdout=subprocess.DEVNULL)
             while socket.socket().connect_ex(("127.0.0.1", port)):
+                if server.poll() is not None:
+                    sys.exit("the server has ended")
                 time.sleep(0.05)
         elif state in ("slow", "failing"):
             stand_in(port, 3.0 if state == "slow" else 0.0, 200 if state == "slow" else 500)

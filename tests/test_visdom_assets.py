@@ -60,6 +60,13 @@ def test_a_damaged_file_is_loaded_again(tmp_path: Path, npm: Path) -> None:
     assert complete(folder)
 
 
+def test_what_else_is_in_the_folder_stays(tmp_path: Path, npm: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious.txt").write_text("precious")
+    find_assets(tmp_path / "mine")
+    assert sorted(os.listdir(tmp_path / "mine")) == ["js", "precious.txt"]
+
+
 def test_another_content_is_not_used(tmp_path: Path, npm: Path) -> None:
     (npm / "dist" / "a.js").write_bytes(b"evil()")
     with pytest.raises(UserError, match=r"dist/a.js of pack@1.0.0 is not what it was: its checksum differs"):

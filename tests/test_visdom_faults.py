@@ -163,7 +163,7 @@ class Started:
     """In place of a server process: listens after a while, or has ended with a last line."""
 
     def __init__(self, port: int = 0, said: str | None = None) -> None:
-        self.said = said
+        self.said, self.stopped = said, False
         self.server: StandIn | None = None
         if port:
             threading.Timer(0.2, self._listen, (port,)).start()
@@ -173,6 +173,9 @@ class Started:
 
     def failure(self) -> str | None:
         return self.said
+
+    def stop(self) -> None:
+        self.stopped = True
 
 
 def test_a_server_on_its_way_is_waited_for_without_a_word(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -184,9 +187,18 @@ def test_a_server_on_its_way_is_waited_for_without_a_word(make: Make, caplog: py
     assert not warnings(caplog)
     assert started.server is not None
     started.server.close()
+    sink.step(Position(1, 1, 1, 1))
     sink.log(record(1, ADVERSARIAL))
     until(lambda: warnings(caplog))
     assert "nobody listens there" in warnings(caplog)[0]
+    sink.close()
+    assert not started.stopped  # it outlives the training
+
+
+def test_a_run_that_came_to_nothing_leaves_no_server(make: Make) -> None:
+    started = Started()
+    make(free_port(), started).close()
+    assert started.stopped
 
 
 def test_a_server_that_cannot_start_is_told_with_its_last_line(make: Make, caplog: pytest.LogCaptureFixture) -> None:

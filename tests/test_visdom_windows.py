@@ -7,6 +7,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +132,20 @@ def test_a_noisy_curve_is_smoothed_and_shown_pale_behind(server: StandIn, make: 
     assert lines(post)["NCE"][0][1] == given[0]
 
 
+def test_steps_that_come_again_are_not_shown_twice(server: StandIn, tmp_path: Path) -> None:
+    files = LossFiles(tmp_path, Position(), 1)
+    for step in range(1, 11):
+        files.log(record(step, {"NCE": float(step)}))
+    sink = VisdomWindows(replace(run_info(tmp_path, server.port), start=Position(1, 5, 5, 5)))
+    assert [entry["step"] for entry in sink.curve.records] == [1, 2, 3, 4, 5]
+    finish(sink)
+
+
 def test_earlier_sessions_are_shown_too(server: StandIn, make: Make, tmp_path: Path) -> None:
     files = LossFiles(tmp_path, Position(), 1)
     for step in range(1, 31):
         files.log(record(step, {"NCE": math.nan if step == 7 else float(step)}))
-    sink = make()
+    sink = VisdomWindows(replace(run_info(tmp_path, server.port), start=Position(3, 10, 30, 30)))
     sink.log(record(31, {"NCE": 31.0}))
     finish(sink)
     points = lines(server.titles()["generator: total and contrastive"], bold=False)["NCE"]
@@ -144,7 +154,7 @@ def test_earlier_sessions_are_shown_too(server: StandIn, make: Make, tmp_path: P
 
 
 def test_a_long_curve_is_thinned_evenly(server: StandIn, make: Make, tmp_path: Path) -> None:
-    entry = {"step": 1, "phase": "", "lr": 1.0, "seconds": 1.0, "waiting": 0.0, "images": 1}
+    entry = {"step": 0, "phase": "", "lr": 1.0, "seconds": 1.0, "waiting": 0.0, "images": 1}
     text = "".join(json.dumps(entry | {"epochs": i, "losses": {"NCE": i}}) + "\n" for i in range(5003))
     (tmp_path / "losses.jsonl").write_text(text + '{"cut sho')
     finish(make())
@@ -240,7 +250,7 @@ def test_addresses(server: str, env: str, page: str) -> None:
 def test_an_address_that_is_none_costs_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from util.monitors import create_monitors
 
-    for address in ("ftp://localhost", "http://", "http://[bad"):
+    for address in ("ftp://localhost", "http://", "http://[bad", "http://host:9000", "http://me:word@host"):
         caplog.clear()
         info = run_info(tmp_path, 1, "--monitor", "visdom", "--display_server", address)
         assert create_monitors(info).sinks == []

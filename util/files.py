@@ -1,4 +1,4 @@
-"""Text files that are written whole or not at all."""
+"""Files that are written whole or not at all."""
 
 import os
 from pathlib import Path
@@ -9,10 +9,15 @@ def write_text(path: Path, text: str, flush: bool = False) -> None:
 
     flush: wait until it is on the disk. Raises `OSError`; the file is then as it was before.
     """
+    write_bytes(path, text.encode("utf-8", "replace"), flush)
+
+
+def write_bytes(path: Path, content: bytes, flush: bool = False) -> None:
+    """Replace `path` by a file with `content`; else as `write_text`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(content)
             if flush:
                 file.flush()
                 os.fsync(file.fileno())

@@ -4,10 +4,8 @@ A run is the name of a folder under --checkpoints_dir, or a path. The curves com
 in progress can be drawn too. The picture of one run lies in its folder as losses.png, unless --out says otherwise.
 """
 
-import argparse
-import os
+import io
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,23 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from util.arguments import Parser
 from util.cli import run_script
 from util.curves import RECORDS, Record, grouped, names_of, read_records, smoothed, switches, values
 from util.errors import DataError, OptionError
+from util.files import write_bytes
 
 COLUMNS = 3
 SIZE = (5.0, 3.1)  # inches of a plot
 DASHES = ("-", "--", ":", "-.")  # one for each run
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise OptionError(message)
-
-
 def main(argv: Sequence[str]) -> int:
     """Read, draw, say where. Returns the exit code."""
-    parser = _Parser("util.plot_run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__, "util.plot_run")
     parser.add_argument("runs", nargs="+", metavar="NAME", help="name or folder of a run")
     parser.add_argument("--checkpoints_dir", type=Path, default=Path("./checkpoints"), help="folder of the runs")
     parser.add_argument("--out", type=Path, help="the picture: .png, .pdf or .svg")
@@ -92,14 +87,9 @@ def draw(runs: dict[str, list[Record]], path: Path) -> None:
     figure.suptitle(_plain(", ".join(runs)), fontsize=12)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=path.suffix, delete=False) as temporary:
-            try:
-                figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=110)
-                temporary.close()
-                os.replace(temporary.name, path)
-            except BaseException:
-                os.unlink(temporary.name)
-                raise
+        picture = io.BytesIO()
+        figure.savefig(picture, format=path.suffix[1:].lower(), dpi=110)
+        write_bytes(path, picture.getvalue())
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}): choose another --out") from None
     finally:

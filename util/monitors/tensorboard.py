@@ -17,7 +17,7 @@ class TensorBoard(Monitor):
         from torch.utils.tensorboard.writer import SummaryWriter
 
         self.every_losses, self.every_images = every_losses, every_images
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start.step + 1 if start.step else None)
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start.step + 1)
 
     @classmethod
     def create(cls, run: RunInfo) -> "TensorBoard":

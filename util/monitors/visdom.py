@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 POINTS = 1000  # records in a window, and the most that wait in the queue
 PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two drawings; doubled by each failure
 PATIENCE = 60.0  # seconds for a server that was started to answer, before it is given a warning
+STILL_HERE = 300.0  # seconds without figures after which the server is told that the run goes on
 FAREWELL = 2.0  # seconds at the end for what is not drawn yet
 # Sizes in pixels. On a laptop's page of 1366: state and four pictures in the first row, then three plots in a row.
 STATUS, PLOT, PICTURE = (440, 270), (440, 270), 205
@@ -52,11 +53,12 @@ class VisdomWindows(Monitor):
         # What follows belongs to the thread.
         self.curve = Thinned(POINTS)
         for record in read_records(run.folder / RECORDS):
-            self.curve.add(record)
+            if record["step"] <= run.start.step:  # else it is about to come again
+                self.curve.add(record)
         self.newest = self.curve.records[-1] if self.curve.records else None
         self.shown: tuple[str, dict[str, Tensor]] | None = None
         self.stale = True  # the server may lack what was drawn
-        self.told = self.reached = False
+        self.told = self.reached = self.stepped = False
         self.wake, self.ending = threading.Event(), threading.Event()
         self.wake.set()  # the state is there to be shown
         self.thread = threading.Thread(target=self._run, name="visdom", daemon=True)
@@ -79,13 +81,17 @@ class VisdomWindows(Monitor):
 
     # -- called by training: none of these waits ------------------------------------------------------------------
 
+    def step(self, position: Position) -> None:
+        self.stepped = True
+
     def log(self, record: Record) -> None:
-        self.records.append(as_dict(record) | {"left": record.left})
+        self.records.append(as_dict(record) | {"left": record.left, "at": time.strftime("%H:%M:%S")})
         self.wake.set()
 
     def show(self, position: Position, images: dict[str, Tensor]) -> None:
         # Copies on their device: training neither waits until they are computed, nor can change them.
-        copies = {label: images[label][0].detach().clone() for label in in_order(images)}
+        # Half precision is more than 256 levels need, and half the time.
+        copies = {label: images[label][0].detach().to(torch.float16, copy=True) for label in in_order(images)}
         self.pictures.append((f"epoch {position.epoch}, {position.images} images", copies))
         self.wake.set()
 
@@ -93,6 +99,8 @@ class VisdomWindows(Monitor):
         self.state = how
 
     def close(self) -> None:
+        if self.server is not None and not self.stepped:  # nothing has come of the run: neither folder nor page stays
+            self.server.stop()
         self.ending.set()
         self.wake.set()
         self.thread.join(FAREWELL)
@@ -104,17 +112,18 @@ class VisdomWindows(Monitor):
     def _run(self) -> None:
         pause = PAUSE
         while True:
-            self.wake.wait()
+            self.wake.wait(STILL_HERE)
             self.wake.clear()
             ended = self.ending.is_set()
             drawn, complaint = False, None
             try:
+                began = time.monotonic()
                 self._draw()
                 drawn = True
+                pause = max(PAUSE, 20 * (time.monotonic() - began))  # a long curve takes its time, but not training's
                 if not self.reached:
                     self.reached = True
                     log.info("Visdom: %s", self.client.page)
-                pause = PAUSE
             except ServerError as error:
                 self.wake.set()
                 complaint = self._complaint(error)
@@ -147,14 +156,15 @@ class VisdomWindows(Monitor):
 
     def _draw(self) -> None:
         """Draw what is new; after a failure everything, because the server may have been restarted."""
-        everything = self.stale or not self.client.has(str(self.first))
-        self.stale = True
-        new_figures, new_pictures = everything or bool(self.records), everything or bool(self.pictures)
+        stale, self.stale = self.stale, True
+        new_figures, new_pictures = bool(self.records), bool(self.pictures)
         while self.records:
             self.newest = self.records.popleft()
             self.curve.add(self.newest)
         if self.pictures:
             self.shown = self.pictures.popleft()
+        everything = stale or not self.client.has(str(self.first))
+        new_figures, new_pictures = new_figures or everything, new_pictures or everything
         run = self.run
         text = windows.status(run.title, self.state, run.opt, run.total_steps, run.last_epoch, self.newest)
         self.client.text(str(self.first), f"{run.title}: {self.state}", text, *STATUS)

@@ -7,18 +7,14 @@ elsewhere reach it through a tunnel: ssh -L 8097:localhost:8097 this-machine
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from pathlib import Path
-from typing import Any
 
+from util.arguments import Parser
 from util.errors import OptionError, UserError
 from util.visdom.assets import cache_folder, complete, find_assets
 from util.visdom.environments import EnvironmentFiles
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise OptionError(message)
 
 
 def _port(text: str) -> int:
@@ -35,10 +31,8 @@ def _seconds(text: str) -> float:
     return number
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
-        "util.visdom", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+def _parser() -> Parser:
+    parser = Parser(__doc__, "util.visdom")
     add = parser.add_argument
     add("--port", type=_port, default=8097, help="port [default: 8097]")
     add("--hostname", default="127.0.0.1", help="address to listen on; 0.0.0.0: every one [default: this machine only]")
@@ -63,6 +57,7 @@ def main(argv: list[str]) -> int:
     if opt.fetch_only:
         print(f"the page's scripts are in {assets} ({'complete' if complete(assets) else 'from the internet'})")
         return 0
+    os.environ.setdefault("LOGNAME", "user")  # Visdom asks who it is, and fails where the user has no name
     sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # Visdom's client would import it, for nothing
     from util.visdom.server import Server, serve
 

@@ -61,7 +61,8 @@ class EnvironmentFiles:
         """Write what has changed, and remove what is no longer there."""
         for name, environment in list(environments.items()):
             text = json.dumps(environment)
-            if self._saved.get(name) != text and environment["jsons"]:
+            if self._saved.get(name) != text and (environment["jsons"] or name in self._saved):
+                self.folder.mkdir(parents=True, exist_ok=True)
                 write_text(self.folder / f"{name}.json", text)
                 self._saved[name] = text
         for name in self._saved.keys() - environments.keys():

@@ -25,6 +25,11 @@ class ServerProcess:
                 start_new_session=True,  # Ctrl-C ends the training, not the page
             )
 
+    def stop(self) -> None:
+        """End it at once, with nothing kept."""
+        self._process.kill()
+        self._process.wait()
+
     def failure(self) -> str | None:
         """The last line that it said if it has ended, else None."""
         if self._process.poll() is None:

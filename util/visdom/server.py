@@ -23,11 +23,13 @@ from tornado.httputil import HTTPServerRequest
 from visdom.server import app as stock
 
 from util.errors import UserError
+from util.signals import SIGNALS
 from util.visdom.environments import EnvironmentFiles, Environments
 
 log = logging.getLogger(__name__)
 
-NO_MATHJAX = Path(__file__).resolve().parent / "static" / "no_mathjax.js"  # 40 MB less, and names stay as they are
+_OURS = Path(__file__).resolve().parent / "static"
+OUR_SCRIPT, NOTHING = _OURS / "page.js", _OURS / "nothing.js"  # instead of MathJax: a "$" in a name is a "$"
 USER_STYLE = "../user/style.css"  # what the page asks for; tornado 6.6 refuses it
 
 
@@ -45,12 +47,12 @@ class StaticFiles(tornado.web.StaticFileHandler):
     @classmethod
     def get_absolute_path(cls, root: str, path: str) -> str:
         if path.startswith("js/mathjax/"):
-            return str(NO_MATHJAX)
+            return str(OUR_SCRIPT if path.endswith("/MathJax.js") else NOTHING)
         ours = super().get_absolute_path(str(cls.assets), path)
         return ours if cls._is_ours(ours) and os.path.isfile(ours) else super().get_absolute_path(root, path)
 
     def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
-        if absolute_path == str(NO_MATHJAX):
+        if absolute_path in (str(OUR_SCRIPT), str(NOTHING)):
             return absolute_path
         return super().validate_absolute_path(str(self.assets) if self._is_ours(absolute_path) else root, absolute_path)
 
@@ -91,7 +93,12 @@ class Server(stock.Application):
     def __init__(self, environments: Environments, assets: Path, hosts: Collection[str], port: int) -> None:
         StaticFiles.assets = assets
         vars(stock).update(SocketHandler=SocketHandler, VisSocketHandler=VisSocketHandler)
-        stock.tornado_settings |= {"static_handler_class": StaticFiles, "autoreload": False}
+        stock.tornado_settings |= {
+            "static_handler_class": StaticFiles,
+            "autoreload": False,
+            "serve_traceback": False,
+            "websocket_ping_interval": 30,  # seconds; a page that does not answer is forgotten, with what waits for it
+        }
         self._environments = environments
         self.hosts = {"localhost", *(host.lower() for host in hosts)}
         self.last_request = time.monotonic()
@@ -109,7 +116,10 @@ class Server(stock.Application):
         return {"config_dir": "", "user_css": ""}
 
     def find_handler(self, request: HTTPServerRequest, **keywords: Any) -> Any:
-        if not self.allows(request.headers.get("Host", ""), request.headers.get("Origin")):
+        headers = request.headers
+        elsewhere = headers.get("Sec-Fetch-Site") == "cross-site" and headers.get("Sec-Fetch-Mode") != "navigate"
+        polling = request.path.endswith("_wrap")  # another way than web sockets, of which the page makes no use
+        if elsewhere or polling or not self.allows(headers.get("Host", ""), headers.get("Origin")):
             return self.get_handler_delegate(request, Refusal)
         self.last_request = time.monotonic()
         return super().find_handler(request, **keywords)
@@ -144,8 +154,9 @@ async def serve(server: Server, files: EnvironmentFiles, address: str, save_ever
             "already; else choose another --port, and give the same to train.py as --display_port"
         ) from None
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
 
     def save() -> None:
         try:

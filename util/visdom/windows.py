@@ -4,7 +4,6 @@ import base64
 import html
 import io
 import math
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,7 +71,11 @@ def status(title: str, state: str, opt: Options, total_steps: int, last_epoch: i
             ("speed", f"{1 / max(record['seconds'], 1e-9):.2f} images/s, {100 * share:.0f} % of it waiting for data"),
             ("learning rate", f"{record['lr']:.3g}"),
         ]
-    rows += [("model", f"{opt.model}, {opt.netG}"), ("data", opt.dataroot), ("last figures", time.strftime("%H:%M:%S"))]
+    rows += [
+        ("model", f"{opt.model}, {opt.netG}"),
+        ("data", opt.dataroot),
+        ("last figures", record.get("at", "\u2013") if record else "\u2013"),
+    ]
     bar = (
         '<div style="height:8px;background:#ddd;border-radius:4px"><div style="height:8px;border-radius:4px;'
         f'background:{COLOURS[2]};width:{100 * done:.1f}%"></div></div>'
@@ -116,7 +119,7 @@ def size_of_pictures(images: Mapping[str, Tensor], columns: int, width: int) -> 
 def _line(records: Sequence[Record], y: NDArray[np.float64], name: str, colour: str, width: int) -> dict[str, Any]:
     return {
         "x": [round(record["epochs"], 5) for record in records],
-        "y": [float(f"{value:.5g}") if math.isfinite(value) else None for value in y],
+        "y": [value if math.isfinite(value) else None for value in _rounded(y).tolist()],
         "name": _text(name),
         "type": "scatter",
         "mode": "lines" if len(records) > 1 else "markers",
@@ -127,6 +130,13 @@ def _line(records: Sequence[Record], y: NDArray[np.float64], name: str, colour: 
 def _pale(colour: str) -> str:
     """A colour like "#0072B2", mixed with three parts of white."""
     return "#" + "".join(f"{(3 * 255 + int(colour[i : i + 2], 16)) // 4:02X}" for i in (1, 3, 5))
+
+
+def _rounded(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """To five digits: a third of the text."""
+    with np.errstate(all="ignore"):
+        scale = 10.0 ** (4 - np.floor(np.log10(np.abs(y))))
+        return np.where(np.isfinite(scale) & np.isfinite(y), np.round(y * scale) / scale, y)
 
 
 def _axis(**more: Any) -> dict[str, Any]:

@@ -1,0 +1,17 @@
+"""The parser of the small commands: a mistake is one line, as everywhere."""
+
+import argparse
+from typing import Any
+
+from util.errors import OptionError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises `OptionError` instead of printing and leaving; the description keeps its lines."""
+
+    def __init__(self, description: str | None, prog: str | None = None) -> None:
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog, description=description, formatter_class=formatter, allow_abbrev=False)
+
+    def error(self, message: str) -> Any:
+        raise OptionError(message)

@@ -1,1 +1,0 @@
-/* Formulas are not drawn: a "$" in a name is a "$". */

@@ -1,0 +1,1 @@
+/* Formulas are not drawn. */
