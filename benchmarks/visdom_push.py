@@ -1,12 +1,15 @@
 """What the live view costs training, by the state of its server: python -m benchmarks.visdom_push
 
-A push is what a training step that is logged does: hand over a record, and five pictures of 256 x 256. It is timed from
+A push is what a training step that is logged does: hand over a record, and five pictures of 256 x 256, while the curves
+of 1000 records are drawn again each time. It is timed from
 outside with the server absent, running, slow, failing, stopped (SIGSTOP) and killed; the states take turns, and the
 medians and maxima are over all turns.
 """
 
 import argparse
 import asyncio
+import contextlib
+import json
 import os
 import signal
 import socket
@@ -16,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,11 +29,13 @@ import torch
 from models import MODELS, NETWORK_CHOICES
 from options.parser import OptionParser
 from util.monitors import Record, RunInfo
+from util.monitors.text import as_dict
 from util.monitors.visdom import VisdomWindows
 from util.position import Position
 
 ROOT = Path(__file__).resolve().parents[1]
 STATES = ("absent", "running", "slow", "failing", "stopped", "killed")
+EARLIER = 1000  # records that the curves have from the start: as many as they ever show
 LOSSES = dict.fromkeys(("D_real", "D_fake", "G_GAN", "G", "NCE", "NCE_Y", "f_real", "gap"), 0.1)
 
 
@@ -48,14 +54,37 @@ def main() -> None:
         found.sort()
         figures = (statistics.median(found), found[int(0.99 * len(found))], found[-1])
         print(f"{state:<10}" + "".join(f"{1000 * value:>9.3f} ms" for value in figures))
+    started = sorted(start_to_page() for _ in range(opt.turns))
+    print(f"from the start of a server to its page: median {statistics.median(started):.1f} s of {opt.turns}")
+
+
+def start_to_page() -> float:
+    """Seconds until a new server, whose scripts are in the cache, answers with its page."""
+    with tempfile.TemporaryDirectory() as folder:
+        port, before = free_port(), time.perf_counter()
+        command = [sys.executable, "-m", "util.visdom", "--port", str(port), "--env_path", folder]
+        server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        while server.poll() is None:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as page:
+                page.read()
+                break
+            time.sleep(0.01)
+        seconds = time.perf_counter() - before
+        server.kill()
+        server.wait()
+        return seconds
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def turn(state: str, pushes: int, every: float) -> list[float]:
     """Seconds of each push with a server in `state`."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
         server: subprocess.Popen[bytes] | None = None
         if state in ("running", "stopped", "killed"):
             command = [sys.executable, "-m", "benchmarks.visdom_push", str(port), folder]
@@ -68,18 +97,20 @@ def turn(state: str, pushes: int, every: float) -> list[float]:
             stand_in(port, 3.0 if state == "slow" else 0.0, 200 if state == "slow" else 500)
         flags = ["--dataroot", "x", "--display_server", "http://127.0.0.1", "--display_port", str(port)]
         options = OptionParser(True, MODELS, NETWORK_CHOICES).parse([*flags, "--name", "push"])
-        sink = VisdomWindows(RunInfo(options, Path(folder), Position(), 10**6, 1000))
+        lines = [json.dumps(as_dict(entry(step))) + "\n" for step in range(1, EARLIER + 1)]
+        (Path(folder) / "losses.jsonl").write_text("".join(lines))
+        start = Position(1, EARLIER, EARLIER, EARLIER)
+        sink = VisdomWindows(RunInfo(options, Path(folder), start, 10**6, 10**6))
         time.sleep(0.5)
         if server is not None and state != "running":
             os.kill(server.pid, signal.SIGSTOP if state == "stopped" else signal.SIGKILL)
         pictures = {label: torch.rand(1, 3, 256, 256) for label in ("real_A", "fake_B", "revised_B", "real_B", "idt_B")}
         found = []
-        for step in range(1, pushes + 1):
-            position = Position(1, step, step, step)
-            record = Record(position, "adversarial", LOSSES, 2e-4, 0.1, 0.0, step / 1000, 100.0)
+        for step in range(EARLIER + 1, EARLIER + 1 + pushes):
+            record = entry(step)
             before = time.perf_counter()
             sink.log(record)
-            sink.show(position, pictures)
+            sink.show(record.position, pictures)
             found.append(time.perf_counter() - before)
             time.sleep(every)
         threading.Thread(target=sink.close).start()
@@ -87,6 +118,11 @@ def turn(state: str, pushes: int, every: float) -> list[float]:
             server.kill()
             server.wait()
         return found
+
+
+def entry(step: int) -> Record:
+    """The figures after `step` steps."""
+    return Record(Position(1, step, step, step), "adversarial", LOSSES, 2e-4, 0.1, 0.0, step / 1000, 100.0)
 
 
 def stand_in(port: int, seconds: float, status: int) -> None:

@@ -16,7 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.tools import train_options
+from data import create_loader
+from models import create_model
+from tests.tools import TINY, train_options
 from tests.visdom_tools import ADVERSARIAL, COOPERATIVE, PER_EPOCH, StandIn, record, run_info
 from util.curves import SMOOTHING
 from util.monitors import visdom as module
@@ -220,15 +222,20 @@ def test_a_window_for_each_picture(server: StandIn, make: Make) -> None:
     assert found == {"1": [], str(1 + ALONE): ["real_A"], str(2 + ALONE): ["fake_B"]}
 
 
-def test_pictures_are_those_of_the_moment(server: StandIn, make: Make) -> None:
-    sink = make()
-    image = torch.ones(1, 1, 2, 2, requires_grad=True)
-    sink.show(Position(), {"fake_B": image})
-    with torch.no_grad():
-        image.fill_(-1)
-    finish(sink)
-    (source,) = re.findall('base64,(.*?)"', server.titles()["epoch 1, 0 images"]["data"][0]["content"])
-    assert np.asarray(Image.open(io.BytesIO(base64.b64decode(source)))).tolist() == [[255, 255], [255, 255]]
+def test_nobody_writes_into_the_pictures_of_a_step(images: Path) -> None:
+    """The sink keeps them as they are, so that later steps must leave them alone."""
+    argv = ["--model", "coopcut", "--coop_iters", "1", "--dataroot", str(images), *map(str, TINY)]
+    opt = train_options(argv)
+    model = create_model(opt, [torch.device("cpu")])
+    loader, position = create_loader(opt), Position()
+    seen: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
+    for batch in loader.epoch(1, 0):
+        pictures = model.step(batch, position).images
+        position.advance(1)
+        seen.append((pictures, {label: picture.clone() for label, picture in pictures.items()}))
+    loader.close()
+    for pictures, copies in seen:
+        assert all(torch.equal(pictures[label], copies[label]) for label in copies)
 
 
 # -- where it goes ----------------------------------------------------------------------------------------------------

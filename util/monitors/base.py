@@ -84,7 +84,10 @@ class Monitor:
         return
 
     def show(self, position: Position, images: dict[str, Tensor]) -> None:
-        """Take pictures [B, C, H, W] in [-1, 1], on any device; called at the end of every epoch too."""
+        """Take pictures [B, C, H, W] in [-1, 1], on any device; called at the end of every epoch too.
+
+        Nobody writes into them afterwards: they may be kept and looked at later.
+        """
         return
 
     def ended(self, how: str) -> None:

@@ -89,10 +89,10 @@ class VisdomWindows(Monitor):
         self.wake.set()
 
     def show(self, position: Position, images: dict[str, Tensor]) -> None:
-        # Copies on their device: training neither waits until they are computed, nor can change them.
-        # Half precision is more than 256 levels need, and half the time.
-        copies = {label: images[label][0].detach().to(torch.float16, copy=True) for label in in_order(images)}
-        self.pictures.append((f"epoch {position.epoch}, {position.images} images", copies))
+        # On a GPU a copy, which costs training nothing there and does not keep the whole batch in its memory.
+        first = {label: images[label][0].detach() for label in in_order(images)}
+        kept = {label: image.clone() if image.is_cuda else image for label, image in first.items()}
+        self.pictures.append((f"epoch {position.epoch}, {position.images} images", kept))
         self.wake.set()
 
     def ended(self, how: str) -> None:
