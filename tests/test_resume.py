@@ -60,7 +60,10 @@ def test_signals_save_and_training_continues_exactly(images: Path, number: signa
     flags = ["--dataroot", str(images), "--checkpoints_dir", str(folder), "--name", "stopped", *TINY]
     command = [sys.executable, "train.py", *flags, "--num_threads", "1", "--model", "coopcut", "--coop_iters", "3"]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums depend on their number
+    # what runs the tests in the background may have them ignore Ctrl-C, and they would pass it on
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    signal.signal(signal.SIGINT, before)
     log, deadline = folder / "stopped/losses.jsonl", time.time() + 120
     while time.time() < deadline and (not log.is_file() or log.read_text().count("\n") < 2):
         time.sleep(0.05)
