@@ -109,7 +109,7 @@ def _damaged(path: Path) -> str:
 
 def _whats_there(folder: Path) -> str:
     if not folder.is_dir():
-        return " and neither does its folder: check its name and --checkpoints_dir"
+        return " and neither does its folder: check --name (in training also --pretrained_name) and --checkpoints_dir"
     names = sorted(p.name for p in folder.glob("*.pth"))
     return f"; {folder} holds {', '.join(names[:8]) or 'no checkpoint'}{', ...' if len(names) > 8 else ''}"
 
