@@ -171,7 +171,7 @@ def test_no_trainB_says_what_is_there(root: Path) -> None:
     os.rename(root / "trainB", root / "TrainB")
     assert message_of(make_options(root)) == (
         f"{root}/trainB: no such folder; --dataset_mode unaligned expects images in trainA and trainB of --dataroot "
-        "(a folder without a target domain: --dataset_mode single); "
+        "(to translate a folder without a target domain: test.py --dataset_mode single); "
         f"found in {root}: TrainB (3 images), trainA (4 images), 1 image not in a sub-folder"
     )
 
