@@ -18,6 +18,7 @@ from util.monitors.base import LABELS
 
 QUIET = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
 QUIET += "--disable-component-update --disable-sync"
+FOLDER = "<b id=folder>data"
 NAME = "<b id=bold>run $x^2$ & <img src=x onerror=document.title='hit'>"
 LINE = "svg.main-svg .scatterlayer .trace path.js-line"
 
@@ -66,7 +67,8 @@ class Watcher:
         assert points > 10  # a line with an extent
         # text stays text
         assert NAME in self.text()
-        assert page.query_selector("#bold") is None
+        assert FOLDER in self.text()
+        assert page.query_selector("#bold, #folder, #file") is None
         assert page.title() == "visdom"
 
     def cells(self) -> list[str]:
@@ -101,11 +103,14 @@ def server_of(port: int) -> int:
     return 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds the server by /proc")
 def test_a_training_is_followed_live(tmp_path: Path, browser: Any) -> None:
     assets, port = real_assets(), free_port()
-    make_images(tmp_path / "data" / "trainA", 4, 40)
-    make_images(tmp_path / "data" / "trainB", 4, 40, 1)
-    command = [sys.executable, ROOT / "train.py", "--model", "coopcut", "--coop_epochs", "100000", "--dataroot", "data"]
+    for domain in "AB":
+        make_images(folder := tmp_path / FOLDER / f"train{domain}", 4, 40, ord(domain))
+        for path in list(folder.iterdir()):
+            path.rename(folder / f"<b id=file>'&{path.name}")
+    command = [sys.executable, ROOT / "train.py", "--model", "coopcut", "--coop_epochs", "100000", "--dataroot", FOLDER]
     flags = ["--display_id", "1", "--display_port", str(port), "--display_freq", "1", "--langevin_steps", "3"]
     flags += ["--monitor", "visdom,files", "--name", NAME, "--n_epochs", "100000"]
     with (tmp_path / "log").open("w") as log:

@@ -15,10 +15,12 @@ import pytest
 import torch
 
 from tests import training
-from tests.visdom_tools import ADVERSARIAL, RealServer, StandIn, free_port, record, run_info, until
+from tests.visdom_tools import ADVERSARIAL, RealServer, StandIn, free_port, real_assets, record, run_info, until
+from util.monitors import Record
 from util.monitors import visdom as module
 from util.monitors.visdom import POINTS, VisdomWindows
 from util.position import Position
+from util.visdom.launch import ServerProcess
 
 Make = Callable[..., VisdomWindows]
 
@@ -212,7 +214,7 @@ def test_one_is_started_where_nobody_listens_on_this_machine_and_nowhere_else(
 ) -> None:
     made: list[int] = []
 
-    def start(_: Path, port: int) -> Started:
+    def start(_: Path, runs: Path, port: int) -> Started:
         made.append(port)
         return Started()
 
@@ -304,3 +306,32 @@ def test_server_stopped_or_killed_in_mid_training(
         watched(alone, name, server.port)
         thread.join()
         assert hit[0] < 8, "the training was over before"
+
+
+@pytest.mark.parametrize(("name", "number"), [("own_stopped", signal.SIGSTOP), ("own_killed", signal.SIGKILL)])
+def test_its_own_server_stopped_or_killed_in_mid_training(
+    alone: tuple[Path, dict[str, Any]], name: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_assets()
+    monkeypatch.setattr(module, "FAREWELL", 0.3)
+    port, hit, made = free_port(), list[int](), list[ServerProcess]()
+
+    class Watched(ServerProcess):
+        def __init__(self, folder: Path, runs: Path, port: int) -> None:
+            super().__init__(folder, runs, port)
+            made.append(self)
+
+    def log(sink: VisdomWindows, record: Record, unchanged: Any = VisdomWindows.log) -> None:
+        if record.position.step == 3:
+            until(lambda: not sink.client.is_refused(), 60)
+            hit.append(made[0]._process.pid)
+            os.kill(hit[0], number)
+        unchanged(sink, record)
+
+    monkeypatch.setattr(module, "ServerProcess", Watched)
+    monkeypatch.setattr(VisdomWindows, "log", log)
+    try:
+        watched(alone, name, port)
+        assert hit
+    finally:
+        made[0].stop()

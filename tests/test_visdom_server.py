@@ -14,6 +14,7 @@ import pytest
 
 from tests.tools import ROOT
 from tests.visdom_tools import RealServer, free_port, real_assets, until
+from util.visdom.client import Client
 from util.visdom.environments import EnvironmentFiles, Environments, clean
 
 pytest.importorskip("visdom", reason="the package visdom is not installed")
@@ -184,6 +185,49 @@ def test_only_what_has_changed_is_written_and_damage_is_put_aside(tmp_path: Path
     again = EnvironmentFiles(tmp_path)
     assert again.load() == environments
     assert sorted(os.listdir(tmp_path)) == ["bad.damaged", "main.json"]
+
+
+def test_each_run_keeps_its_windows_in_its_folder_too(tmp_path: Path) -> None:
+    first, second, elsewhere = (tmp_path / name for name in ("runs/first", "runs/second", "elsewhere"))
+    for folder in (first, second, elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "train_opt.json").write_text("{}")
+    (tmp_path / "runs" / "none").mkdir()
+    files = EnvironmentFiles(first / "visdom", tmp_path / "runs")
+    assert files.keep("main", range(100, 200), first)
+    assert files.keep("main", range(200, 300), second)
+    assert not files.keep("main", range(300, 400), elsewhere)
+    assert not files.keep("main", range(300, 400), tmp_path / "runs" / "none")
+    assert not EnvironmentFiles(tmp_path / "x").keep("main", range(200, 300), second)
+    environments = files.load()
+    environments["main"]["jsons"] = {str(number): {"id": str(number)} for number in (101, 200, 299, 300, 350)}
+    files.save(environments)
+    assert json.loads((second / "visdom" / "main.json").read_text())["jsons"].keys() == {"200", "299"}
+    assert (
+        json.loads((first / "visdom" / "main.json").read_text())["jsons"].keys() == environments["main"]["jsons"].keys()
+    )
+    assert sorted(os.listdir(elsewhere)) == ["train_opt.json"]
+    environments["main"]["jsons"].clear()
+    files.save(environments)
+    assert json.loads((second / "visdom" / "main.json").read_text())["jsons"].keys() == {"200", "299"}
+    assert EnvironmentFiles(second / "visdom").load()["main"]["jsons"].keys() == {"200", "299"}
+
+
+def test_a_run_that_joins_is_kept_in_its_folder(tmp_path: Path) -> None:
+    run, port = tmp_path / "second", free_port()
+    run.mkdir()
+    (run / "train_opt.json").write_text("{}")
+    with RealServer(port, tmp_path / "kept") as server:
+        client = Client("http://127.0.0.1", port, "main")
+        client.keep(500, 100, run)
+        client.keep(500, 100, tmp_path / "no run")  # refused, which is no failure
+        client.text("501", "of the run", "text", 100, 100)
+        client.text("601", "of another", "text", 100, 100)
+        until(lambda: (run / "visdom" / "main.json").is_file())
+        assert ask(server, "POST", "/keep", "no json")[0] == 400
+        assert ask(server, "POST", "/keep", "{}", Origin="http://evil.example")[0] == 403
+    assert json.loads((run / "visdom" / "main.json").read_text())["jsons"].keys() == {"501"}
+    assert not (tmp_path / "no run").exists()
 
 
 # -- the command ------------------------------------------------------------------------------------------------------

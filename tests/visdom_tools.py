@@ -50,7 +50,9 @@ class StandIn(_Closing):
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if self.path == "/win_exists":
+                if self.path == "/keep":
+                    said = "kept"
+                elif self.path == "/win_exists":
                     said = str(any(post["win"] == body["win"] for post in list(outer.posts))).lower()
                 else:
                     outer.posts.append(body | {"path": self.path})
@@ -122,7 +124,7 @@ from pathlib import Path
 sys.modules["torch"] = None
 from util.visdom.environments import EnvironmentFiles
 from util.visdom.server import Server, serve
-files = EnvironmentFiles(Path(sys.argv[2]))
+files = EnvironmentFiles(Path(sys.argv[2]), Path(sys.argv[2]).parent)
 asyncio.run(serve(Server(files.load(), Path(sys.argv[3]), [], int(sys.argv[1])), files, "127.0.0.1", 0.2, 0))
 """
 

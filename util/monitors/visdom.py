@@ -5,6 +5,7 @@ import threading
 import time
 import zlib
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ STILL_HERE = 300.0  # seconds without figures after which the server is told tha
 FAREWELL = 2.0  # seconds at the end for what is not drawn yet
 # Sizes in pixels. On a laptop's page of 1366: state and four pictures in the first row, then three plots in a row.
 STATUS, PLOT, PICTURE = (440, 270), (440, 270), 205
+WINDOWS = 100  # numbers of a run
 ALONE = 20  # from this window of the run on, pictures that have a window each
 
 
@@ -42,7 +44,7 @@ class VisdomWindows(Monitor):
         opt = run.opt
         self.every_losses, self.every_images = opt.print_freq, opt.display_freq
         self.client = Client(opt.display_server, opt.display_port, opt.display_env)
-        own = zlib.crc32(str(run.folder.absolute()).encode(errors="replace")) % 100_000 * 100
+        own = zlib.crc32(str(run.folder.absolute()).encode(errors="replace")) % 100_000 * WINDOWS
         self.first = own if opt.display_id is None else opt.display_id  # by default no run draws over another
         self.run, self.server, self.since = run, server, time.monotonic()
         self.columns = opt.display_ncols
@@ -73,7 +75,7 @@ class VisdomWindows(Monitor):
         # Before training forks its workers: a process that is forked while another is started would hold its pipes.
         if client.is_local and client.is_refused():
             try:
-                server = ServerProcess(run.folder, client.port)
+                server = ServerProcess(run.folder, Path(run.opt.checkpoints_dir), client.port)
                 log.info("starting a Visdom server for %s", client.page)
             except OSError as error:
                 log.debug("no Visdom server can be started: %s", error)
@@ -172,6 +174,8 @@ class VisdomWindows(Monitor):
             self._draw_pictures()
         if new_figures and self.curve.records:
             self._draw_curves(self.curve.records)
+        if everything:
+            self.client.keep(self.first, WINDOWS, self.run.folder)
         self.stale = False
 
     def _draw_pictures(self) -> None:

@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
     from util.visdom.server import Server, serve
 
     try:
-        files = EnvironmentFiles(folder)
+        files = EnvironmentFiles(folder, Path(opt.checkpoints_dir))
         environments = files.load()
     except OSError as error:
         raise UserError(f"{folder} cannot be used ({error.strerror}): choose another --env_path") from None

@@ -10,6 +10,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +20,11 @@ TIMEOUT = 5.0  # seconds to connect, and for each silence
 
 
 class ServerError(Exception):
-    """A window did not arrive; the message says why."""
+    """A window did not arrive; the message says why, and `status` is that of HTTP if there was an answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Client:
@@ -78,6 +83,18 @@ class Client:
         """Whether the server holds a window: not after a restart. Raises `ServerError`."""
         return self._post("win_exists", {"win": win}) == "true"
 
+    def keep(self, first: int, number: int, folder: Path) -> None:
+        """Ask for windows `first` to `first + number - 1` to be kept in a folder of this machine too.
+
+        A server that is elsewhere, or cannot do that (Visdom's own), is left in peace.
+        """
+        if self.is_local:
+            try:
+                self._post("keep", {"first": first, "number": number, "folder": str(folder.absolute())})
+            except ServerError as error:
+                if not 400 <= error.status < 500:
+                    raise
+
     def _post(self, path: str, body: dict[str, Any], data: Sequence[dict[str, Any]] = ()) -> str:
         """The answer to a request about this environment."""
         # A line at a time: the encoder lets no other thread of Python run meanwhile, training's neither.
@@ -88,7 +105,7 @@ class Client:
             with self._opener.open(request, timeout=TIMEOUT) as answer:
                 return str(answer.read(1000).decode("utf-8", "replace"))
         except urllib.error.HTTPError as error:
-            raise ServerError(f"it answers with HTTP {error.code}") from None
+            raise ServerError(f"it answers with HTTP {error.code}", error.code) from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, TimeoutError):

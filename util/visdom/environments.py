@@ -36,12 +36,26 @@ class Environments(dict[str, Any]):
 
 
 class EnvironmentFiles:
-    """Keeps environments in `folder`, each in <name>.json as Visdom writes it. Raises `OSError`."""
+    """Keeps environments in `folder`, each in <name>.json as Visdom writes it. Raises `OSError`.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    The windows of a run are also kept in the folder of that run, if it is one below `runs`.
+    """
+
+    def __init__(self, folder: Path, runs: Path | None = None) -> None:
+        self.folder, self.runs = folder.resolve(), runs
         folder.mkdir(parents=True, exist_ok=True)
         self._saved: dict[str, str] = {}  # name -> text of the file
+        self._of_runs: dict[Path, tuple[str, range]] = {}  # file -> environment, numbers of the windows
+        self._saved_of_runs: dict[Path, str] = {}
+
+    def keep(self, env: str, numbers: range, run: Path) -> bool:
+        """Keep windows of an environment in the folder `run` from now on; False if that is no run of ours."""
+        folder = run.resolve() / "visdom"
+        if self.runs is None or not run.resolve().is_relative_to(self.runs.resolve()) or not _is_run(run):
+            return False
+        if folder != self.folder:  # else they are there already
+            self._of_runs[folder / f"{clean(env)}.json"] = clean(env), numbers
+        return True
 
     def load(self) -> Environments:
         """The environments of an earlier server; a damaged file is put aside with a warning."""
@@ -68,3 +82,19 @@ class EnvironmentFiles:
         for name in self._saved.keys() - environments.keys():
             (self.folder / f"{name}.json").unlink(missing_ok=True)
             del self._saved[name]
+        self._save_of_runs(environments)
+
+    def _save_of_runs(self, environments: Environments) -> None:
+        """Windows that were closed in the page are kept here: this is what the run has shown."""
+        for path, (env, numbers) in self._of_runs.items():
+            jsons = environments.get(env, {"jsons": {}})["jsons"]
+            own = {win: window for win, window in jsons.items() if win.isdecimal() and int(win) in numbers}
+            text = json.dumps({"jsons": own, "reload": {}})
+            if own and self._saved_of_runs.get(path) != text and _is_run(path.parent.parent):
+                path.parent.mkdir(exist_ok=True)
+                write_text(path, text)
+                self._saved_of_runs[path] = text
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "train_opt.json").is_file()

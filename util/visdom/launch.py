@@ -9,12 +9,16 @@ IDLE_MINUTES = 30  # it ends by itself after so long without figures, requests o
 
 
 class ServerProcess:
-    """A server on `port` of this machine that keeps its windows, and its log, in the folder of a run."""
+    """A server on `port` of this machine that keeps its windows, and its log, in the folder of a run.
 
-    def __init__(self, folder: Path, port: int) -> None:
+    The windows of runs that join it are also kept in theirs, if these are below the folder `runs` too.
+    """
+
+    def __init__(self, folder: Path, runs: Path, port: int) -> None:
         self.log = folder.absolute() / "visdom" / "server.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "util.visdom", "--port", str(port), "--env_path", str(self.log.parent)]
+        command += ["--checkpoints_dir", str(runs.absolute())]
         with self.log.open("w", encoding="utf-8") as output:
             self._process = subprocess.Popen(
                 [*command, "--exit_when_idle", str(IDLE_MINUTES)],

@@ -6,6 +6,7 @@ every request, and its environments kept by `EnvironmentFiles`. Nothing is writt
 
 import asyncio
 import ipaddress
+import json
 import logging
 import os
 import signal
@@ -87,6 +88,22 @@ class Refusal(tornado.web.RequestHandler):
         self.finish("refused: this address or this site may not use the server (see --allow_host)\n")
 
 
+class KeepHandler(tornado.web.RequestHandler):
+    """A run says which windows are its own, and where its folder is. `files` is set by `serve`."""
+
+    files: EnvironmentFiles
+
+    def post(self) -> None:
+        try:
+            body = json.loads(self.request.body)
+            first, number = int(body["first"]), int(body["number"])
+            kept = self.files.keep(str(body["eid"]), range(first, first + number), Path(str(body["folder"])))
+        except (ValueError, KeyError, TypeError, OSError):
+            kept = False
+        self.set_status(200 if kept else 400)
+        self.finish("kept\n" if kept else "not a run below the folder of runs (--checkpoints_dir)\n")
+
+
 class Server(stock.Application):
     """Visdom's application. `hosts`: names under which it may be asked for, besides localhost and any IP address."""
 
@@ -105,6 +122,7 @@ class Server(stock.Application):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # about saving nothing to the disk: we do that
             super().__init__(port=port, env_path=None)
+        self.add_handlers(".*", [("/keep", KeepHandler)])
 
     def load_state(self) -> Environments:
         return self._environments
@@ -153,6 +171,7 @@ async def serve(server: Server, files: EnvironmentFiles, address: str, save_ever
             f"port {server.port} of {address} cannot be had ({reason}): if that is a Visdom server, it is there "
             "already; else choose another --port, and give the same to train.py as --display_port"
         ) from None
+    KeepHandler.files = files
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
