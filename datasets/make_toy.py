@@ -56,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--test", type=int, default=default.test, help="test pairs (default %(default)s)")
     parser.add_argument("--seed", type=int, default=default.seed, help="random seed, 0 or more (default %(default)s)")
+    parser.add_argument(
+        "--cue",
+        type=float,
+        default=default.cue,
+        help="how much of its look a horse shows, 0..1; below 1 the translation is harder (default %(default)s)",
+    )
     parser.add_argument("--force", action="store_true", help="replace a toy data set made with other arguments")
     parser.add_argument(
         "--count",
@@ -73,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.count is not None:
             print("\n".join(count_results(args.count, args.out).lines()))
             return 0
-        settings = Settings(size=args.size, train=args.train, test=args.test, seed=args.seed)
+        settings = Settings(size=args.size, train=args.train, test=args.test, seed=args.seed, cue=args.cue)
         start = time.perf_counter()
         if make_dataset(args.out, settings, args.force):
             print(

@@ -320,3 +320,22 @@ def test_runs_as_a_script(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("data: 2 training and 0 test images of 16 px")
     assert sorted(p.name for p in (tmp_path / "data").iterdir()) == ["looks.json", "testA", "testB", "trainA", "trainB"]
+
+
+def test_cue_says_how_much_of_the_look_a_horse_shows(tmp_path: Path) -> None:
+    layers = draw_layers(make_scene(0, "test", 0), 48, every_look=True)
+    whole, half, none = (
+        np.stack([compose(layers, "A", look, cue).astype(int) for look in range(N_LOOKS)]) for cue in (1.0, 0.5, 0.0)
+    )
+    assert np.ptp(none, axis=0).max() == 0
+    assert np.abs(whole - whole.mean(axis=0) - 2 * (half - half.mean(axis=0))).max() <= 4  # rounded and clipped
+    assert (compose(layers, "B", 3, 0.0) == compose(layers, "B", 3)).all()
+    settings = Settings(size=16, train=1, test=1)
+    assert make_dataset(tmp_path / "toy", settings)
+    record = tmp_path / "toy" / "looks.json"
+    record.write_text(record.read_text().replace(' "cue": 1.0,\n', ""))  # as sets were before there was a choice
+    assert not make_dataset(tmp_path / "toy", settings)
+    with pytest.raises(ToyError, match=r"cue 1\.0"):
+        make_dataset(tmp_path / "toy", Settings(size=16, train=1, test=1, cue=0.5))
+    with pytest.raises(ToyError, match="--cue must lie in"):
+        make_dataset(tmp_path / "other", Settings(cue=1.5))

@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageFilter
 from .animal import body_masks, pose
 from .coat import blaze_mask, stripe_mask
 from .landscape import MEADOW, SAVANNAH, Landscape, Palette, draw_landscape
-from .looks import PATTERNS, Colour, coat_of, pattern_of
+from .looks import N_LOOKS, PATTERNS, Colour, coat_of, pattern_of
 from .scene import Scene
 from .shapes import Array, Mask
 
@@ -146,10 +146,11 @@ def _modelled(canvas: Array, layers: Layers) -> Array:
     return canvas * (1.0 + 0.42 * np.clip(relief, -1.0, 0.0))[..., None]
 
 
-def compose(layers: Layers, domain: str, look: int | None = None) -> Picture:
+def compose(layers: Layers, domain: str, look: int | None = None, cue: float = 1.0) -> Picture:
     """Return the picture (size, size, 3) uint8 of a scene in domain "A" or "B".
 
-    ``look`` overrides the scene's own look, to compare a picture with all of them.
+    ``look`` overrides the scene's own look, to compare a picture with all of them. ``cue`` (0..1) is how much of its
+    look a horse shows: below 1 it is mixed with the mean horse of all looks.
 
     Raises:
         ValueError: the domain is neither "A" nor "B".
@@ -161,6 +162,9 @@ def compose(layers: Layers, domain: str, look: int | None = None) -> Picture:
     canvas = _background(layers, palette, domain)
     canvas = mix(canvas, layers.shadow, 0.45 * blend(palette.ground_near, layers.scene.warmth), 0.6)
     animal = (_horse if domain == "A" else _zebra)(layers, chosen)
+    if domain == "A" and cue < 1.0:
+        mean = np.mean([_horse(layers, other) for other in range(N_LOOKS)], axis=0)
+        animal = mean + cue * (animal - mean)
     canvas = mix(canvas, layers.parts["animal"], animal)
     dark, light = layers.land.front
     canvas = mix(mix(canvas, dark, palette.blade_dark, 0.7), light, palette.blade_light, 0.8)

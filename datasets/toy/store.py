@@ -24,12 +24,16 @@ MIN_SIZE, MAX_SIZE = 16, 2048
 
 @dataclass(frozen=True)
 class Settings:
-    """What is drawn: ``size`` pixels square, ``train`` pictures per domain, ``test`` pairs, random ``seed``."""
+    """What is drawn: ``size`` pixels square, ``train`` pictures per domain, ``test`` pairs, random ``seed``.
+
+    ``cue``: how much of its look a horse shows, 0 (nothing) to 1; see ``compose``.
+    """
 
     size: int = 64
     train: int = 200
     test: int = 32
     seed: int = 0
+    cue: float = 1.0
 
     def check(self) -> None:
         """Raise ToyError if a value cannot be drawn."""
@@ -38,6 +42,8 @@ class Settings:
         for flag, value in (("train", self.train), ("test", self.test), ("seed", self.seed)):
             if value < 0:
                 raise ToyError(f"--{flag} must be 0 or more, not {value}")
+        if not 0.0 <= self.cue <= 1.0:
+            raise ToyError(f"--cue must lie in 0..1, not {self.cue}; 1 draws horses that show their look fully")
         if self.train + self.test == 0:
             raise ToyError("--train and --test are both 0, which draws nothing; give at least one a positive number")
 
@@ -60,7 +66,8 @@ def _scene_of(settings: Settings, folder: str, index: int) -> Scene:
 def picture_of(settings: Settings, folder: str, index: int) -> Picture:
     """Return picture ``index`` of a folder such as "testA" as (size, size, 3) uint8, without touching the disk."""
     domain = folder[-1]
-    return compose(draw_layers(_scene_of(settings, folder, index), settings.size, domain), domain)
+    layers = draw_layers(_scene_of(settings, folder, index), settings.size, domain)
+    return compose(layers, domain, cue=settings.cue)
 
 
 def _record(settings: Settings) -> bytes:
@@ -109,7 +116,7 @@ def _paint(settings: Settings, root: Path) -> None:
             layers = draw_layers(make_scene(settings.seed, split, index), settings.size, domains)
             for domain in domains:
                 folder = split if split != "test" else f"test{domain}"
-                (root / folder / f"{index:05d}.png").write_bytes(png_bytes(compose(layers, domain)))
+                (root / folder / f"{index:05d}.png").write_bytes(png_bytes(compose(layers, domain, cue=settings.cue)))
     (root / RECORD).write_bytes(_record(settings))
 
 
@@ -133,6 +140,7 @@ def _old_files(out: Path, settings: Settings, force: bool) -> list[str] | None:
         raise ToyError(f"--out: {out} is not empty and holds no toy data set; choose another folder or delete it")
     found = read_truth(out)
     names = [name for name in found["files"] if name.split("/")[0] in FOLDERS and ".." not in name]
+    found.setdefault("cue", 1.0)  # sets that were drawn before there was a choice
     differing = [f"{key} {found.get(key)}" for key, value in settings.stamp().items() if found.get(key) != value]
     if not differing:
         return None if all((out / name).is_file() for name in names) else names
