@@ -9,8 +9,9 @@ learning", AAAI 2023) carried over to translation. With D's map of scores f(x) =
 3. trains D by maximum likelihood, with x_T as samples of p;
 4. trains G by MCMC teaching, |G(a) - x_T|^2, with CUT's contrastive terms and no adversarial loss.
 
-After the warm-up a step is CUT's, with the same networks and optimizers. D's last bias starts at the offset, so that
-the energies start at 0, and the first adversarial step finds D where its loss wants it.
+Then these losses give way to CUT's in a straight line (`--coop_fade`), and after that a step is CUT's, with the same
+networks and optimizers. D's last bias starts at the offset, so that the energies start at 0, and the first adversarial
+step finds D where its loss wants it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,14 +32,19 @@ from util.position import Position
 COOP_OPTIONS = (
     Option("coop_epochs", 10, "epochs of cooperative warm-up; 0: none, exactly --model cut", low=0),
     Option("coop_iters", 0, "warm-up for this many steps instead of --coop_epochs; 0: count epochs", low=0),
+    Option("coop_fade", 1.0, "after the warm-up mix its losses with CUT's, ever less, for so many times its length",
+           low=0, high=1000),
     Option("langevin_steps", 15, "steps of the revision", low=1, high=10000),
-    Option("langevin_step_size", 1.0, "factor on the gradient of the summed scores in a step (delta^2 / 2)", above=0),
+    Option("langevin_displacement", 0.1, "mean change of a value by all steps, to which each image's gradients are "
+           "rescaled; images are in [-1, 1]", above=0, high=2),
+    Option("langevin_step_size", 0.0, "instead: factor on the gradient of the summed scores in a step (delta^2 / 2); "
+           "0: rescale", low=0),
     Option("langevin_noise", 0.0, "standard deviation of the noise of a step; images are in [-1, 1] (delta)", low=0),
-    Option("langevin_clip", 0.01, "largest change of a value by the gradient in a step; 0: no limit", low=0),
+    Option("langevin_clip", 0.05, "largest change of a value by the gradient in a step; 0: no limit", low=0),
     Option("lambda_coop", 10.0, "weight of the teaching loss, the mean squared difference to the revision", low=0),
     Option("lambda_energy", 1.0, "weight of the squared energies; 1 makes the likelihood loss that of lsgan", low=0),
     Option("coop_data_noise", 0.0, "standard deviation of noise on the real images of the energy", low=0),
-)
+)  # fmt: skip
 
 
 @MODELS.register("coopcut")
@@ -67,18 +73,38 @@ class CoopCUT(CUT):
             return position.step < self.opt.coop_iters
         return position.epoch <= self.opt.coop_epochs
 
+    def share(self, position: Position) -> float:
+        """Share of the cooperative losses in the step after `position`: 1 in the warm-up, then falling to 0."""
+        if self.in_warmup(position):
+            return 1.0
+        if self.opt.coop_iters > 0:
+            beyond, length = position.step - self.opt.coop_iters + 1, self.opt.coop_iters
+        else:
+            beyond, length = position.epoch - self.opt.coop_epochs, self.opt.coop_epochs
+        return max(0.0, 1.0 - beyond / (self.opt.coop_fade * length + 1))
+
     def phase(self, position: Position) -> str:
-        return "cooperative" if self.in_warmup(position) else super().phase(position)
+        if self.in_warmup(position):
+            return "cooperative"
+        return "fading" if self.share(position) > 0 else super().phase(position)
 
     def step(self, batch: Any, position: Position) -> StepOutput:
-        if not self.in_warmup(position):
+        share = self.share(position)
+        if share == 0:
             return super().step(batch, position)
         real_A, real_B = self.inputs(batch)
         out = self.forward(real_A, real_B)
         revision = self.revise(out.fake_B)
-        losses = self.update_energy(real_B, revision)
+        losses = self.update_energy(real_B, out.fake_B, revision, share)
         teaching = teaching_loss(out.fake_B, revision.x)
-        losses |= {"teach": teaching.detach()} | self.update_G(out, self.opt.lambda_coop * teaching)
+        losses["teach"] = teaching.detach()
+        with frozen(self.networks["D"]):
+            other = share * self.opt.lambda_coop * teaching
+            if share < 1:
+                G_GAN = self.adversarial_loss(out.fake_B)
+                losses["G_GAN"] = G_GAN.detach()
+                other = other + (1 - share) * G_GAN
+            losses |= self.update_G(out, other)
         return StepOutput(losses, self.images(real_A, real_B, out) | {"revised_B": revision.x})
 
     def f(self, images: Tensor) -> Tensor:
@@ -95,20 +121,27 @@ class CoopCUT(CUT):
                 step_size=self.opt.langevin_step_size,
                 noise=self.opt.langevin_noise,
                 clip=self.opt.langevin_clip,
+                displacement=0.0 if self.opt.langevin_step_size > 0 else self.opt.langevin_displacement,
                 generator=self.rng.device,
             )
 
-    def update_energy(self, real_B: Tensor, revision: Revision) -> dict[str, Tensor]:
-        """One step of D up the likelihood of the real images; returns the diagnostics of the warm-up."""
+    def update_energy(self, real_B: Tensor, fake_B: Tensor, revision: Revision, share: float) -> dict[str, Tensor]:
+        """One step of D up the likelihood of the real images, of which `share` counts, the rest being CUT's loss.
+
+        Returns the diagnostics of the warm-up.
+        """
         data = real_B
         if self.opt.coop_data_noise > 0:
             noise = torch.randn(real_B.shape, generator=self.rng.device, device=real_B.device)
             data = real_B + self.opt.coop_data_noise * noise
         f_revised, f_real = self.f(revision.x), self.f(data)
         loss = likelihood_loss(f_revised, f_real, self.opt.lambda_energy)
-        self.optimizer_D.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer_D.step()
+        if share < 1:
+            adversarial, parts = self.discriminator_loss(real_B, fake_B)
+            self.minimise_D(share * loss + (1 - share) * adversarial)
+        else:
+            parts = {}
+            self.minimise_D(loss)
         f_real, f_revised = f_real.detach().mean(), f_revised.detach().mean()
         return {
             "D": loss.detach(),
@@ -120,6 +153,7 @@ class CoopCUT(CUT):
             "displacement": revision.displacement,
             "saturated": revision.saturated,
             "saturated_real": (real_B.abs() > 0.99).float().mean(),
+            **parts,
         }
 
     def advice(self, losses: Mapping[str, float], position: Position) -> list[str]:
@@ -127,16 +161,15 @@ class CoopCUT(CUT):
         if "f_revised" not in losses or position.step < 100:
             return []
         found = []
+        far = "--langevin_step_size" if self.opt.langevin_step_size > 0 else "--langevin_displacement"
         if losses["f_revised"] <= losses["f_fake"]:
-            found.append("the revision lowers the score: overshooting; lower --langevin_step_size or --langevin_clip")
+            found.append(f"the revision lowers the score: overshooting; lower {far} or raise --langevin_steps")
         if losses["displacement"] < 0.005:
-            found.append("the revision hardly moves the images; raise --langevin_step_size or --langevin_steps")
+            found.append(f"the revision hardly moves the images; raise {far} or --langevin_clip")
         elif losses["displacement"] > 0.2:
-            found.append(
-                "the revision moves the images far; lower --langevin_step_size, --langevin_clip or --langevin_steps"
-            )
+            found.append(f"the revision moves the images far; lower {far} or --langevin_clip")
         if losses["saturated"] > losses["saturated_real"] + 0.2:
-            found.append("the revision saturates pixels; lower --langevin_step_size or --langevin_clip")
-        if abs(losses["gap"]) > 1 / max(self.opt.lambda_energy, 0.1):
+            found.append(f"the revision saturates pixels; lower {far} or --langevin_clip")
+        if "D_fake" not in losses and abs(losses["gap"]) > 1 / max(self.opt.lambda_energy, 0.1):
             found.append("the energies of real and revised images run apart; raise --lambda_energy or lower --lr")
         return found

@@ -154,6 +154,12 @@ class CUT(BaseModel):
 
     def update_D(self, real_B: Tensor, fake_B: Tensor) -> dict[str, Tensor]:
         """One step of the discriminator on real images and detached translations."""
+        loss, losses = self.discriminator_loss(real_B, fake_B)
+        self.minimise_D(loss)
+        return losses
+
+    def discriminator_loss(self, real_B: Tensor, fake_B: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the discriminator minimises, and its parts."""
         fake = self.pool.query(fake_B.detach())
         D_fake = self.gan.fake(self.D(fake))
         D_real = self.gan.real(self.D(real_B))
@@ -163,10 +169,13 @@ class CUT(BaseModel):
             penalty = gradient_penalty(self.D, *_same_size(real_B, fake), generator=self.rng.device)
             loss = loss + 0.5 * self.gan.gradient_penalty * penalty  # as the critic's own terms
             losses["D_gp"] = penalty.detach()
+        return loss, losses
+
+    def minimise_D(self, loss: Tensor) -> None:
+        """One step of the discriminator's optimizer."""
         self.optimizer_D.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer_D.step()
-        return losses
 
     def adversarial_loss(self, fake_B: Tensor) -> Tensor:
         """What the generator minimises to look real, weighted."""

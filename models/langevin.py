@@ -25,6 +25,7 @@ def revise(
     step_size: float,
     noise: float = 0.0,
     clip: float = 0.0,
+    displacement: float = 0.0,
     bounds: tuple[float, float] | None = (-1.0, 1.0),
     generator: torch.Generator | None = None,
 ) -> Revision:
@@ -33,7 +34,13 @@ def revise(
     f gives scores of any shape for images [B, C, H, W]; their SUM is ascended, so that the step of a pixel depends
     neither on the size of the image nor on the batch. Langevin dynamics proper, with stationary density
     exp(sum f), has step_size = delta^2 / 2 and noise = delta; noise 0 is gradient ascent. `clip` bounds the change
-    that the gradient makes to a value in one step (0: unbounded), `bounds` the values (None: unbounded). Gradients
+    that the gradient makes to a value in one step (0: unbounded), `bounds` the values (None: unbounded).
+
+    displacement > 0: in place of step_size, the gradient of each image is rescaled in every step so that it moves the
+    values by displacement / steps on average, before `clip`. A step then is as long for a flat f as for a steep one;
+    the stationary density is lost, the direction and the order of the scores are not. A gradient of 0 moves nothing.
+
+    Gradients
     are taken with respect to x alone: parameters of f and their gradients are left as they are. `generator` must be
     on the device of x0.
     """
@@ -46,7 +53,11 @@ def revise(
             (gradient,) = torch.autograd.grad(scores.sum(), x)
         f_start = scores.detach().mean() if f_start is None else f_start
         gradients.append(gradient.abs().mean())
-        change = gradient * step_size
+        if displacement > 0:
+            size = gradient.abs().mean(dim=tuple(range(1, gradient.ndim)), keepdim=True)  # of each image
+            change = gradient * (displacement / steps / size.clamp_min(torch.finfo(size.dtype).tiny))
+        else:
+            change = gradient * step_size
         if clip > 0:
             change.clamp_(-clip, clip)
         x = x.detach() + change

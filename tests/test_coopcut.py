@@ -43,7 +43,7 @@ def real() -> torch.Tensor:
 
 def test_switch_has_no_jump_on_the_real_images() -> None:
     """With g = D - 1/2, LSGAN's loss on the real images is g^2 - g + 1/4 of the energy that the warm-up ends with."""
-    model = coop_model("--coop_iters", "1")
+    model = coop_model("--coop_iters", "1", "--coop_fade", "0")
     model.networks["D"].last.bias.data += 0.3  # type: ignore[union-attr, operator]
     for optimizer in model.optimizers.values():
         optimizer.param_groups[0]["lr"] = 0.0
@@ -59,14 +59,16 @@ def test_switch_has_no_jump_on_the_real_images() -> None:
 
 @pytest.mark.parametrize("mode", ["lsgan", "vanilla", "nonsaturating", "hinge", "wgangp"])
 def test_energies_start_at_zero_and_every_mode_takes_over(mode: str) -> None:
-    model = coop_model("--coop_iters", "2", "--gan_mode", mode, "--langevin_steps", "2")
+    model = coop_model("--coop_iters", "2", "--coop_fade", "0.5", "--gan_mode", mode, "--langevin_steps", "2")
     first = model.step(batch(), Position(step=0)).losses
     assert abs(float(first["f_real"])) < 0.01
     model.step(batch(), Position(step=1))
     f_real = float(model.f(real()).detach().mean())
     scores = float(model.D(batch().B).detach().mean())
     assert scores - f_real == pytest.approx(0.5 if mode == "lsgan" else 0.0, abs=1e-6)
-    after = model.step(batch(), Position(step=2))
+    fading = model.step(batch(), Position(step=2))
+    assert {"f_revised", "D_fake", "G_GAN"} <= fading.losses.keys()
+    after = model.step(batch(), Position(step=3))
     assert all(bool(loss.isfinite()) for loss in after.losses.values())
     assert "revised_B" not in after.images
 
@@ -79,7 +81,7 @@ def test_warmup_step_reports_and_shows() -> None:
     assert float(out.losses["gap"]) == pytest.approx(float(out.losses["f_real"] - out.losses["f_revised"]), abs=1e-6)
     moved = (out.images["revised_B"] - out.images["fake_B"]).abs()
     assert float(moved.mean()) == pytest.approx(float(out.losses["displacement"]), rel=1e-5)
-    assert float(moved.max()) <= 15 * 0.01 + 1e-6  # steps * clip
+    assert float(moved.max()) <= 15 * 0.05 + 1e-6  # steps * clip
     assert float(out.losses["teach"]) == pytest.approx(float(moved.square().mean()), rel=1e-5)
     assert set(out.images) == {"real_A", "fake_B", "real_B", "idt_B", "revised_B"}
 
@@ -102,9 +104,9 @@ HEALTHY = {"f_revised": 0.1, "f_fake": 0.0, "displacement": 0.05, "saturated": 0
     ("change", "word"),
     [
         ({}, None),
-        ({"f_revised": -0.1}, "--langevin_step_size"),
-        ({"displacement": 0.0001}, "raise --langevin_step_size"),
-        ({"displacement": 0.5}, "lower --langevin_step_size"),
+        ({"f_revised": -0.1}, "lower --langevin_displacement"),
+        ({"displacement": 0.0001}, "raise --langevin_displacement"),
+        ({"displacement": 0.5}, "lower --langevin_displacement"),
         ({"saturated": 0.9}, "saturates"),
         ({"gap": 3.0}, "--lambda_energy"),
     ],
@@ -113,13 +115,41 @@ def test_advice_names_the_option(change: dict[str, float], word: str | None) -> 
     advice = coop_model().advice({**HEALTHY, **change}, Position(step=500))
     assert len(advice) == (word is not None)
     assert word is None or word in advice[0]
+    if word and "displacement" in word:
+        (advised,) = coop_model("--langevin_step_size", "1").advice({**HEALTHY, **change}, Position(step=500))
+        assert "--langevin_step_size" in advised
+    assert not coop_model().advice({**HEALTHY, "gap": 3.0, "D_fake": 0.1}, Position(step=500))  # wanted, while fading
 
 
 def test_phase_is_a_function_of_the_position() -> None:
-    model = coop_model("--coop_epochs", "2")
+    model = coop_model("--coop_epochs", "2", "--coop_fade", "0")
     assert [model.phase(Position(epoch=e)) for e in (1, 2, 3)] == ["cooperative", "cooperative", "adversarial"]
-    model = coop_model("--coop_iters", "5")
+    model = coop_model("--coop_iters", "5", "--coop_fade", "0")
     assert [model.phase(Position(step=s)) for s in (4, 5)] == ["cooperative", "adversarial"]
+    model = coop_model("--coop_epochs", "2")  # fades in two epochs
+    assert [model.phase(Position(epoch=e)) for e in (2, 3, 4, 5)] == ["cooperative", "fading", "fading", "adversarial"]
+    assert [model.share(Position(epoch=e)) for e in (2, 3, 4, 5)] == pytest.approx([1, 2 / 3, 1 / 3, 0])
+    model = coop_model("--coop_iters", "2", "--coop_fade", "1.5")
+    assert [model.share(Position(step=s)) for s in (1, 2, 3, 4, 5)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+
+
+def gradients_at(share: float) -> dict[str, torch.Tensor]:
+    """Of D and G in a first step in which the cooperative losses have this share."""
+    model = coop_model("--langevin_steps", "3", "--lambda_NCE", "0", "--nce_idt", "False")
+    for optimizer in model.optimizers.values():
+        optimizer.param_groups[0]["lr"] = 0.0  # all losses see the same weights
+    model.share = lambda position: share  # type: ignore[method-assign]
+    model.step(batch(), Position())
+    grads = {n: [p.grad for p in model.networks[n].parameters() if p.grad is not None] for n in ("D", "G")}
+    return {name: torch.cat([grad.flatten() for grad in found]) for name, found in grads.items()}
+
+
+def test_while_fading_the_gradients_are_a_mixture() -> None:
+    ends, mixed = [gradients_at(share) for share in (0.0, 1.0)], gradients_at(0.25)
+    for name in ("D", "G"):
+        expected = 0.75 * ends[0][name] + 0.25 * ends[1][name]
+        assert float((mixed[name] - expected).norm()) < 1e-3 * float(expected.norm())
+        assert float((ends[0][name] - ends[1][name]).norm()) > 0.01 * float(expected.norm())
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])

@@ -1,5 +1,7 @@
 """The sampler and the losses of the cooperative warm-up, against closed forms."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -110,3 +112,20 @@ def test_teaching_gradient() -> None:
     assert x0.grad is not None
     torch.testing.assert_close(x0.grad, -2 * (x_T - x0).detach() * weight / x0.numel())
     assert x_T.grad is None
+
+
+def linear(slope: torch.Tensor, factor: torch.Tensor | float, x: torch.Tensor) -> torch.Tensor:
+    return factor * (x * slope).sum((1, 2, 3))
+
+
+def test_rescaled_steps_are_as_long_for_a_flat_score_as_for_a_steep_one() -> None:
+    x0 = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.2
+    slope = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(1))
+    for steepness in (1e-9, 1.0, 1e6):
+        moved = revise(partial(linear, slope, steepness), x0, 5, 0.0, displacement=0.1).x - x0
+        torch.testing.assert_close(moved, (0.1 * slope / slope.abs().mean()).expand_as(moved), rtol=1e-3, atol=1e-5)
+    # each image by itself: one with a steep score does not take the steps of the other
+    scale = torch.tensor([1.0, 100.0])
+    moved = revise(partial(linear, slope, scale), x0, 5, 0.0, displacement=0.1).x - x0
+    torch.testing.assert_close(moved[0], moved[1], rtol=1e-3, atol=1e-5)
+    assert (revise(lambda x: 0 * x.sum((1, 2, 3)), x0, 5, 0.0, displacement=0.1).x == x0).all()

@@ -42,7 +42,7 @@ def test_single_is_for_translating(place: Path) -> None:
 
 @pytest.mark.parametrize(("flag", "value"), COOP_CHOICES)
 def test_every_choice_trains_coopcut_in_both_phases(place: Path, flag: str, value: str) -> None:
-    coop = ["--model", "coopcut", "--coop_iters", 1, "--langevin_steps", 2]
+    coop = ["--model", "coopcut", "--coop_iters", 1, "--coop_fade", 0, "--langevin_steps", 2]
     records = two_steps(*coop, f"--{flag}", value, "--no_html")
     assert [record["phase"] for record in records] == ["cooperative", "adversarial"]
 
