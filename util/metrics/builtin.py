@@ -1,8 +1,8 @@
 """The built-in features: a fixed convolutional network whose weights are computed, not learned. No download.
 
 A scattering transform in small (Mallat, "Group invariant scattering", 2012; here one order of it), with joint
-statistics of colour and texture. It sees colours, contrasts, orientations and their scales; it knows nothing of objects.
-Its figures can be compared among themselves alone, never with published FIDs.
+statistics of colour and texture. It sees colours, contrasts, orientations and their scales, and knows nothing of
+objects. Its figures can be compared among themselves alone, never with published FIDs.
 """
 
 import hashlib
@@ -25,10 +25,11 @@ OPPONENTS = np.array([[1 / 3, 1 / 3, 1 / 3], [1 / 2, -1 / 2, 0], [1 / 4, 1 / 4, 
 
 
 class BuiltinNetwork(nn.Module):
-    """Images [B, 3, H, W] in [-1, 1], H and W at least 32, -> [B, 248]: mean and standard deviation of 31 maps, 4 scales.
+    """Images [B, 3, H, W] in [-1, 1], H and W at least 32, -> [B, 248].
 
-    Maps of a scale: 3 opponent colours; for each of them the amplitude |w * x| of complex Gabor wavelets of 4
-    orientations; 16 rectified random mixtures of these 15. The next scale is the image at half the size.
+    These are mean and standard deviation of 31 maps at each of 4 scales: 3 opponent colours; for each of them the
+    amplitude |w * x| of complex Gabor wavelets of 4 orientations; 16 rectified random mixtures of these 15.
+    The next scale is the image at half the size.
     """
 
     wavelets: Tensor

@@ -1,23 +1,20 @@
 """How far two sets of feature vectors are apart: FID, KID, precision, recall, density, coverage.
 
 The figures are those of torchmetrics and prdc; this file prepares the arrays, caps what the counts do not allow, and
-makes the random subsets of KID repeatable. Both packages are imported when they are used (`pip install -e '.[metrics]'`).
+makes the random subsets of KID repeatable. The packages (the extra `metrics`) are imported when they are used.
 """
 
 import contextlib
-import importlib
 import io
 import warnings
 from collections.abc import Iterator
-from importlib import metadata
-from types import ModuleType
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from util.errors import OptionError
+from util.metrics.packages import package
 
 Array = NDArray[np.float64]
 
@@ -26,7 +23,6 @@ LOWER_IS_BETTER = ("FID", "KID")
 LEAST = 2  # vectors: a covariance needs two
 NEAREST = 5  # neighbours (Naeem et al.)
 SUBSET_SIZE, SUBSETS = 1000, 100  # of KID
-PACKAGES = ("torchmetrics", "prdc", "scikit-learn")
 
 
 def figures(
@@ -63,7 +59,7 @@ def frechet_distance(real: Array, fake: Array) -> float:
         centre = real.mean(axis=0)
         basis, _ = np.linalg.qr(np.concatenate([real, fake]).T - centre[:, None])  # [d, n + m]
         real, fake = (real - centre) @ basis, (fake - centre) @ basis
-    module = _package("torchmetrics.image.fid")
+    module = package("torchmetrics.image.fid")
     metric = module.FrechetInceptionDistance(feature=_Identity(real.shape[1])).set_dtype(torch.float64)
     metric.update(torch.from_numpy(real), real=True)
     metric.update(torch.from_numpy(fake), real=False)
@@ -82,7 +78,7 @@ def kernel_distance(
     size = min(subset_size, len(real), len(fake))
     if size == len(real) == len(fake):
         subsets = 1  # all of them would be the same
-    module = _package("torchmetrics.image.kid")
+    module = package("torchmetrics.image.kid")
     with warnings.catch_warnings(), _seeded(seed):
         warnings.simplefilter("ignore")  # that it keeps all features in memory
         metric = module.KernelInceptionDistance(feature=_Identity(real.shape[1]), subsets=subsets, subset_size=size)
@@ -101,7 +97,7 @@ def manifold_figures(real: Array, fake: Array, nearest: int = NEAREST) -> dict[s
     k = neighbours(len(real), len(fake), nearest)
     if k < 1:
         return dict.fromkeys(FIGURES[2:], float("nan"))
-    module = _package("prdc")
+    module = package("prdc")
     with contextlib.redirect_stdout(io.StringIO()):  # it prints the counts
         found = module.compute_prdc(real, fake, nearest_k=k)
     return {name: float(found[name]) for name in FIGURES[2:]}
@@ -110,24 +106,6 @@ def manifold_figures(real: Array, fake: Array, nearest: int = NEAREST) -> dict[s
 def neighbours(real: int, fake: int, nearest: int = NEAREST) -> int:
     """The k that counts allow: prdc needs k + 2 vectors on each side."""
     return min(nearest, min(real, fake) - 2)
-
-
-def versions() -> str:
-    """The libraries behind the figures, for example 'torchmetrics 1.9.0, prdc 0.2, scikit-learn 1.9.1'."""
-    for module in ("torchmetrics", "prdc"):
-        _package(module)
-    return ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
-
-
-def _package(module: str) -> ModuleType:
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            return importlib.import_module(module)
-    except ImportError as error:
-        name = error.name or module.partition(".")[0]
-        raise OptionError(
-            f"these figures need the package {name}, which is not installed: pip install -e '.[metrics]'"
-        ) from None
 
 
 class _Identity(nn.Module):

@@ -5,6 +5,7 @@ sizes, says how it scales them, and has a key that changes with the network and 
 """
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class Features:
         self.dims = self([np.zeros((side, side, 3), np.uint8)]).shape[1]
 
     def __call__(self, images: Pictures) -> NDArray[np.float64]:
-        """[B, d] for uint8 arrays [H, W, 3], [H, W, 1] or [H, W] of any sizes, or a tensor [B, 3 or 1, H, W] in [-1, 1].
+        """[B, d] for uint8 arrays [H, W, 3], [H, W, 1] or [H, W] of any sizes, or a tensor [B, 3, H, W] in [-1, 1].
 
         Raises `DataError` if the network does not give one vector per image, `ValueError` for other arrays.
         """
@@ -136,7 +137,9 @@ def _load_torchscript(path: Path, device: torch.device | str) -> tuple[nn.Module
     except OSError as error:
         raise OptionError(f"--features {path}: {error.strerror}") from None
     try:
-        return torch.jit.load(str(path), map_location=device), hashlib.sha256(content).hexdigest()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch advertises a successor, which cannot be had in one file yet
+            return torch.jit.load(str(path), map_location=device), hashlib.sha256(content).hexdigest()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0][:120]
         raise OptionError(f"--features {path} is not a TorchScript module ({reason}): see torch.jit.trace") from None

@@ -1,8 +1,6 @@
 """Inception v3 with the weights of the published FIDs, from a file, torch's cache, or its official address."""
 
-import contextlib
 import hashlib
-import importlib
 import io
 import os
 import urllib.request
@@ -12,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from util.checkpoint import read_file, strip_prefix
-from util.errors import CheckpointError, OptionError
+from util.errors import CheckpointError
+from util.metrics.packages import package
 
 SHA256 = "6726825d"  # of the file begins so
 FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")  # the same content
@@ -33,13 +32,7 @@ class Inception(nn.Module):
 
 def load_inception(weights: str | Path | None) -> tuple[Inception, str]:
     """The network and the SHA-256 of its file. Raises `CheckpointError` for a missing or wrong file."""
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            module = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
-    except ImportError:
-        raise OptionError(
-            "--features inception needs the package torch-fidelity, which is not installed: pip install -e '.[metrics]'"
-        ) from None
+    module = package("torch_fidelity.feature_extractor_inceptionv3")
     path = find_weights(weights)
     fingerprint = check_sha256(path, SHA256, "--weights")
     buffer = io.BytesIO()  # the extractor would unpickle anything; this has been read as tensors alone
