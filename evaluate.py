@@ -1,101 +1,195 @@
-"""Score translations against the truth: python evaluate.py --results results/maps/test_latest --truth maps/testB
+"""Measure translations: python evaluate.py --name horse2zebra_coopcut, or --real DIR --fake DIR
 
-Prints the errors of the translations and, for comparison, of two translators that learn nothing: the input unchanged
-(--inputs) and the mean image of the target domain for every input (--train).
+FID, KID, precision, recall, density and coverage of the translations against real images of the target domain. With
+the true counterparts (--truth) also the errors of each translation, with those of two translators that learn nothing
+for comparison: the input unchanged (--inputs) and the mean image of the target domain for every input (--train).
+docs/evaluation.md says what each figure means.
 """
 
+import argparse
 import logging
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from datasets.toy import N_LOOKS, ToyError, classify_look, look_name, read_truth
 from util.arguments import Parser
 from util.cli import run_script
-from util.errors import DataError
-from util.images import list_images, read_image
-from util.metrics.paired import HEADER, paired_errors
+from util.errors import DataError, OptionError
+from util.metrics.cache import FeatureCache, cache_folder
+from util.metrics.compare import compare_pairs, detect, warn_of_sets
+from util.metrics.distribution import NEAREST, SUBSET_SIZE, SUBSETS, figures, neighbours
+from util.metrics.features import RANGES, Features, create_features
+from util.metrics.looks import LookFigures, confusion_matrix
+from util.metrics.lpips import load_lpips
+from util.metrics.packages import versions
+from util.metrics.plot import draw
+from util.metrics.report import Report
+from util.metrics.sets import ImageSet, by_key, by_name, measure, read
+from util.metrics.sources import Sources, from_experiment, from_folders
+from util.runtime import choose_devices
 
 log = logging.getLogger("evaluate")
-Picture = NDArray[np.uint8]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse, compare, print. Returns the exit code."""
+    """Parse, measure, report. Returns the exit code: 0, or 1 if images had to be skipped."""
+    opt = parse(argv)
+    sources = find_sources(opt)
+    libraries = versions()
+    device = choose_devices(opt.gpu_ids)[0]
+    features = create_features(opt.features, opt.weights, opt.feature_size, opt.feature_range, device)
+    cache = None if opt.no_cache else FeatureCache(cache_folder())
+    real = measure("--real", sources.real, by_name(sources.real), features, cache)
+    fakes = by_key(sources.fake)
+    fake = measure("--fake", sources.fake, fakes, features)
+    warn_of_sets(sources, real, fake, features)
+    report = Report(*setting(opt, real, fake, features, libraries))
+    report.skipped = [*real.skipped, *fake.skipped]
+    add_row(report, opt, "translations", real, fake)
+    inputs = None
+    if sources.inputs is not None:
+        inputs = measure("--inputs", sources.inputs, by_key(sources.inputs), features, cache)
+        report.skipped += inputs.skipped
+        add_row(report, opt, "input unchanged", real, inputs)
+    if sources.truth is not None:
+        good = {key: fakes[key] for key in fake.keys}
+        report.paired = compare_pairs(sources, good, load_lpips(opt.lpips_weights), report.skipped)
+    if sources.looks is not None:
+        report.looks = count_looks(fakes, sources)
+    report.findings = detect(real, fake, inputs, sources, report.looks)
+    log.info("%s", "\n".join(report.lines()))
+    write(report, opt, sources, {"real": real.features, "translations": fake.features})
+    return 1 if report.skipped else 0
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The flags. Raises `OptionError`."""
     parser = Parser(__doc__)
-    parser.add_argument("--results", required=True, type=Path, help="folder that test.py wrote, or one with images")
-    parser.add_argument(
-        "--truth", required=True, type=Path, help="folder with the counterparts: <name>, or N_B for N_A"
+    add = parser.add_argument
+    add("--name", help="a run: its result, data and direction are found by themselves")
+    add("--phase", default="test", help="--name: part of the data [default: test]")
+    add("--epoch", default="latest", help="--name: the weights that translated [default: latest]")
+    add("--checkpoints_dir", type=Path, default=Path("./checkpoints"), help="--name: folder of the runs")
+    add("--results_dir", type=Path, default=Path("./results"), help="--name: folder of the results")
+    add("--unpaired", action="store_true", help="--name: images of one name are not counterparts")
+    add("--real", type=Path, help="folder with images of the target domain; without it those of --truth")
+    add("--fake", "--results", type=Path, help="folder with translations, or one that test.py wrote")
+    add("--truth", type=Path, help="folder with the counterparts: <name>, or N_B for N_A")
+    add("--inputs", type=Path, help="folder with the source images: measure them too, and look for what is wrong")
+    add("--train", type=Path, help="folder with target training images: their mean as a translation, and their looks")
+    add("--features", default="builtin", metavar="NAME", help="builtin, inception, or a TorchScript file (.pt)")
+    add("--weights", type=Path, help="--features inception: file of the weights")
+    add("--feature_size", type=int, metavar="N", help="pixels that images are scaled to [builtin: 128, file: 224]")
+    add("--feature_range", choices=tuple(RANGES), default="imagenet", help="values that a TorchScript file takes")
+    add("--lpips_weights", type=Path, help="torchvision's AlexNet, for LPIPS")
+    add("--nearest", type=_positive, default=NEAREST, help="neighbours of precision to coverage [default: 5]")
+    add("--kid_subset", type=_positive, default=SUBSET_SIZE, help="images in a subset of KID [default: 1000]")
+    add("--kid_subsets", type=_positive, default=SUBSETS, help="subsets of KID [default: 100]")
+    add("--seed", type=int, default=0, help="of the subsets of KID [default: 0]")
+    add("--gpu_ids", default="auto", help="device of the feature network, as in train.py")
+    add("--no_cache", action="store_true", help="do not keep features of real images in the user's cache")
+    add("--json", type=Path, help="write everything to this file [for a folder of test.py: metrics.json there]")
+    add("--plot", type=Path, help="draw it into this .png, .pdf or .svg [for a folder of test.py: metrics.png there]")
+    return parser.parse_args(list(argv))
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is too small: the least is 1")
+    return value
+
+
+def find_sources(opt: argparse.Namespace) -> Sources:
+    """The folders that the flags name; with --name, folders that are named too go before those of the run."""
+    if opt.name is None:
+        if opt.fake is None:
+            raise OptionError("--fake is missing: name a folder with translations, or a run with --name")
+        return from_folders(opt.real, opt.fake, opt.truth, opt.inputs, opt.train)
+    if opt.fake is not None:
+        raise OptionError("--name and --fake (--results) both say what to measure: leave one of them out")
+    found = from_experiment(opt.name, opt.checkpoints_dir, opt.results_dir, opt.phase, opt.epoch, not opt.unpaired)
+    typed = {name: getattr(opt, name) for name in ("real", "truth", "inputs", "train") if getattr(opt, name)}
+    return Sources(**{**vars(found), **typed})
+
+
+def setting(
+    opt: argparse.Namespace, real: ImageSet, fake: ImageSet, features: Features, libraries: str
+) -> tuple[str, dict[str, Any]]:
+    """All that is needed to get the same figures again: as a line, and for JSON."""
+    subset = min(opt.kid_subset, len(real), len(fake))
+    details = {
+        "real": str(real.folder),
+        "fake": str(fake.folder),
+        "real_images": len(real),
+        "fake_images": len(fake),
+        "resize": features.transform,
+        "features": features.name,
+        "dimensions": features.dims,
+        "features_sha256": features.fingerprint,
+        "libraries": libraries,
+        "nearest": neighbours(len(real), len(fake), opt.nearest),
+        "kid_subset": subset,
+        "kid_subsets": 1 if subset == len(real) == len(fake) else opt.kid_subsets,
+        "seed": opt.seed,
+    }
+    line = (
+        f"fake: {fake.describe()}; real: {real.describe()}; resized: {features.transform}; "
+        f"features: {features.name}, {features.dims} dimensions, SHA-256 {features.fingerprint[:8]}; "
+        f"{libraries}; {details['kid_subsets']} subsets of {subset} for KID, seed {opt.seed}; k = {details['nearest']}"
     )
-    parser.add_argument("--inputs", type=Path, help="folder with the inputs: score them unchanged too")
-    parser.add_argument("--train", type=Path, help="folder with target training images: score their mean too")
-    opt = parser.parse_args(list(argv))
-    translations = opt.results / "images/fake_B" if (opt.results / "images/fake_B").is_dir() else opt.results
-    truth = by_key(opt.truth)
-    lines = [HEADER, paired_errors(pairs(by_key(translations), truth, translations)).line("translations")]
-    if opt.inputs:
-        lines.append(paired_errors(pairs(by_key(opt.inputs), truth, opt.inputs)).line("input unchanged"))
-    if opt.train:
-        mean = mean_image(opt.train)
-        lines.append(
-            paired_errors((resized(mean, picture), picture) for picture in map(read, truth.values())).line("mean")
-        )
-    log.info("%s", "\n".join(lines))
-    return 0
+    return line, details
 
 
-def by_key(folder: Path) -> dict[str, str]:
-    """The images of `folder` by their name without extension and without a trailing _A or _B."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    found: dict[str, str] = {}
-    for path in list_images(folder):
-        key = re.sub(r"_[AB]$", "", str(Path(path).relative_to(folder).with_suffix("")))
-        if key in found:
-            raise DataError(f"{path} and {found[key]} both are the image '{key}': move one of them away")
-        found[key] = path
-    if not found:
-        raise DataError(f"{folder}: no images in this folder")
-    return found
+def add_row(report: Report, opt: argparse.Namespace, name: str, real: ImageSet, fake: ImageSet) -> None:
+    """The figures of a set against the real one."""
+    report.counts[name] = len(fake)
+    report.distribution[name] = figures(
+        real.features, fake.features, opt.seed, opt.nearest, opt.kid_subset, opt.kid_subsets
+    )
 
 
-def pairs(images: dict[str, str], truth: dict[str, str], folder: Path) -> Iterator[tuple[Picture, Picture]]:
-    """The images that have a counterpart, with it, brought to its size. Raises `DataError` if none has."""
-    common = sorted(images.keys() & truth.keys())
-    if not common:
-        raise DataError(f"{folder}: no image there has the name of a counterpart (for example {next(iter(truth))})")
-    if len(common) < len(images):
-        log.warning("%s: %d of %d images have no counterpart", folder, len(images) - len(common), len(images))
-    for key in common:
-        picture = read(truth[key])
-        yield resized(read(images[key]), picture), picture
+def count_looks(fakes: dict[str, str], sources: Sources) -> LookFigures | None:
+    """Which looks the translations of the drawn data set show; None if they are not of its images."""
+    assert sources.looks is not None
+    try:
+        files = read_truth(sources.looks)["files"]
+        folder = (sources.truth or sources.real).name
+        scenes = {Path(name).stem: record for name, record in files.items() if name.startswith(f"{folder}/")}
+        common = [key for key in fakes if key in scenes]
+        shown, true = [], []
+        for key in common:
+            try:
+                picture = read(fakes[key])
+            except DataError:
+                continue  # told of before
+            shown.append(classify_look(picture, scenes[key]))
+            true.append(int(scenes[key]["look"]))
+    except (ToyError, ValueError, KeyError) as error:
+        raise DataError(f"{sources.looks}: its looks.json cannot be used: {error}") from None
+    if not shown:
+        return None
+    target = [r["look"] for name, r in files.items() if name.startswith((sources.train or sources.real).name + "/")]
+    counts = np.bincount(target, minlength=N_LOOKS).astype(np.int64)
+    names = [look_name(look) for look in range(N_LOOKS)]
+    return LookFigures(names, confusion_matrix(true, shown, N_LOOKS), counts)
 
 
-def read(path: str) -> Picture:
-    """An image as uint8 [H, W, 3]."""
-    return np.asarray(read_image(path, 3))
-
-
-def resized(image: Picture, like: Picture) -> Picture:
-    """`image` at the size of `like`, by bicubic interpolation."""
-    if image.shape == like.shape:
-        return image
-    return np.asarray(Image.fromarray(image).resize((like.shape[1], like.shape[0]), Image.Resampling.BICUBIC))
-
-
-def mean_image(folder: Path) -> Picture:
-    """The mean of all images of a folder, at the size of the first one."""
-    paths = list_images(folder) if folder.is_dir() else []
-    if not paths:
-        raise DataError(f"{folder}: no images in this folder")
-    first = read(paths[0])
-    total = np.zeros(first.shape, np.float64)
-    for path in paths:
-        total += resized(read(path), first)
-    return np.rint(total / len(paths)).astype(np.uint8)
+def write(report: Report, opt: argparse.Namespace, sources: Sources, sets: dict[str, NDArray[np.float64]]) -> None:
+    """The files that were asked for; for a folder of test.py both, in it."""
+    json_path = opt.json or (sources.results and sources.results / "metrics.json")
+    plot_path = opt.plot or (sources.results and sources.results / "metrics.png")
+    if json_path:
+        report.write_json(json_path)
+        log.info("figures: %s", json_path)
+    if plot_path and (opt.plot or find_spec("matplotlib")):
+        draw(report, sets, plot_path)
+        log.info("plot: %s", plot_path)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from data import TRAINING_CHOICES, EpochLoader, create_loader
+from data import TRAINING_CHOICES, EpochLoader, HeldOut, create_loader
 from models import MODELS, NETWORK_CHOICES, BaseModel, create_model
+from models.evaluation import Evaluation
 from models.run import Run
 from options.option import Options
 from options.parser import OptionParser
@@ -31,6 +32,7 @@ def main(argv: Sequence[str]) -> int:
     if not loader.dataset.size_B:
         raise DataError(f"--dataset_mode {opt.dataset_mode} has no target images to learn from; use unaligned")
     model = create_model(opt, devices)
+    evaluation = Evaluation(opt, HeldOut(opt), model.device) if opt.eval_freq else None
     run = Run(opt, model)
     position = run.start()
     model.describe(opt.verbose)
@@ -40,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     info = RunInfo(opt, run.folder, position, total_steps(opt, loader, position), loader.samples_per_epoch)
     try:
         with StopSignals() as stop, create_monitors(info) as monitors:
-            train(opt, loader, model, run, monitors, stop)
+            train(opt, loader, model, run, monitors, stop, evaluation)
     finally:
         loader.close()
         run.close()
@@ -52,7 +54,15 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def train(opt: Options, loader: EpochLoader, model: BaseModel, run: Run, monitors: Monitors, stop: StopSignals) -> None:
+def train(
+    opt: Options,
+    loader: EpochLoader,
+    model: BaseModel,
+    run: Run,
+    monitors: Monitors,
+    stop: StopSignals,
+    evaluation: Evaluation | None,
+) -> None:
     """Epochs of steps, from where `run` stands to the last one, --max_iters, or a signal to stop."""
     position, guard = run.position, FiniteGuard()
     while position.epoch <= last_epoch(opt) and position.step < opt.max_iters and not stop.received:
@@ -70,6 +80,8 @@ def train(opt: Options, loader: EpochLoader, model: BaseModel, run: Run, monitor
             break
         ended = position.epoch
         run.end_epoch()
+        if evaluation is not None:
+            evaluation(ended, model, run, monitors)
         if ended % opt.save_epoch_freq == 0:
             run.save(str(ended))
     run.save()

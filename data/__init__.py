@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from data.base_dataset import DATASETS, ImageDataset
 from data.batch import Batch, Failure, Sample
+from data.held_out import HeldOut
 from data.loader import EpochLoader
 from data.transforms import PREPROCESS_MODES
 from data.translation import BUILT_IN, TranslationDataset
@@ -29,6 +30,7 @@ __all__ = [
     "Batch",
     "EpochLoader",
     "Failure",
+    "HeldOut",
     "Sample",
     "create_dataset",
     "create_loader",

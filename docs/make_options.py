@@ -39,10 +39,10 @@ trained with, except that nothing is cut off at random: after `resize_and_crop` 
 
 # An option that is not named here has no unit, or has it in brackets at the end of its help text.
 UNITS = {
-    "epochs": "n_epochs n_epochs_decay lr_decay_iters save_epoch_freq coop_epochs",
+    "epochs": "n_epochs n_epochs_decay lr_decay_iters save_epoch_freq eval_freq coop_epochs",
     "steps": "max_iters coop_iters langevin_steps",
     "images": "max_dataset_size batch_size pool_size num_test save_latest_freq print_freq display_freq display_ncols "
-    "update_html_freq",
+    "update_html_freq eval_num",
     "channels": "input_nc output_nc ngf ndf netF_nc",
     "layers": "n_layers_D",
     "patches": "num_patches",

@@ -33,6 +33,7 @@ class Run:
         self.folder = Path(opt.checkpoints_dir) / opt.name
         self.position = Position(epoch=opt.epoch_count)
         self.mean_loss = torch.zeros(2, dtype=torch.float64)
+        self.best: dict[str, Any] | None = None  # of the evaluations: metric, value, epoch
         self._lock: int | None = None
         self._made: list[Path] = []  # folders that this run created, the innermost first
 
@@ -110,6 +111,7 @@ class Run:
                 load_weights(net, state["model"]["networks"][name], source)
             self.model.load_state_dict(state["model"])
             self.mean_loss = torch.as_tensor(state["mean_loss"])
+            self.best = state.get("best")
         except UserError:
             raise
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
@@ -151,6 +153,7 @@ class Run:
             "options": to_dict(self.opt),
             "position": asdict(self.position),
             "mean_loss": self.mean_loss,
+            "best": self.best,
             "model": self.model.state_dict(),
         }
 

@@ -81,4 +81,24 @@ DISPLAY = Group(
     ],
 )
 
-TRAIN = (SCHEDULE, SAVING, DISPLAY)
+EVALUATION = Group(
+    "evaluation",
+    [
+        Option(
+            "eval_freq",
+            0,
+            "measure translations of testA against testB (valA, valB) every this many epochs; 0: never",
+            low=0,
+        ),
+        Option(
+            "eval_metric",
+            "KID",
+            "figure that chooses the weights that are kept as 'best'",
+            ("FID", "KID", "precision", "recall", "density", "coverage"),
+        ),
+        Option("eval_num", 200, "held-out images of each domain, at most", low=2),
+        Option("eval_features", "builtin", "feature network: builtin, inception, or a TorchScript file (.pt)"),
+    ],
+)
+
+TRAIN = (SCHEDULE, SAVING, EVALUATION, DISPLAY)

@@ -19,6 +19,8 @@ GROUPS = (  # title, and pattern of the losses that belong there; the first that
     ("generator: total and contrastive", r"G$|.*NCE.*|.*idt.*"),
     ("warm-up: scores f = \u2212energy", r"f_.*|gap$"),
     ("warm-up: sampler", r"displacement$|grad$|saturated.*|teach$"),
+    ("held-out images: distances", r"FID|KID"),
+    ("held-out images: shares", r"precision|recall|density|coverage"),
     ("further figures", r".*"),
 )
 

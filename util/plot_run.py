@@ -97,9 +97,9 @@ def draw(runs: dict[str, list[Record]], path: Path) -> None:
 
 
 def _draw_run(axis: Any, run: str, records: list[Record], losses: Sequence[str], dash: str) -> None:
-    x = np.array([record["epochs"] for record in records])
     for number, name in enumerate(losses):
-        raw = _values(records, name)
+        own = [r for r in records if name in r["losses"] or name in ("lr", "images/s")]
+        x, raw = np.array([record["epochs"] for record in own]), _values(own, name)
         if not np.isfinite(raw).any():
             continue
         colour = f"C{number % 10}"
@@ -110,7 +110,7 @@ def _draw_run(axis: Any, run: str, records: list[Record], losses: Sequence[str],
         axis.plot(x, raw, dash, color=colour, linewidth=1.5, label=_plain(label), marker="." if len(x) == 1 else None)
     for at, phase in switches(records):
         axis.axvline(at, color="#666666", linestyle=":", linewidth=1)
-        if at < x[-1]:
+        if at < records[-1]["epochs"]:
             axis.annotate(phase, (at, 1), (2, -8), ("data", "axes fraction"), textcoords="offset points", fontsize=7)
 
 

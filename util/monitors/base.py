@@ -130,6 +130,7 @@ class Monitors:
         self.clock = Clock()
         self.pace = math.nan  # seconds a step, smoothed
         self.last = run.start.step
+        self.seconds = self.waiting = 0.0  # per image, of the last figures
 
     def __enter__(self) -> "Monitors":
         return self
@@ -161,13 +162,14 @@ class Monitors:
         elapsed, images = time.perf_counter() - self.clock.since, max(self.clock.images, 1)
         pace = elapsed / max(self.clock.steps, 1)
         self.pace = pace if math.isnan(self.pace) else 0.7 * self.pace + 0.3 * pace
+        self.seconds, self.waiting = elapsed / images, self.clock.waiting / images
         record = Record(
             Position(**position.state_dict()),
             phase,
             losses,
             lr,
-            elapsed / images,
-            self.clock.waiting / images,
+            self.seconds,
+            self.waiting,
             epochs=position.epoch - 1 + position.samples / max(self.run.samples_per_epoch, 1),
             left=max(self.run.total_steps - position.step, 0) * self.pace,
         )
@@ -175,6 +177,14 @@ class Monitors:
         for sink in list(self.sinks):
             if self._due(sink.every_losses, position, samples):
                 self._guarded(sink, "log", record)
+
+    def evaluated(self, position: Position, ended: int, phase: str, figures: dict[str, float], lr: float) -> None:
+        """Hand the figures of held-out images, measured at the end of epoch `ended`, to all sinks."""
+        at = Position(ended, self.run.samples_per_epoch, position.step, position.images)
+        left = max(self.run.total_steps - position.step, 0) * self.pace
+        record = Record(at, phase, figures, lr, self.seconds, self.waiting, float(ended), left)
+        for sink in list(self.sinks):
+            self._guarded(sink, "log", record)
 
     def show(self, position: Position, samples: int, images: dict[str, Tensor], epoch_ended: bool = False) -> None:
         """Hand pictures to the sinks whose turn it is; at the end of an epoch to all that take some."""

@@ -27,12 +27,13 @@ def curves(records: Sequence[Record], title: str, names: Sequence[str]) -> tuple
     log = title in LOGARITHMIC
     traces: list[dict[str, Any]] = []
     for name, colour in zip(names, COLOURS * len(names), strict=False):
-        raw = values(records, name)
+        own = [record for record in records if name in record["losses"]]  # those of held-out images have only theirs
+        raw = values(own, name)
         raw = np.where(raw > 0, raw, np.nan) if log else raw
         if len(raw) >= SMOOTHED_FROM:
             hidden = {"showlegend": False, "hoverinfo": "skip"}
-            traces.append(_line(records, raw, name, _pale(colour), 1) | hidden)
-        traces.append(_line(records, smoothed(raw) if len(raw) >= SMOOTHED_FROM else raw, name, colour, 2))
+            traces.append(_line(own, raw, name, _pale(colour), 1) | hidden)
+        traces.append(_line(own, smoothed(raw) if len(raw) >= SMOOTHED_FROM else raw, name, colour, 2))
     return traces, _layout(records) | {"yaxis": _axis(type="log" if log else "linear")}
 
 

@@ -1,0 +1,157 @@
+"""Evaluation in training: figures of held-out images every --eval_freq epochs, and the best generator kept."""
+
+import contextlib
+import copy
+import json
+import logging
+import math
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.base_model import BaseModel
+from models.run import Run
+from models.translator import Translator
+from options.option import Options
+from util.errors import DataError, OptionError, UserError
+from util.files import write_text
+from util.images import to_image
+from util.metrics.distribution import LOWER_IS_BETTER, figures
+from util.metrics.features import create_features
+from util.metrics.packages import versions
+from util.monitors import Monitors
+
+log = logging.getLogger(__name__)
+
+FILE = "metrics.jsonl"
+BEST = "best"
+
+
+class HeldOutImages(Protocol):
+    """Source and target images by their number, [C, H, W] in [-1, 1]; what `data.HeldOut` is."""
+
+    paths_A: list[str]
+    paths_B: list[str]
+
+    def A(self, index: int) -> Tensor: ...
+
+    def B(self, index: int) -> Tensor: ...
+
+
+class Evaluation:
+    """Translates held-out images with the current generator (the averaged one if there is one) and measures them.
+
+    Training is not disturbed: a copy of the generator translates, and every random generator is afterwards as before.
+    Raises `OptionError` at the start if a package is missing, `CheckpointError` for wrong weights of the features.
+    """
+
+    def __init__(self, opt: Options, held_out: HeldOutImages, device: torch.device) -> None:
+        self.every, self.metric, self.input_nc = int(opt.eval_freq), str(opt.eval_metric), int(opt.input_nc)
+        self.held_out = held_out
+        with undisturbed(device):
+            self.libraries = versions()
+            try:
+                self.features = create_features(opt.eval_features, device=device)
+            except UserError as error:
+                raise OptionError(f"--eval_features {opt.eval_features}: {error}") from None
+            for i in range(len(held_out.paths_A)):
+                held_out.A(i)  # what cannot be read is told of now, not after an epoch
+            self.real = self._vectors((held_out.B(i) for i in range(len(held_out.paths_B))), held_out.paths_B)
+
+    def __call__(self, ended: int, model: BaseModel, run: Run, monitors: Monitors) -> None:
+        """At the end of epoch `ended`, if it is its turn: measure, tell the monitors, note, keep the best."""
+        if ended % self.every:
+            return
+        began = time.perf_counter()
+        try:
+            with undisturbed(model.device):
+                found = figures(self.real, self._translated(model))
+        except (DataError, OSError) as error:  # a file is gone, say
+            log.warning("epoch %d is not evaluated: %s", ended, error)
+            return
+        monitors.evaluated(run.position, ended, model.phase(run.position), found, model.lr)
+        self._note(run, ended, found)
+        if self._is_best(run.best, found[self.metric]):
+            run.best = {"metric": self.metric, "value": found[self.metric], "epoch": ended}
+            run.save(BEST)
+        best = run.best and f"; best: epoch {run.best['epoch']}, {run.best['value']:.5g}"
+        log.info("epoch %d: %s %.5g on held-out images%s", ended, self.metric, found[self.metric], best or "")
+        monitors.clock.since += time.perf_counter() - began  # it is not the time of steps
+
+    def _translated(self, model: BaseModel) -> NDArray[np.float64]:
+        """Features [n, d] of the translations."""
+        trained = model.networks["G"] if model.ema is None else model.ema.module
+        translator = Translator(copy.deepcopy(trained), self.input_nc, model.device)
+        paths = self.held_out.paths_A
+        return self._vectors((translator.translate(self.held_out.A(i)[None]) for i in range(len(paths))), paths)
+
+    def _vectors(self, images: Iterable[Tensor], paths: Sequence[str]) -> NDArray[np.float64]:
+        """Features [n, d] of images, which become 8-bit values as in the files of test.py."""
+        vectors = self.features([np.asarray(to_image(image)) for image in images])
+        broken = ~np.isfinite(vectors).all(axis=1)
+        if broken.any():
+            raise DataError(f"the features of {paths[int(np.argmax(broken))]} are NaN or infinite: see --eval_features")
+        return vectors
+
+    def _is_best(self, best: dict[str, Any] | None, value: float) -> bool:
+        if not math.isfinite(value):
+            return False
+        if best is None or best["metric"] != self.metric:
+            return True
+        before = float(best["value"])
+        return value < before if self.metric in LOWER_IS_BETTER else value > before
+
+    def _note(self, run: Run, ended: int, found: dict[str, float]) -> None:
+        """A line in metrics.jsonl; those of this and later epochs, left by a process that was killed, go."""
+        plain = {name: value if math.isfinite(value) else None for name, value in found.items()}
+        entry = {
+            "epoch": ended,
+            "step": run.position.step,
+            "images": run.position.images,
+            **plain,
+            "real_images": len(self.real),
+            "fake_images": len(self.held_out.paths_A),
+            "features": self.features.name,
+            "features_sha256": self.features.fingerprint,
+            "resize": self.features.transform,
+            "libraries": self.libraries,
+        }
+        path = run.folder / FILE
+        kept = [line for line in read_metrics(path) if line["epoch"] < ended]
+        try:
+            write_text(path, "".join(json.dumps(line) + "\n" for line in [*kept, entry]))
+        except OSError as error:
+            log.warning("%s cannot be written (%s); training goes on", path, error.strerror)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl, without what a crash cut short; none if there is no such file."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            entry = json.loads(line)
+            int(entry["epoch"])
+            found.append(entry)
+    return found
+
+
+@contextlib.contextmanager
+def undisturbed(device: torch.device) -> Iterator[None]:
+    """After the block every global random generator (Python, NumPy, torch on CPU and `device`) is as before."""
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(cpu)
+        if gpu is not None:
+            torch.cuda.set_rng_state(gpu, device)

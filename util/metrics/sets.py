@@ -1,0 +1,200 @@
+"""A set of images to be measured: its files, their feature vectors and thumbnails, and what is wrong with some."""
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from util.errors import DataError
+from util.images import list_images, read_image
+from util.metrics.cache import FeatureCache
+from util.metrics.features import BATCH, Features
+
+log = logging.getLogger(__name__)
+
+Picture = NDArray[np.uint8]
+THUMBNAIL = 32  # pixels
+NAMED = 5  # files named in a message
+
+
+@dataclass
+class ImageSet:
+    """What was measured of a folder's images, in the order of their keys.
+
+    features: [n, d]. thumbnails: uint8 [n, 32, 32, 3]. sizes: [n, 2], width and height. gray: [n], whether an image
+    has no colour. skipped: one line for each file that could not be read.
+    """
+
+    folder: Path
+    keys: list[str]
+    features: NDArray[np.float64]
+    thumbnails: Picture
+    sizes: NDArray[np.int64]
+    gray: NDArray[np.bool_]
+    skipped: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def describe(self) -> str:
+        """For example '200 images of 64x64 in ./testB'; '... of 32x32 to 64x48 ...' for mixed sizes."""
+        sizes = sorted({(int(w), int(h)) for w, h in self.sizes}, key=lambda size: size[0] * size[1])
+        ends = sizes if len(sizes) == 1 else [sizes[0], sizes[-1]]
+        return f"{len(self)} images of {' to '.join(f'{w}x{h}' for w, h in ends)} in {self.folder}"
+
+
+def measure(
+    name: str, folder: Path, paths: Mapping[str, str], features: Features, cache: FeatureCache | None = None
+) -> ImageSet:
+    """The images `paths` (key -> file) of `folder`; one that cannot be read is named in a warning and left out.
+
+    name: what the set is called in messages. Raises `DataError` if fewer than two images are left, or if features are
+    not finite.
+    """
+    key = cache.key(features, paths) if cache else ""
+    found = cache.load(key, len(paths), features.dims) if cache else None
+    if found is not None:
+        return ImageSet(folder, list(paths), **found)
+    result = _measured(folder, paths, features)
+    for line in result.skipped:
+        log.warning("skipped: %s", line)
+    if len(result) < 2:
+        left = f"{len(result)} of {len(paths)} images can be read" if result.skipped else "holds 1 image"
+        raise DataError(f"{name}: {folder}: {left}; at least 2 are needed to compare distributions")
+    broken = ~np.isfinite(result.features).all(axis=1)
+    if broken.any():
+        first = paths[result.keys[int(np.argmax(broken))]]
+        raise DataError(
+            f"{name}: features ({features.name}) of {int(broken.sum())} of {len(result)} images are NaN or infinite "
+            f"(the first: {first}): check the network of --features and its --weights"
+        )
+    if cache and not result.skipped:  # a file that cannot be read must be told of every time
+        cache.save(key, result.features, result.thumbnails, result.sizes, result.gray)
+    return result
+
+
+def _measured(folder: Path, paths: Mapping[str, str], features: Features) -> ImageSet:
+    keys: list[str] = []
+    skipped: list[str] = []
+    vectors = [np.zeros((0, features.dims))]
+    thumbnails, sizes, gray = [], [], []
+    waiting: list[Picture] = []
+    for key, path in paths.items():
+        try:
+            picture = read(path)
+        except DataError as error:
+            skipped.append(str(error))
+            continue
+        keys.append(key)
+        sizes.append((picture.shape[1], picture.shape[0]))
+        gray.append(bool((picture == picture[:, :, :1]).all()))
+        thumbnails.append(thumbnail(picture))
+        waiting.append(picture)
+        if len(waiting) == BATCH:
+            vectors.append(features(waiting))
+            waiting.clear()
+    vectors.append(features(waiting))
+    return ImageSet(
+        folder,
+        keys,
+        np.concatenate(vectors),
+        np.stack(thumbnails) if thumbnails else np.zeros((0, THUMBNAIL, THUMBNAIL, 3), np.uint8),
+        np.array(sizes, np.int64).reshape(-1, 2),
+        np.array(gray, bool),
+        skipped,
+    )
+
+
+def by_key(folder: Path) -> dict[str, str]:
+    """The images of `folder` by their name without extension and without a trailing _A or _B, sorted.
+
+    Raises `DataError` if there is no such folder, no image in it, or two of one key.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    found: dict[str, str] = {}
+    for path in list_images(folder):
+        key = re.sub(r"_[AB]$", "", Path(path).relative_to(folder).with_suffix("").as_posix())
+        if key in found:
+            raise DataError(f"{path} and {found[key]} both are the image '{key}': move one of them away")
+        found[key] = path
+    if not found:
+        raise DataError(f"{folder}: no images in this folder")
+    return dict(sorted(found.items()))
+
+
+def by_name(folder: Path) -> dict[str, str]:
+    """The images of `folder` by their path below it. Raises `DataError` if there is none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    found = {Path(path).relative_to(folder).as_posix(): path for path in list_images(folder)}
+    if not found:
+        raise DataError(f"{folder}: no images in this folder")
+    return found
+
+
+def common_keys(images: Mapping[str, str], truth: Mapping[str, str], folder: Path) -> list[str]:
+    """The keys that have a counterpart, sorted; a warning names some that have none. `DataError` if none has."""
+    common = sorted(images.keys() & truth.keys())
+    if not common:
+        raise DataError(f"{folder}: no image there has the name of a counterpart (for example {next(iter(truth))})")
+    without = sorted(images.keys() - truth.keys())
+    if without:
+        log.warning("%s: %d of %d images have no counterpart: %s", folder, len(without), len(images), some(without))
+    return common
+
+
+def readable(keys: Sequence[str], sides: Sequence[Mapping[str, str]], skipped: list[str]) -> Iterator[list[Picture]]:
+    """For each key its picture of every side, those after the first at the size of the first.
+
+    What cannot be read is left out; its line is added to `skipped`, with a warning if it is not there yet.
+    """
+    for key in keys:
+        try:
+            first = read(sides[0][key])
+            yield [first, *(resized(read(side[key]), first) for side in sides[1:])]
+        except DataError as error:
+            if str(error) not in skipped:
+                log.warning("skipped: %s", error)
+                skipped.append(str(error))
+
+
+def read(path: str | Path) -> Picture:
+    """An image as uint8 [H, W, 3]."""
+    return np.asarray(read_image(path, 3))
+
+
+def thumbnail(picture: Picture) -> Picture:
+    """uint8 [32, 32, 3], each value the mean of the pixels that it covers."""
+    return np.asarray(Image.fromarray(picture).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
+
+
+def resized(image: Picture, like: Picture) -> Picture:
+    """`image` at the size of `like`, by bicubic interpolation."""
+    if image.shape == like.shape:
+        return image
+    return np.asarray(Image.fromarray(image).resize((like.shape[1], like.shape[0]), Image.Resampling.BICUBIC))
+
+
+def mean_image(pictures: Iterable[Picture]) -> Picture:
+    """The mean of all pictures, at the size of the first one. `ValueError` if there are none."""
+    first: Picture | None = None
+    total, number = np.zeros(()), 0
+    for picture in pictures:
+        first = picture if first is None else first
+        total = total + resized(picture, first).astype(np.float64)
+        number += 1
+    if not number:
+        raise ValueError("no pictures to take the mean of")
+    return np.rint(total / number).astype(np.uint8)
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,82 @@
+"""Where the images to be compared lie: as folders are named, or as an experiment has them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from options.saved import load_options
+from util.errors import DataError, OptionError
+from util.metrics.sets import by_key
+
+FAKES, INPUTS = "images/fake_B", "images/real_A"  # in a folder that test.py wrote
+RECORD = "looks.json"  # of the drawn data set
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Folders. results: the one that test.py wrote, if `fake` is in one. looks: the drawn data set, if it is one."""
+
+    real: Path
+    fake: Path
+    truth: Path | None = None
+    inputs: Path | None = None
+    train: Path | None = None
+    results: Path | None = None
+    looks: Path | None = None
+
+
+def from_folders(real: Path | None, fake: Path, truth: Path | None, inputs: Path | None, train: Path | None) -> Sources:
+    """The folders as named; `fake` may be one that test.py wrote, which has the inputs too."""
+    results = fake if (fake / FAKES).is_dir() else None
+    if results is not None:
+        fake = results / FAKES
+        inputs = inputs or (results / INPUTS if (results / INPUTS).is_dir() else None)
+    target = real or truth
+    if target is None:
+        raise OptionError("--real is missing: name a folder with images of the target domain (or --truth, or --name)")
+    return Sources(target, fake, truth, inputs, train, results, drawn_data_set(truth or target))
+
+
+def from_experiment(
+    name: str, checkpoints_dir: Path, results_dir: Path, phase: str, epoch: str, paired: bool
+) -> Sources:
+    """The result of `test.py --name <name>`, compared with the data that the run was trained on.
+
+    Real are the images of the target domain of that phase (val for a missing test). They are counterparts if the data
+    set is the drawn one, or if both domains have the same names, and paired is not False.
+    """
+    run, results = checkpoints_dir / name, results_dir / name / f"{phase}_{epoch}"
+    options = load_options(run)
+    if not options:
+        there = sorted(path.parent.name for path in checkpoints_dir.glob("*/train_opt.json"))
+        raise DataError(f"{run}: no run of that name with its options; found: {', '.join(there) or 'none'}")
+    if not (results / FAKES).is_dir():
+        again = f"python test.py --name {name} --epoch {epoch} --dataroot {options['dataroot']}"
+        raise DataError(f"{results}: no translations there; make them: {again}")
+    root = Path(options["dataroot"])
+    source, target = ("A", "B") if options.get("direction", "AtoB") == "AtoB" else ("B", "A")
+    if phase == "test" and not (root / f"test{target}").is_dir() and (root / f"val{target}").is_dir():
+        phase = "val"
+    real, inputs, train = root / f"{phase}{target}", root / f"{phase}{source}", root / f"train{target}"
+    if not real.is_dir():
+        raise DataError(f"{real}: no images of the target domain to compare with; name a folder with --real")
+    looks = drawn_data_set(real)
+    counterparts = paired and inputs.is_dir() and by_key(inputs).keys() == by_key(real).keys()
+    return Sources(
+        real,
+        results / FAKES,
+        real if counterparts else None,
+        inputs if inputs.is_dir() else None,
+        train if train.is_dir() else None,
+        results,
+        looks,
+    )
+
+
+def drawn_data_set(folder: Path) -> Path | None:
+    """The drawn data set that `folder` is a domain of, if it is one."""
+    path = folder.resolve().parent / RECORD
+    try:
+        return path.parent if json.loads(path.read_bytes()).get("generator") == "make_toy" else None
+    except (OSError, ValueError, AttributeError):
+        return None
