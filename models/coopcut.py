@@ -9,9 +9,9 @@ learning", AAAI 2023) carried over to translation. With D's map of scores f(x) =
 3. trains D by maximum likelihood, with x_T as samples of p;
 4. trains G by MCMC teaching, |G(a) - x_T|^2, with CUT's contrastive terms and no adversarial loss.
 
-Then these losses give way to CUT's in a straight line (`--coop_fade`), and after that a step is CUT's, with the same
-networks and optimizers. D's last bias starts at the offset, so that the energies start at 0, and the first adversarial
-step finds D where its loss wants it.
+After the warm-up a step is CUT's, with the same networks and optimizers. (With `--coop_fade` the losses give way to
+CUT's in a straight line.) D's last bias starts at the offset, so that the energies start at 0, and the first
+adversarial step finds D where its loss wants it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ from util.position import Position
 COOP_OPTIONS = (
     Option("coop_epochs", 10, "epochs of cooperative warm-up; 0: none, exactly --model cut", low=0),
     Option("coop_iters", 0, "warm-up for this many steps instead of --coop_epochs; 0: count epochs", low=0),
-    Option("coop_fade", 1.0, "after the warm-up mix its losses with CUT's, ever less, for so many times its length",
+    Option("coop_fade", 0.0, "after the warm-up mix its losses with CUT's, ever less, for so many times its length",
            low=0, high=1000),
     Option("langevin_steps", 15, "steps of the revision", low=1, high=10000),
     Option("langevin_displacement", 0.1, "mean change of a value by all steps, to which each image's gradients are "

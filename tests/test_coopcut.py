@@ -126,7 +126,7 @@ def test_phase_is_a_function_of_the_position() -> None:
     assert [model.phase(Position(epoch=e)) for e in (1, 2, 3)] == ["cooperative", "cooperative", "adversarial"]
     model = coop_model("--coop_iters", "5", "--coop_fade", "0")
     assert [model.phase(Position(step=s)) for s in (4, 5)] == ["cooperative", "adversarial"]
-    model = coop_model("--coop_epochs", "2")  # fades in two epochs
+    model = coop_model("--coop_epochs", "2", "--coop_fade", "1")  # fades in two epochs
     assert [model.phase(Position(epoch=e)) for e in (2, 3, 4, 5)] == ["cooperative", "fading", "fading", "adversarial"]
     assert [model.share(Position(epoch=e)) for e in (2, 3, 4, 5)] == pytest.approx([1, 2 / 3, 1 / 3, 0])
     model = coop_model("--coop_iters", "2", "--coop_fade", "1.5")

@@ -1,0 +1,1 @@
+"""The study of the cooperative start: python -m benchmarks.coop_study"""

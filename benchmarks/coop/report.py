@@ -1,0 +1,148 @@
+"""Tables and plots of the study, from the JSON of its runs."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.coop.run import LAST
+
+Run = Mapping[str, Any]
+FIGURES = {"covered": "looks covered", "reverse_KL": "reverse KL", "KID": "KID", "coverage": "coverage",
+           "true_look": "true look", "RMSE": "RMSE"}  # fmt: skip
+
+
+def read_runs(folder: Path) -> dict[str, dict[int, Run]]:
+    """The finished runs by arm and seed."""
+    runs: dict[str, dict[int, Run]] = {}
+    for path in sorted(folder.glob("*.json")):
+        run = json.loads(path.read_text())
+        runs.setdefault(run["arm"], {})[int(run["seed"])] = run
+    return runs
+
+
+# What is looked at of a run: the last generator, the mean over the last measurements, the averaged generator.
+VIEWS: dict[str, Callable[[Run, str], float]] = {
+    "raw": lambda run, name: float(run["rows"][-1]["raw"][name]),
+    "raw, mean of last 3": lambda run, name: float(np.mean([row["raw"][name] for row in run["rows"][-LAST:]])),
+    "EMA": lambda run, name: float(run["rows"][-1]["ema"][name]),
+}
+
+
+def values(runs: Mapping[int, Run], view: str, name: str, seeds: Sequence[int]) -> NDArray[np.float64]:
+    """A figure by seed: [S]."""
+    return np.array([VIEWS[view](runs[seed], name) for seed in seeds])
+
+
+def arms_table(runs: Mapping[str, Mapping[int, Run]], arms: Sequence[str], view: str, base: str = "cut") -> list[str]:
+    """Markdown: mean and standard deviation over the seeds, and the two-sided p of a paired t-test against `base`."""
+    from scipy.stats import ttest_rel
+
+    present = [arm for arm in arms if arm in runs]
+    lines = ["| " + " | ".join(["", "seeds", *FIGURES.values()]) + " |", "|---|" + "---:|" * (len(FIGURES) + 1)]
+    for arm in present:
+        own = sorted(runs[arm])
+        cells = [str(len(own))]
+        for name in FIGURES:
+            found = values(runs[arm], view, name, own)
+            spread = f" ± {found.std(ddof=1):.3g}" if len(own) > 1 else ""
+            cell = f"{found.mean():.3g}{spread}"
+            both = [seed for seed in own if seed in runs.get(base, {})]
+            if arm != base and len(both) > 1:
+                other = values(runs[base], view, name, both)
+                p = ttest_rel(values(runs[arm], view, name, both), other).pvalue
+                cell += f" (p {p:.2g})" if np.isfinite(p) else " (equal)"
+            cells.append(cell)
+        lines.append("| " + " | ".join([f"`{arm}`", *cells]) + " |")
+    return lines
+
+
+def sweep_tables(runs: Mapping[str, Mapping[int, Run]], sweeps: Mapping[str, Sequence[str]]) -> list[str]:
+    """Markdown: each option's values with the state of the warm-up at its end and the figures at the end of the run."""
+    lines = ["| option | gap | displacement | score of revised - fake | " + " | ".join(FIGURES.values()) + " |",
+             "|---|---:|---:|---:|" + "---:|" * len(FIGURES)]  # fmt: skip
+    for option, tried in sweeps.items():
+        for value in tried:
+            found = runs.get(f"{option}={value}", {})
+            if not found:
+                continue
+            ends = [warmup_end(run) for run in found.values()]
+            state = [
+                f"{np.mean([end[name] for end in ends if name in end]):.3g}" if any(name in end for end in ends) else ""
+                for name in ("gap", "displacement", "gain")
+            ]
+            cells = [f"{values(found, 'EMA', name, sorted(found)).mean():.3g}" for name in FIGURES]
+            lines.append("| " + " | ".join([f"`--{option} {value}`", *state, *cells]) + " |")
+    return lines
+
+
+def warmup_end(run: Run) -> dict[str, float]:
+    """The losses logged in the last measured part of the warm-up, with `gain`, what the revision adds to the score."""
+    parts = [row["losses"] for row in run["rows"] if "gap" in row["losses"]]
+    if not parts:
+        return {}
+    return parts[-1] | {"gain": parts[-1]["f_revised"] - parts[-1]["f_fake"]}
+
+
+def plot_arms(runs: Mapping[str, Mapping[int, Run]], arms: Sequence[str], path: Path) -> None:
+    """Looks covered, reverse KL, KID and RMSE over the steps: mean of the seeds, band of one standard deviation."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    shown = ("covered", "reverse_KL", "true_look", "RMSE")
+    figure, axes = plt.subplots(2, len(shown), figsize=(15, 6.4), sharex=True)
+    for row, kind in enumerate(("raw", "ema")):
+        for axis, name in zip(axes[row], shown, strict=True):
+            for arm in arms:
+                if arm in runs:
+                    steps = [part["step"] for part in next(iter(runs[arm].values()))["rows"]]
+                    lines = np.array([[part[kind][name] for part in run["rows"]] for run in runs[arm].values()])
+                    mean, sd = lines.mean(axis=0), lines.std(axis=0)
+                    axis.plot(steps, mean, label=arm)
+                    axis.fill_between(steps, mean - sd, mean + sd, alpha=0.15)
+            axis.set_title(f"{FIGURES[name]} ({'last weights' if kind == 'raw' else 'EMA'})", fontsize=10)
+            axis.grid(alpha=0.3)
+            if name == "reverse_KL":
+                axis.set_ylim(bottom=0)
+    for axis in axes[1]:
+        axis.set_xlabel("steps")
+    axes[0][0].legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=75)
+    plt.close(figure)
+
+
+def plot_sweeps(runs: Mapping[str, Mapping[int, Run]], sweeps: Mapping[str, Sequence[str]], path: Path) -> None:
+    """For each option: reverse KL and KID of the end, and the gap and displacement of the warm-up, by its value."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    present = {option: [v for v in tried if f"{option}={v}" in runs] for option, tried in sweeps.items()}
+    present = {option: tried for option, tried in present.items() if tried}
+    rows = ("gap", "displacement", "reverse_KL", "KID")
+    figure, axes = plt.subplots(len(rows), len(present), figsize=(2.3 * len(present), 8), squeeze=False, sharey="row")
+    for column, (option, tried) in enumerate(present.items()):
+        for row, name in enumerate(rows):
+            axis = axes[row][column]
+            for place, value in enumerate(tried):
+                found = runs[f"{option}={value}"]
+                points = [
+                    warmup_end(run).get(name, np.nan) if row < 2 else VIEWS["EMA"](run, name) for run in found.values()
+                ]
+                axis.plot([place] * len(points), points, "o", color="C0", alpha=0.6)
+            axis.set_xticks(range(len(tried)), tried, fontsize=8)
+            axis.grid(alpha=0.3)
+            if column == 0:
+                axis.set_ylabel(FIGURES.get(name, name))
+            if row == 0:
+                axis.set_title(option.replace("langevin_", "").replace("_", " "), fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=75)
+    plt.close(figure)

@@ -1,0 +1,128 @@
+"""Does the cooperative start help? cut, FastCUT and coopcut on the toy set with its known looks, over several seeds.
+
+    python -m benchmarks.coop_study                   # the arms: equal steps, equal time, and a supervised ceiling
+    python -m benchmarks.coop_study --sweep           # each option of the warm-up by itself
+    python -m benchmarks.coop_study --report docs     # tables (printed) and plots, of whatever is finished
+
+A run that is finished is not done again, so that the study can be stopped and started at any time. Each run writes
+one JSON with its options, its figures along the way, and the losses between them.
+"""
+
+import json
+import logging
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from benchmarks.coop.arms import ARMS, SMALL, SWEEPS, Arm, sweep_arms
+from benchmarks.coop.report import VIEWS, arms_table, plot_arms, plot_sweeps, read_runs, sweep_tables
+from benchmarks.coop.run import Data, options, train
+from data.batch import Batch
+from datasets.make_toy import Settings, make_dataset
+from models import create_model
+from options.option import Options
+from options.saved import to_dict
+from util.arguments import Parser
+from util.cli import run_script
+from util.files import write_text
+from util.position import Position
+from util.runtime import choose_devices, set_up
+
+log = logging.getLogger("coop_study")
+CUE = 0.25  # how much of its look a horse shows: with all of it plain CUT drops few looks
+TIMED = 30  # pairs of steps
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run what is missing, or report. Returns the exit code."""
+    parser = Parser(__doc__, "benchmarks.coop_study")
+    parser.add_argument("--out", type=Path, default=Path("results/coop_study"), help="folder of the runs")
+    parser.add_argument("--steps", type=int, default=2000, help="steps of a run [default: 2000]")
+    parser.add_argument("--warmup", type=int, default=400, help="of which the warm-up [default: 400]")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="[default: 1 2 3 4 5]")
+    parser.add_argument("--arms", nargs="+", choices=sorted(ARMS), default=list(ARMS), help="[default: all]")
+    parser.add_argument("--images", type=int, default=400, help="training images of a domain [default: 400]")
+    parser.add_argument("--test_images", type=int, default=64, help="[default: 64]")
+    parser.add_argument("--sweep", action="store_true", help="vary each option of the warm-up instead")
+    parser.add_argument("--flags", default="", help="further flags of train.py for all runs (a larger --ngf, say)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU, for a run")
+    parser.add_argument(
+        "--report", type=Path, metavar="FOLDER", help="print the tables, write the plots there; no runs"
+    )
+    opt = parser.parse_args(list(argv))
+    if opt.report is not None:
+        report(opt.out, opt.report)
+        return 0
+    torch.set_num_threads(opt.threads)
+    folder = opt.out / "toy"
+    make_dataset(folder, Settings(size=32, train=opt.images, test=opt.test_images, seed=0, cue=CUE))
+    arms = sweep_arms() if opt.sweep else {name: ARMS[name] for name in opt.arms}
+    todo = [(seed, name, arm) for seed in opt.seeds for name, arm in arms.items()]  # seed by seed: pairs come first
+    todo = [(seed, name, arm) for seed, name, arm in todo if not path_of(opt.out, name, seed).exists()]
+    data = Data.load(folder)
+    for done, (seed, name, arm) in enumerate(todo, 1):
+        log.info("%d of %d: %s, seed %d", done, len(todo), name, seed)
+        flags = [*SMALL, *opt.flags.split(), *(str(opt.warmup) if flag == "WARMUP" else flag for flag in arm.flags)]
+        one_run(data, opt.out, name, arm, [*flags, "--seed", str(seed)], opt.steps)
+    return 0
+
+
+def path_of(out: Path, arm: str, seed: int) -> Path:
+    """The file of a run."""
+    return out / f"{arm.replace(', ', '_').replace(' ', '_')}_{seed}.json"
+
+
+def one_run(data: Data, out: Path, name: str, arm: Arm, flags: Sequence[str], steps: int) -> None:
+    """Train, measure, write."""
+    opt = options(flags)
+    cost = warmup_cost(data, opt) if arm.equal_time else 1.0
+    steps -= round((cost - 1) * getattr(opt, "coop_iters", 0)) if arm.equal_time else 0
+    rows = train(data, flags, steps, arm.supervised)
+    run = {"arm": name, "seed": opt.seed, "steps": steps, "cost": cost, "options": to_dict(opt), "rows": rows}
+    write_text(path_of(out, name, opt.seed), json.dumps(run, indent=1) + "\n")
+    log.info("%s", {key: round(value, 3) for key, value in rows[-1]["ema"].items() if key != "shown"})
+
+
+def warmup_cost(data: Data, opt: Options) -> float:
+    """Time of a warm-up step over that of one after it: ratio of the medians of alternating steps."""
+    device = choose_devices(opt.gpu_ids)[0]
+    set_up(opt.seed, opt.deterministic, device)
+    model = create_model(opt, [device])
+    names = [""] * opt.batch_size
+    A, B = (data.images[split][: opt.batch_size] for split in ("trainA", "trainB"))
+    batch = Batch(A, B, names, names).to(device)
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for number in range(2 * TIMED + 4):
+        began = time.perf_counter()
+        output = model.step(batch, Position(step=0 if number % 2 == 0 else opt.coop_iters, epoch=opt.n_epochs))
+        float(output.losses["G"])  # waits for the device
+        if number >= 4:
+            seconds[number % 2].append(time.perf_counter() - began)
+    return statistics.median(seconds[0]) / statistics.median(seconds[1])
+
+
+def report(out: Path, folder: Path) -> None:
+    """Tables on the console, plots in `folder`."""
+    runs = read_runs(out)
+    for view in VIEWS:
+        log.info("\n%s\n\n%s", view, "\n".join(arms_table(runs, list(ARMS), view)))
+    costs = [run["cost"] for run in runs.get("coopcut, equal time", {}).values()]
+    if costs:
+        log.info(
+            "\na warm-up step takes %.2f times the time of a step of CUT (median of %d)",
+            statistics.median(costs),
+            len(costs),
+        )
+    plot_arms(runs, [arm for arm in ARMS if not ARMS[arm].equal_time], folder / "coop_arms.png")
+    if any("=" in arm for arm in runs):
+        log.info("\nsweeps (EMA)\n\n%s", "\n".join(sweep_tables(runs, SWEEPS)))
+        plot_sweeps(runs, SWEEPS, folder / "coop_sweeps.png")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    run_script(main)

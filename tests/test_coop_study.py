@@ -1,0 +1,73 @@
+"""The study of the cooperative start: runs, resuming, tables."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import coop_study
+from benchmarks.coop.arms import ARMS, SWEEPS, sweep_arms
+from benchmarks.coop.report import arms_table, read_runs, sweep_tables, warmup_end
+
+pytest.importorskip("torchmetrics", reason="the package torchmetrics is not installed")
+pytest.importorskip("prdc", reason="the package prdc is not installed")
+pytest.importorskip("matplotlib", reason="the package matplotlib is not installed")
+
+
+def test_runs_are_made_once_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coop_study, "TIMED", 1)
+    flags = ["--out", str(tmp_path / "out"), "--steps", "20", "--warmup", "4", "--images", "8", "--test_images", "8"]
+    flags += ["--seeds", "1", "--flags", "--ngf 4 --ndf 4"]
+    arms = ["--arms", "cut", "coopcut, equal time", "supervised"]
+    assert coop_study.main([*flags, *arms]) == 0
+    runs = read_runs(tmp_path / "out")
+    assert {arm: sorted(seeds) for arm, seeds in runs.items()} == {arm: [1] for arm in arms[1:]}
+    coop = runs["coopcut, equal time"][1]
+    assert [row["step"] for row in runs["cut"][1]["rows"]] == list(range(2, 21, 2))
+    assert [("gap" in row["losses"]) for row in coop["rows"]][0]
+    assert not any("gap" in row["losses"] for row in [*coop["rows"][4:], *runs["cut"][1]["rows"]])
+    assert all(sum(row["ema"]["shown"]) == 8 for row in coop["rows"])
+    assert "KID" in coop["rows"][-3]["raw"]
+    assert coop["steps"] == 20 - round((coop["cost"] - 1) * 4)
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.json")}
+    assert coop_study.main([*flags, *arms]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.json")} == files
+    before = json.loads((tmp_path / "out" / "cut_1.json").read_text())
+    (tmp_path / "out" / "cut_1.json").unlink()
+    assert coop_study.main([*flags, "--arms", "cut"]) == 0
+    after = json.loads((tmp_path / "out" / "cut_1.json").read_text())
+    assert [row["raw"] for row in after["rows"]] == [row["raw"] for row in before["rows"]]
+    assert coop_study.main(["--out", str(tmp_path / "out"), "--report", str(tmp_path)]) == 0
+    assert (tmp_path / "coop_arms.png").stat().st_size > 1000
+
+
+def test_tables_hold_means_and_paired_tests() -> None:
+    def run(arm: str, seed: int, kl: float) -> dict[str, object]:
+        figures = dict.fromkeys(("covered", "KID", "coverage", "true_look", "RMSE"), 1.0) | {"reverse_KL": kl}
+        losses = {"gap": 0.5, "displacement": 0.1, "f_revised": 0.3, "f_fake": 0.1}
+        return {"arm": arm, "seed": seed, "rows": [{"step": 1, "raw": figures, "ema": figures, "losses": losses}]}
+
+    cut = {seed: run("cut", seed, kl) for seed, kl in enumerate((0.5, 0.7, 0.9))}
+    coop = {seed: run("coopcut", seed, kl) for seed, kl in enumerate((0.4, 0.5, 0.6))}
+    table = arms_table({"cut": cut, "coopcut": coop}, list(ARMS), "EMA")
+    assert "0.7 \u00b1 0.2" in table[2]
+    # differences 0.1, 0.2, 0.3: t = 0.2 / (0.1 / sqrt 3) = 3.46 with 2 degrees of freedom, p = 0.074
+    assert "0.5 \u00b1 0.1 (p 0.074)" in table[3]
+    assert "(equal)" in table[3]
+    assert warmup_end(cut[0])["gain"] == pytest.approx(0.2)
+    rows = sweep_tables({"lambda_coop=1": cut}, SWEEPS)
+    assert len(rows) == 3
+    assert "| `--lambda_coop 1` | 0.5 | 0.1 | 0.2 |" in rows[2]
+    assert np.prod([len(rows), len(sweep_arms())]) > 0
+
+
+def test_every_arm_and_every_value_of_a_sweep_parses() -> None:
+    from benchmarks.coop.arms import SMALL
+    from benchmarks.coop.run import options
+
+    for name, arm in (ARMS | sweep_arms()).items():
+        opt = options([*SMALL, *("7" if flag == "WARMUP" else flag for flag in arm.flags)])
+        if "=" in name:
+            option, value = name.split("=")
+            assert float(getattr(opt, option)) == float(value)
