@@ -24,7 +24,7 @@ venv: .venv/installed  ## make .venv with everything installed
 		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11"; exit 2; }
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
-		$(PY) -m pip install --disable-pip-version-check --progress-bar off -q -e '.[html,visdom,tensorboard,plot,dev]'
+		$(PY) -m pip install --disable-pip-version-check --progress-bar off -q -e '.[html,visdom,tensorboard,plot,metrics,dev]'
 	touch $@
 
 demo: $(DEMO_RESULTS)/contact_sheet.png  ## train coopcut on a small drawn data set and translate with it (minutes)

@@ -27,7 +27,7 @@ from util.metrics.features import RANGES, Features, create_features
 from util.metrics.looks import LookFigures, confusion_matrix
 from util.metrics.lpips import load_lpips
 from util.metrics.packages import versions
-from util.metrics.plot import draw
+from util.metrics.plot import check_format, draw
 from util.metrics.report import Report
 from util.metrics.sets import ImageSet, by_key, by_name, measure, read
 from util.metrics.sources import Sources, from_experiment, from_folders
@@ -39,6 +39,8 @@ log = logging.getLogger("evaluate")
 def main(argv: Sequence[str]) -> int:
     """Parse, measure, report. Returns the exit code: 0, or 1 if images had to be skipped."""
     opt = parse(argv)
+    if opt.plot:
+        check_format(opt.plot)
     sources = find_sources(opt)
     libraries = versions()
     device = choose_devices(opt.gpu_ids)[0]
@@ -157,9 +159,11 @@ def add_row(report: Report, opt: argparse.Namespace, name: str, real: ImageSet, 
 def count_looks(fakes: dict[str, str], sources: Sources) -> LookFigures | None:
     """Which looks the translations of the drawn data set show; None if they are not of its images."""
     assert sources.looks is not None
+    folder = sources.truth.name if sources.truth else "testB"  # scenes that the test inputs share
+    if not (folder.endswith("B") and sources.real.name.endswith("B")):  # only that domain has these looks
+        return None
     try:
         files = read_truth(sources.looks)["files"]
-        folder = (sources.truth or sources.real).name
         scenes = {Path(name).stem: record for name, record in files.items() if name.startswith(f"{folder}/")}
         common = [key for key in fakes if key in scenes]
         shown, true = [], []

@@ -25,7 +25,7 @@ def test_runs_are_made_once_and_reported(tmp_path: Path, monkeypatch: pytest.Mon
     assert {arm: sorted(seeds) for arm, seeds in runs.items()} == {arm: [1] for arm in arms[1:]}
     coop = runs["coopcut, equal time"][1]
     assert [row["step"] for row in runs["cut"][1]["rows"]] == list(range(2, 21, 2))
-    assert [("gap" in row["losses"]) for row in coop["rows"]][0]
+    assert "gap" in coop["rows"][0]["losses"]
     assert not any("gap" in row["losses"] for row in [*coop["rows"][4:], *runs["cut"][1]["rows"]])
     assert all(sum(row["ema"]["shown"]) == 8 for row in coop["rows"])
     assert "KID" in coop["rows"][-3]["raw"]

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 METHOD_PAGE = ROOT / "docs/adding_a_model.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 PAGES = [CONTRIBUTING, ROOT / "CHANGELOG.md", *(ROOT / "docs" / f"{name}.md" for name in (
-    "adding_a_model", "coopcut", "options", "differences_from_cut"
+    "adding_a_model", "coopcut", "options", "differences_from_cut", "evaluation"
 ))]  # fmt: skip
 TINY = "--load_size 36 --crop_size 32 --ngf 4 --ndf 4 --num_threads 0 --gpu_ids -1 --display_id 0 --print_freq 1"
 

@@ -1,56 +1,241 @@
-"""Paired errors against hand-made figures."""
+"""evaluate.py as the command line calls it: two folders, a result, a run; its files; one line for bad input."""
 
+import json
+import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
-import evaluate
-from tests.tools import make_images
-from util.errors import DataError
-from util.metrics.paired import paired_errors
+from datasets.make_toy import Settings, make_dataset
+from tests.tools import TINY, Outcome, make_images, refused, run, truncate, write_image
+
+for _package in ("torchmetrics", "prdc"):
+    pytest.importorskip(_package, reason=f"the package {_package} is not installed")
+
+SMALL = ["--feature_size", 32]
 
 
-def test_figures() -> None:
-    truth = np.full((2, 2, 3), 100, np.uint8)
-    fake = truth.copy()
-    fake[0, 0] = (105, 100, 95)  # within 5
-    fake[0, 1] = (106, 100, 100)  # within 10
-    fake[1, 0] = (100, 100, 111)  # within neither; fake[1, 1] is exact
-    errors = paired_errors([(fake, truth)])
-    assert errors.rmse == pytest.approx(((25 + 25 + 36 + 121) / 12) ** 0.5)
-    assert (errors.within_5, errors.within_10, errors.images) == (0.5, 0.75, 1)
-    with pytest.raises(ValueError, match="no pairs"):
-        paired_errors([])
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with 10 real and 10 fake images of the same names; the user's cache is elsewhere."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "here"
+    make_images(folder / "real", 10, 24, seed=1)
+    make_images(folder / "fake", 10, 24, seed=2)
+    monkeypatch.chdir(folder)
+    return folder
 
 
-def test_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for folder, value in (("truth", 100), ("fake", 104), ("inputs", 0), ("train", 90)):
-        (tmp_path / folder).mkdir()
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn data set; read-only."""
+    folder = tmp_path_factory.mktemp("drawn") / "toy"
+    make_dataset(folder, Settings(size=32, train=8, test=8))
+    return folder
+
+
+def evaluate(*flags: Any, code: int = 0) -> Outcome:
+    outcome = run("evaluate", *flags, *SMALL)
+    assert outcome.code == code, outcome
+    return outcome
+
+
+def figures_of(path: str = "m.json") -> dict[str, Any]:
+    return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=lambda text: pytest.fail(text))
+
+
+def test_two_folders() -> None:
+    out = evaluate("--real", "real", "--fake", "fake", "--json", "m.json").out
+    head, names, row = out.splitlines()[:3]
+    for part in ("10 images of 24x24 in real", "10 images of 24x24 in fake", "bicubic of Pillow to 32x32", "builtin"):
+        assert part in head
+    for part in ("torchmetrics", "prdc", "SHA-256 2ba7497e", "1 subsets of 10", "seed 0", "k = 5"):
+        assert part in head
+    assert names.split() == ["images", "FID", "KID", "precision", "recall", "density", "coverage"]
+    assert row.split()[:2] == ["translations", "10"]
+    found = figures_of()
+    assert row.split()[2] == f"{found['figures']['translations']['FID']:.3f}"
+    assert found["setting"]["real_images"] == 10
+    assert (found["paired"], found["looks"]) == ({}, None)
+    again = evaluate("--real", "real", "--fake", "fake", "--json", "n.json")
+    assert figures_of("n.json") == found  # repeatable, the second time from the cache
+    assert again.out.splitlines()[0] == head
+    assert not Path("metrics.json").exists()  # nothing is written that was not asked for
+
+
+def test_identical_folders() -> None:
+    outcome = evaluate("--real", "real", "--fake", "real", "--json", "m.json")
+    assert "the same folder" in outcome.err
+    assert figures_of()["figures"]["translations"]["FID"] == pytest.approx(0, abs=1e-6)
+    assert outcome.out.splitlines()[2].split()[2] == "0.000"
+
+
+def test_small_sets_are_told_of() -> None:
+    assert "10 images for 248 dimensions: FID is biased" in evaluate("--real", "real", "--fake", "fake").err
+
+
+def test_table_of_pairs() -> None:
+    for folder, value in (("truth", 100), ("t", 104), ("inputs", 0), ("train", 90)):
+        Path(folder).mkdir()
         for number in (1, 2):
             suffix = {"truth": "_B", "train": "_B"}.get(folder, "_A")
-            Image.new("RGB", (4, 6), (value,) * 3).save(tmp_path / folder / f"{number}{suffix}.png")
-    flags = ["--results", "fake", "--truth", "truth", "--inputs", "inputs", "--train", "train"]
-    with caplog.at_level("INFO"):
-        assert evaluate.main([str(tmp_path / f) if not f.startswith("--") else f for f in flags]) == 0
-    rows = [line.split() for line in caplog.text.splitlines() if "%" in line]
-    assert rows[0][-5:] == ["4.00", "100.0", "%", "100.0", "%"]
-    assert rows[1][-5:] == ["100.00", "0.0", "%", "0.0", "%"]
-    assert rows[2][-5:] == ["10.00", "0.0", "%", "100.0", "%"]
+            Image.new("RGB", (4, 6), (value,) * 3).save(Path(folder) / f"{number}{suffix}.png")
+    flags = ["--results", "t", "--truth", "truth", "--inputs", "inputs", "--train", "train"]
+    rows = [line.split() for line in evaluate(*flags).out.splitlines() if "%" in line]
+    assert rows[0][-7:-2] == ["4.00", "100.0", "%", "100.0", "%"]
+    assert rows[1][-7:-2] == ["100.00", "0.0", "%", "0.0", "%"]
+    assert rows[2][-7:-2] == ["10.00", "0.0", "%", "100.0", "%"]
 
 
-def test_two_images_of_one_name(tmp_path: Path) -> None:
-    make_images(tmp_path / "a", 2, 8)
-    make_images(tmp_path / "b", 2, 8)
-    Image.new("RGB", (8, 8)).save(tmp_path / "a" / "1_A.bmp")
-    with pytest.raises(DataError, match=r"1_A.bmp and .*1.png both are the image '1'|1.png and .*1_A.bmp both"):
-        evaluate.main(["--results", str(tmp_path / "a"), "--truth", str(tmp_path / "b")])
+def test_detectors_in_words() -> None:
+    shutil.copytree("fake", "inputs")
+    out = evaluate("--real", "real", "--fake", "fake", "--inputs", "inputs", "--json", "m.json").out
+    assert "WRONG equals the input: the outputs differ from the inputs by 0.0 of 255" in out
+    assert "ok    ignores the input" in out
+    fires = {finding["name"]: finding["fires"] for finding in figures_of()["findings"]}
+    assert fires["equals the input"] is True
+    assert not any(fire for name, fire in fires.items() if name != "equals the input")
 
 
-def test_nothing_in_common(tmp_path: Path) -> None:
-    make_images(tmp_path / "a", 2, 8)
-    (tmp_path / "b").mkdir()
-    Image.new("RGB", (8, 8)).save(tmp_path / "b" / "other.png")
-    with pytest.raises(DataError, match="no image there has the name"):
-        evaluate.main(["--results", str(tmp_path / "a"), "--truth", str(tmp_path / "b")])
+def test_one_bad_file_is_named_and_skipped() -> None:
+    truncate(Path("fake/3.png"))
+    outcome = evaluate("--real", "real", "--fake", "fake", "--truth", "real", "--json", "m.json", code=1)
+    assert outcome.err.count("fake/3.png") == 1
+    assert figures_of()["setting"]["fake_images"] == 9
+    assert "fake/3.png" in figures_of()["skipped"][0]
+    assert figures_of()["paired"]["translations"]["images"] == 9
+
+
+def test_gray_images_and_no_counterpart() -> None:
+    write_image(Path("fake/0.png"), 30, 20, channels=1)
+    write_image(Path("fake/other.png"), 30, 20)
+    outcome = evaluate("--real", "real", "--fake", "fake", "--truth", "real")
+    assert "gray images, read as RGB: 0 of 10 real, 1 of 11 fake" in outcome.err
+    assert "1 of 11 images have no counterpart: other" in outcome.err
+    assert "of 30x20 to 24x24" not in outcome.out  # sorted by area
+    assert "11 images of 24x24 to 30x20 in fake" in outcome.out
+
+
+def test_plot(here: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the package matplotlib is not installed")
+    evaluate("--real", "real", "--fake", "fake", "--plot", "p/m.png")
+    with Image.open("p/m.png") as img:
+        assert img.width > 500
+
+
+# -- a run ------------------------------------------------------------------------------------------------------------
+
+
+def make_run(toy: Path, name: str = "r", direction: str = "AtoB") -> Path:
+    """A result as if `test.py` had translated perfectly, and the options of its run."""
+    (here := Path("checkpoints") / name).mkdir(parents=True)
+    (here / "train_opt.json").write_text(json.dumps({"dataroot": str(toy), "direction": direction}))
+    results = Path("results") / name / "test_latest"
+    source, target = ("A", "B") if direction == "AtoB" else ("B", "A")
+    shutil.copytree(toy / f"test{target}", results / "images/fake_B")
+    shutil.copytree(toy / f"test{source}", results / "images/real_A")
+    return results
+
+
+def test_a_run_by_name(toy: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the package matplotlib is not installed")
+    results = make_run(toy)
+    out = evaluate("--name", "r").out
+    assert "looks covered 8 of 8; reverse KL to the target 0.000 nats; true look 100.0 %" in out
+    assert "WRONG" not in out
+    found = figures_of(str(results / "metrics.json"))
+    assert list(found["figures"]) == ["translations", "input unchanged"]
+    assert list(found["paired"]) == ["translations", "input unchanged", "mean"]
+    assert found["paired"]["translations"]["RMSE"] == 0
+    assert found["paired"]["translations"]["PSNR"] is None  # infinite
+    assert found["looks"]["confusion"] == [[int(i == j) for j in range(8)] for i in range(8)]
+    assert (results / "metrics.png").is_file()
+
+
+def test_lost_looks_are_said(toy: Path) -> None:
+    results = make_run(toy)
+    for path in (results / "images/fake_B").iterdir():
+        shutil.copyfile(toy / "testB/00000.png", path)
+    out = evaluate("--name", "r").out
+    assert "WRONG one output for all" in out
+    assert "WRONG ignores the input" in out
+    assert "WRONG few looks" in out
+
+
+def test_a_run_of_the_other_direction_and_without_pairs(toy: Path) -> None:
+    make_run(toy, "back", "BtoA")
+    evaluate("--name", "back", "--unpaired", "--json", "m.json")
+    found = figures_of()
+    assert found["setting"]["real"].endswith("testA")
+    assert (found["paired"], found["looks"]) == ({}, None)
+
+
+def test_folder_of_a_result(toy: Path) -> None:
+    """The commands of docs/maps.md; the inputs lie beside the translations."""
+    results = make_run(toy)
+    evaluate("--results", results, "--truth", toy / "testB")
+    found = figures_of(str(results / "metrics.json"))
+    assert list(found["figures"]) == ["translations", "input unchanged"]
+    assert found["looks"]["looks_covered"] == 8
+
+
+# -- bad input --------------------------------------------------------------------------------------------------------
+
+
+BOTH = ["--real", "real", "--fake", "fake"]
+REFUSALS: dict[str, tuple[list[Any], tuple[str, ...]]] = {
+    "nothing": ([], ("--fake", "--name")),
+    "no real": (["--fake", "fake"], ("--real", "missing")),
+    "no folder": (["--real", "none", "--fake", "fake"], ("none: no such folder",)),
+    "empty": (["--real", "empty", "--fake", "fake"], ("empty: no images",)),
+    "one image": (["--real", "real", "--fake", "one"], ("--fake", "one: holds 1 image", "at least 2")),
+    "features": ([*BOTH, "--features", "vgg"], ("--features 'vgg'", "builtin", "inception")),
+    "no weights": ([*BOTH, "--features", "inception", "--weights", "w.pth"], ("--weights w.pth does not exist",)),
+    "wrong weights": ([*BOTH, "--features", "inception", "--weights", "one/0.png"], ("SHA-256", "6726825d")),
+    "weights of builtin": ([*BOTH, "--weights", "w.pth"], ("--weights w.pth", "--features inception")),
+    "size": ([*BOTH, "--feature_size", 3], ("--feature_size 3", "32")),
+    "subset": ([*BOTH, "--kid_subset", 0], ("--kid_subset", "too small")),
+    "plot": ([*BOTH, "--plot", "m.gif"], ("--plot m.gif", ".png")),
+    "two results": (["--name", "r", "--fake", "fake"], ("--name", "--fake", "leave one")),
+    "no run": (["--name", "r"], ("checkpoints/r", "found: none")),
+    "no names": (["--fake", "fake", "--truth", "names"], ("fake", "counterpart")),
+    "gpu": ([*BOTH, "--gpu_ids", "99"], ("--gpu_ids",)),
+    "flag": ([*BOTH, "--fid"], ("--fid",)),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refusals(case: str) -> None:
+    flags, says = REFUSALS[case]
+    Path("empty").mkdir()
+    make_images(Path("one"), 1, 24)
+    write_image(Path("names/x.png"), 9, 9)
+    write_image(Path("names/y.png"), 9, 9)
+    if "inception" in flags:
+        pytest.importorskip("torch_fidelity", reason="the package torch-fidelity is not installed")
+    outcome = run("evaluate", *flags)
+    errors = [line for line in outcome.err.splitlines() if not line.startswith("warning: 2 ")]
+    assert (outcome.code, len([line for line in errors if "error" in line])) == (2, 1), outcome
+    for word in says:
+        assert word in errors[-1], errors
+
+
+def test_translations_are_missing(toy: Path) -> None:
+    shutil.rmtree(make_run(toy))
+    refused("evaluate", ["--name", "r"], "results/r/test_latest", "python test.py --name r")
+
+
+def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchmetrics", None)
+    refused("evaluate", BOTH, "torchmetrics", "not installed", "pip install -e '.[metrics]'")
+
+
+def test_a_trained_run(toy: Path) -> None:
+    """From training to figures with the commands of the README."""
+    flags = ["--dataroot", toy, "--name", "n", *TINY, "--max_iters", 1, "--no_html"]
+    assert run("train", *flags).code == 0
+    assert run("test", "--name", "n", "--dataroot", toy, "--num_threads", 0, "--gpu_ids", -1).code == 0
+    assert "looks covered" in evaluate("--name", "n").out

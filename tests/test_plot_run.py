@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.visdom_tools import ADVERSARIAL, COOPERATIVE, record
 from util import plot_run
-from util.curves import Thinned, grouped, read_records, smoothed, switches
+from util.curves import Record, Thinned, grouped, of_its_kind, read_records, smoothed, switches
 from util.errors import DataError, OptionError
 from util.monitors.text import LossFiles
 from util.position import Position
@@ -137,3 +137,14 @@ def test_switches_and_thinning() -> None:
     assert (steps[0], steps[-1]) == (0, 100)
     ((at, phase),) = switches(thinned.records)
     assert (phase, 3.0 < at < 5.0) == ("b", True)
+
+
+def test_figures_of_evaluations_leave_no_gaps() -> None:
+    """They come in records of their own, between those of training steps."""
+    records: list[Record] = [{"losses": losses} for losses in ({"G": 1.0}, {"FID": 3.0, "recall": 0.5}, {"G": 2.0}, {})]
+    assert of_its_kind(records, "G") == [records[0], records[2], records[3]]
+    assert of_its_kind(records, "FID") == of_its_kind(records, "recall") == [records[1]]
+    assert [title for title, _ in grouped(["KID", "coverage", "G"])][1:] == [
+        "held-out images: distances",
+        "held-out images: shares",
+    ]

@@ -14,13 +14,15 @@ RECORDS = "losses.jsonl"
 SMOOTHING = 0.9  # weight of the past in a smoothed curve
 Record = dict[str, Any]  # a line of losses.jsonl
 
+_DISTANCES, _SHARES = r"FID|KID", r"precision|recall|density|coverage"  # of evaluations, in records of their own
+
 GROUPS = (  # title, and pattern of the losses that belong there; the first that fits takes a loss
     ("adversarial losses", r"D$|D_(real|fake|adv).*|G_(GAN|adv).*|.*_gp$"),
     ("generator: total and contrastive", r"G$|.*NCE.*|.*idt.*"),
     ("warm-up: scores f = \u2212energy", r"f_.*|gap$"),
     ("warm-up: sampler", r"displacement$|grad$|saturated.*|teach$"),
-    ("held-out images: distances", r"FID|KID"),
-    ("held-out images: shares", r"precision|recall|density|coverage"),
+    ("held-out images: distances", _DISTANCES),
+    ("held-out images: shares", _SHARES),
     ("further figures", r".*"),
 )
 
@@ -50,6 +52,15 @@ def grouped(names: Iterable[str]) -> list[tuple[str, list[str]]]:
         if members:
             groups.append((title, members))
     return groups
+
+
+def of_its_kind(records: Iterable[Record], name: str) -> list[Record]:
+    """The records that a loss may be in: those of training steps, or those of evaluations."""
+
+    def evaluates(names: Iterable[str]) -> bool:
+        return all(re.fullmatch(f"{_DISTANCES}|{_SHARES}", each) for each in names)
+
+    return [record for record in records if evaluates(record["losses"] or ("",)) == evaluates([name])]
 
 
 def names_of(records: Iterable[Record]) -> list[str]:

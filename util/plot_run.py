@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from util.arguments import Parser
 from util.cli import run_script
-from util.curves import RECORDS, Record, grouped, names_of, read_records, smoothed, switches, values
+from util.curves import RECORDS, Record, grouped, names_of, of_its_kind, read_records, smoothed, switches, values
 from util.errors import DataError, OptionError
 from util.files import write_bytes
 
@@ -98,7 +98,7 @@ def draw(runs: dict[str, list[Record]], path: Path) -> None:
 
 def _draw_run(axis: Any, run: str, records: list[Record], losses: Sequence[str], dash: str) -> None:
     for number, name in enumerate(losses):
-        own = [r for r in records if name in r["losses"] or name in ("lr", "images/s")]
+        own = records if name in ("lr", "images/s") else of_its_kind(records, name)
         x, raw = np.array([record["epochs"] for record in own]), _values(own, name)
         if not np.isfinite(raw).any():
             continue

@@ -110,14 +110,14 @@ def collapses(real: Array, fake: Array) -> Finding:
 
     real, fake: feature vectors [n, d] and [m, d]. The number is the Vendi score (Friedman and Dieng, TMLR 2023) of
     equally many vectors: exp of the entropy of the eigenvalues of K / n, with the kernel exp(-|x - y|^2 / (2 s^2)),
-    s the median distance of the real ones, in coordinates scaled to the standard deviations of the real set.
+    s half of the median distance of the real ones, in coordinates scaled to the standard deviations of the real set.
     """
     n = min(len(real), len(fake))
     scale = real.std(axis=0)
     scale = np.where(scale > 1e-9 * max(float(scale.max()), 1e-300), scale, np.inf)  # what never varies says nothing
     real, fake = _spaced(real, n) / scale, _spaced(fake, n) / scale
     distances = _squared_distances(real)
-    width = float(np.median(distances[np.triu_indices(n, 1)])) or 1.0
+    width = float(np.median(distances[np.triu_indices(n, 1)])) / 4 or 1.0  # s^2
     value = _vendi(_squared_distances(fake), width) / _vendi(distances, width)
     return Finding(
         "few looks",

@@ -23,8 +23,7 @@ def draw(report: Report, sets: dict[str, NDArray[np.float64]], path: Path) -> No
 
     Raises `OptionError` without matplotlib or for another format, `DataError` if the file cannot be written.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise OptionError(f"--plot {path}: the name must end in {', '.join(FORMATS)}")
+    check_format(path)
     try:
         import matplotlib
     except ImportError:
@@ -50,6 +49,12 @@ def draw(report: Report, sets: dict[str, NDArray[np.float64]], path: Path) -> No
         raise DataError(f"{path} cannot be written ({error.strerror}): choose another --plot") from None
     finally:
         pyplot.close(figure)
+
+
+def check_format(path: Path) -> None:
+    """Raise `OptionError` unless the picture can be written under this name."""
+    if path.suffix.lower() not in FORMATS:
+        raise OptionError(f"--plot {path}: the name must end in {', '.join(FORMATS)}")
 
 
 def _draw_sets(axis: Any, sets: dict[str, NDArray[np.float64]]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from options.option import Options
-from util.curves import Record, smoothed, switches, values
+from util.curves import Record, of_its_kind, smoothed, switches, values
 from util.images import to_image
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#999933")  # told apart by all
@@ -27,7 +27,7 @@ def curves(records: Sequence[Record], title: str, names: Sequence[str]) -> tuple
     log = title in LOGARITHMIC
     traces: list[dict[str, Any]] = []
     for name, colour in zip(names, COLOURS * len(names), strict=False):
-        own = [record for record in records if name in record["losses"]]  # those of held-out images have only theirs
+        own = of_its_kind(records, name)
         raw = values(own, name)
         raw = np.where(raw > 0, raw, np.nan) if log else raw
         if len(raw) >= SMOOTHED_FROM:
