@@ -94,6 +94,11 @@ class Settings:
     nz: int = 2
     measure_freq: int = 100
 
+    def matters(self) -> dict[str, Any]:
+        """The settings that change what the arm does or reports: those of the sampler change nothing in `gan`."""
+        coop = ("langevin_", "lambda_", "coop_lr", "coop_data") if self.arm == "gan" else ()
+        return {name: value for name, value in asdict(self).items() if not name.startswith(coop)}
+
     @property
     def warmup(self) -> int:
         """Number of cooperative steps."""
@@ -111,6 +116,14 @@ class Settings:
     def steps_of_equal_cost(self) -> int:
         """The number of steps after which this arm has made as many passes as `gan` in all its steps."""
         return max(self.steps - math.ceil(self.warmup * (self.langevin_steps - 1) / 4), 0)
+
+
+# what `--lambda_energy` must be for the energies to suit the loss after the switch: docs/coopcut.md, The switch
+DEFAULTS = {
+    "lsgan": {"lambda_energy": 1.0},
+    "nonsaturating": {"lambda_energy": 0.25},
+    "vanilla": {"lambda_energy": 0.25},
+}
 
 
 def mlp(nc_in: int, nc_out: int, width: int) -> nn.Sequential:
@@ -210,15 +223,18 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 def train(settings: Settings, samples: int = 500) -> dict[str, Any]:
     """A whole run: its settings, the curve of the figures, seconds, and `samples` of the last samples.
 
-    It is measured every `measure_freq` steps, at the switch, at equal cost, and at the end.
+    It is measured every `measure_freq` steps, at the switch (in `gan` at the same step), at equal cost, and at the end.
     """
     run, curve, spent = Run(settings), [], 0.0
-    marks = {settings.warmup, settings.steps_of_equal_cost(), settings.steps}
+    marks = {settings.coop_steps, settings.steps_of_equal_cost(), settings.steps}
+    at_switch: list[list[float]] = []
     logged: Mapping[str, float] = {}
     for step in range(settings.steps + 1):
         if step in marks or step % settings.measure_freq == 0:
             figures = run.mixture.measure(run.sample()) | dict(logged)
             curve.append({"step": step, "passes": settings.passes(step), "seconds": spent} | figures)
+        if step == settings.coop_steps:
+            at_switch = listed(run.sample()[:samples])
         if step < settings.steps:
             start = time.perf_counter()
             logged = run.step(step)
@@ -229,5 +245,10 @@ def train(settings: Settings, samples: int = 500) -> dict[str, Any]:
         "finite": finite,
         "seconds": spent,
         "curve": curve,
-        "samples": [[round(value, 4) for value in point] for point in run.sample()[:samples].tolist()],
+        "samples_at_switch": at_switch,
+        "samples": listed(run.sample()[:samples]),
     }
+
+
+def listed(x: Tensor) -> list[list[float]]:
+    return [[round(value, 4) for value in point] for point in x.tolist()]
