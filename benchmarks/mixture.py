@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
+from benchmarks.mixture_data import DATA
 from benchmarks.mixture_report import Results, picture, tables
-from benchmarks.mixture_train import ARMS, DATA, DEFAULTS, Settings, train
+from benchmarks.mixture_train import ARMS, Settings, fitting, train
 from models.losses.gan import GAN_LOSSES
 from util.arguments import Parser
 from util.cli import run_script
@@ -79,8 +80,8 @@ def parse(argv: Sequence[str]) -> Any:
 
 
 def argument_default(field: "dataclasses.Field[Any]") -> Any:
-    """None where the default depends on the adversarial loss."""
-    return None if any(field.name in defaults for defaults in DEFAULTS.values()) else field.default
+    """None where the default depends on the data and the adversarial loss."""
+    return None if field.name in fitting("ring", "lsgan") else field.default
 
 
 def wanted(opt: Any) -> Iterator[Settings]:
@@ -90,7 +91,7 @@ def wanted(opt: Any) -> Iterator[Settings]:
         for data in DATA if opt.data == "all" else [opt.data]:
             for gan_mode in MODES if opt.gan_mode == "both" else [opt.gan_mode]:
                 for arm in ARMS:
-                    yield Settings(data, gan_mode, arm, seed, **(DEFAULTS.get(gan_mode, {}) | given))
+                    yield Settings(data, gan_mode, arm, seed, **(fitting(data, gan_mode) | given))
 
 
 def existing(path: Path, settings: Settings) -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.mixture_train import ARMS, DATA, Settings
+from benchmarks.mixture_data import DATA
+from benchmarks.mixture_train import ARMS, Settings
 from util.errors import DataError, OptionError
 from util.files import write_bytes
 
@@ -85,7 +86,7 @@ def tables(results: Results) -> str:
         seconds = [np.mean([result["seconds"] for result in arm]) for arm in (gan, coopinit)]
         text.append(
             f"**{data}, {gan_mode}**: {len(gan)} seeds, {settings.steps} steps, {settings.coop_steps} of them "
-            f"cooperative in coopinit; equal passes: coopinit after {settings.steps_of_equal_cost()} steps; seconds: "
+            f"cooperative in coopinit; equal passes: coopinit after {settings.steps_of_equal_cost()} steps; processor seconds: "
             f"gan {seconds[0]:.1f}, coopinit {seconds[1]:.1f}\n"
         )
         text.append(

@@ -1,7 +1,6 @@
-"""A run of the 2-D mixture benchmark: data, networks, metrics, and both arms. See benchmarks/mixture.py.
+"""A run of the 2-D mixture benchmark: its settings, the networks, and the steps of both arms.
 
-The data sets and the metrics are those of VEEGAN (Srivastava et al., NeurIPS 2017) and PacGAN (Lin et al., NeurIPS
-2018). Lengths have the unit of the ring's radius.
+See benchmarks/mixture.py. A length of 1 is the radius of the ring, and half the distance of neighbours in the grid.
 """
 
 import math
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.mixture_data import DATA
 from models.base_model import frozen
 from models.langevin import Revision, revise
 from models.losses.cooperative import likelihood_loss, teaching_loss
@@ -23,51 +23,6 @@ SAMPLES = 2500  # of the generator, for the metrics
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """Equally likely Gaussians: means [K, 2], and the standard deviation of each in both directions."""
-
-    means: Tensor
-    std: float
-
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """[count, 2]"""
-        modes = torch.randint(len(self.means), (count,), generator=generator)
-        return self.means[modes] + self.std * torch.randn(count, 2, generator=generator)
-
-    def measure(self, x: Tensor) -> dict[str, float]:
-        """Figures of samples [N, 2].
-
-        A sample is of high quality within 3 std of the nearest mean (98.9 % of the mixture's own are); a mode is
-        covered with at least one such sample. `reverse_kl` is KL(shares of the modes among these samples || uniform)
-        in nats: 0 for equal shares, log K if all are of one mode, and log K if there is none.
-        """
-        distance, mode = torch.cdist(x, self.means).min(1)
-        count = torch.bincount(mode[distance <= 3 * self.std], minlength=len(self.means)).double()
-        total = float(count.sum())
-        entropy = float(torch.special.entr(count / total).sum()) if total else 0.0
-        return {
-            "modes": float((count > 0).sum()),
-            "high_quality": total / len(x),
-            "reverse_kl": math.log(len(self.means)) - entropy,
-        }
-
-
-def ring(modes: int = 8, std: float = 0.01) -> Mixture:
-    """Means on the unit circle."""
-    angle = torch.arange(modes) * (2 * math.pi / modes)
-    return Mixture(torch.stack([angle.cos(), angle.sin()], 1), std)
-
-
-def grid(side: int = 5, std: float = 0.05) -> Mixture:
-    """Means on a square grid, 2 apart, centred: -4 to 4 for side 5."""
-    place = torch.arange(side) * 2.0 - (side - 1)
-    return Mixture(torch.cartesian_prod(place, place), std)
-
-
-DATA = {"ring": ring, "grid": grid}
-
-
-@dataclass(frozen=True)
 class Settings:
     """All that a run depends on. The names are those of the options of `train.py`; lr_D and lr_G: 0 stands for lr."""
 
@@ -75,14 +30,14 @@ class Settings:
     gan_mode: str = "nonsaturating"
     arm: str = "gan"
     seed: int = 0
-    steps: int = 4000
-    coop_steps: int = 400
+    steps: int = 3000
+    coop_steps: int = 1000
     langevin_steps: int = 15
-    langevin_step_size: float = 1.0
+    langevin_step_size: float = 0.1
     langevin_noise: float = 0.0
     langevin_clip: float = 0.0
     lambda_coop: float = 10.0
-    lambda_energy: float = 1.0
+    lambda_energy: float = 0.25
     coop_data_noise: float = 0.0
     batch_size: int = 256
     lr: float = 1e-3
@@ -118,12 +73,13 @@ class Settings:
         return max(self.steps - math.ceil(self.warmup * (self.langevin_steps - 1) / 4), 0)
 
 
-# what `--lambda_energy` must be for the energies to suit the loss after the switch: docs/coopcut.md, The switch
-DEFAULTS = {
-    "lsgan": {"lambda_energy": 1.0},
-    "nonsaturating": {"lambda_energy": 0.25},
-    "vanilla": {"lambda_energy": 0.25},
-}
+def fitting(data: str, gan_mode: str) -> dict[str, float]:
+    """The defaults that depend on the task.
+
+    langevin_clip: 2 standard deviations of a mode, since the revision overshoots where it crosses a mode in one step.
+    lambda_energy: what suits the loss after the switch, see docs/coopcut.md, "The switch".
+    """
+    return {"langevin_clip": 2 * DATA[data]().std, "lambda_energy": 1.0 if gan_mode == "lsgan" else 0.25}
 
 
 def mlp(nc_in: int, nc_out: int, width: int) -> nn.Sequential:
@@ -221,7 +177,7 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def train(settings: Settings, samples: int = 500) -> dict[str, Any]:
-    """A whole run: its settings, the curve of the figures, seconds, and `samples` of the last samples.
+    """A whole run: its settings, the curve of the figures, processor seconds, and `samples` of the last samples.
 
     It is measured every `measure_freq` steps, at the switch (in `gan` at the same step), at equal cost, and at the end.
     """
@@ -236,9 +192,9 @@ def train(settings: Settings, samples: int = 500) -> dict[str, Any]:
         if step == settings.coop_steps:
             at_switch = listed(run.sample()[:samples])
         if step < settings.steps:
-            start = time.perf_counter()
+            start = time.process_time()
             logged = run.step(step)
-            spent += time.perf_counter() - start
+            spent += time.process_time() - start
     finite = all(bool(p.isfinite().all()) for p in (*run.G.parameters(), *run.D.parameters()))
     return {
         "settings": asdict(settings),

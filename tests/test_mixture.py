@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from benchmarks import mixture, mixture_train
+from benchmarks.mixture_data import grid, ring
 from benchmarks.mixture_report import compare
-from benchmarks.mixture_train import Run, Settings, grid, ring, train
+from benchmarks.mixture_train import Run, Settings, train
 from models import langevin
 from util.errors import DataError, OptionError
 
