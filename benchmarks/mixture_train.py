@@ -3,7 +3,6 @@
 See benchmarks/mixture.py. A length of 1 is the radius of the ring, and half the distance of neighbours in the grid.
 """
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -31,7 +30,7 @@ class Settings:
     arm: str = "gan"
     seed: int = 0
     steps: int = 3000
-    coop_steps: int = 1000
+    coop_steps: int = 400
     langevin_steps: int = 15
     langevin_step_size: float = 0.1
     langevin_noise: float = 0.0
@@ -69,8 +68,9 @@ class Settings:
         return coop * (self.langevin_steps + 3) + (step - coop) * 4
 
     def steps_of_equal_cost(self) -> int:
-        """The number of steps after which this arm has made as many passes as `gan` in all its steps."""
-        return max(self.steps - math.ceil(self.warmup * (self.langevin_steps - 1) / 4), 0)
+        """The most steps of this arm that make no more passes than `gan` makes in all its steps."""
+        coop, budget = self.langevin_steps + 3, 4 * self.steps
+        return min(self.warmup, budget // coop) + max(budget - self.warmup * coop, 0) // 4
 
 
 def fitting(data: str, gan_mode: str) -> dict[str, float]:
