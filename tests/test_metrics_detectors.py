@@ -46,7 +46,7 @@ EXAMPLES = {
     "one picture": (np.repeat(GOOD[:1], N, axis=0), {NAMES[0], NAMES[1]}),
     "plain": (np.full_like(GOOD, 90), {NAMES[0], NAMES[1]}),
     "unchanged": (INPUTS.copy(), {NAMES[2]}),
-    "nearly unchanged": (as_bytes(INPUTS + 4.0), {NAMES[2]}),
+    "nearly unchanged": (as_bytes(INPUTS.astype(np.float64) + 4.0), {NAMES[2]}),
     "negative": (255 - GOOD, {NAMES[3]}),
     "negative input": (255 - INPUTS, {NAMES[3]}),
 }
