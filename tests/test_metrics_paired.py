@@ -46,8 +46,8 @@ def test_ssim_is_that_of_the_library_and_the_mean_over_images() -> None:
     expected = []
     for pair in pairs:
         a, b = (torch.from_numpy(picture).permute(2, 0, 1)[None].float() for picture in pair)
-        expected.append(float(structural_similarity_index_measure(a, b, data_range=255.0)))
-    assert paired_errors(pairs).ssim == pytest.approx(np.mean(expected))  # type: ignore[arg-type]
+        expected.append(float(torch.as_tensor(structural_similarity_index_measure(a, b, data_range=255.0))))
+    assert paired_errors(pairs).ssim == pytest.approx(np.mean(expected))
 
 
 def test_growing_corruption() -> None:
