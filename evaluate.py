@@ -143,7 +143,8 @@ def setting(
     line = (
         f"fake: {fake.describe()}; real: {real.describe()}; resized: {features.transform}; "
         f"features: {features.name}, {features.dims} dimensions, SHA-256 {features.fingerprint[:8]}; "
-        f"{libraries}; {details['kid_subsets']} subsets of {subset} for KID, seed {opt.seed}; k = {details['nearest']}"
+        f"{libraries}; KID subsets: {details['kid_subsets']} of {subset} images, seed {opt.seed}; "
+        f"k = {details['nearest']}"
     )
     return line, details
 

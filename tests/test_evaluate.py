@@ -52,7 +52,7 @@ def test_two_folders() -> None:
     head, names, row = out.splitlines()[:3]
     for part in ("10 images of 24x24 in real", "10 images of 24x24 in fake", "bicubic of Pillow to 32x32", "builtin"):
         assert part in head
-    for part in ("torchmetrics", "prdc", "SHA-256 2ba7497e", "1 subsets of 10", "seed 0", "k = 5"):
+    for part in ("torchmetrics", "prdc", "SHA-256 2ba7497e", "KID subsets: 1 of 10 images", "seed 0", "k = 5"):
         assert part in head
     assert names.split() == ["images", "FID", "KID", "precision", "recall", "density", "coverage"]
     assert row.split()[:2] == ["translations", "10"]
