@@ -100,7 +100,7 @@ def test_cooperative_step_is_that_of_the_model(monkeypatch: pytest.MonkeyPatch) 
         return revision
 
     monkeypatch.setattr(mixture_train, "revise", spy)
-    run = Run(tiny(arm="coopinit", gan_mode="lsgan", langevin_step_size=0.5, lambda_coop=3.0))
+    run = Run(tiny(arm="coopinit", gan_mode="lsgan", langevin_step_size=0.5, lambda_coop=3.0, lambda_energy=1.0))
     real, fake = torch.randn(8, 2), run.G(torch.randn(8, 2))
     D = copy.deepcopy(run.D)
     run.cooperative_step(real, fake)
