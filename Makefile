@@ -8,7 +8,7 @@ DEMO_RESULTS := results/demo/test_latest
 # 64 px and narrow networks: a few minutes on two cores
 DEMO_FLAGS := --model coopcut --CUT_mode FastCUT --dataroot $(DEMO_DATA) --name demo --load_size 72 --crop_size 64 \
 	--ngf 16 --netG resnet_4blocks --ndf 32 --netD n_layers --n_layers_D 2 --netF_nc 64 --num_patches 128 \
-	--lambda_NCE 1 --lr 0.0004 --ema 0.99 --coop_epochs 3 --coop_fade 1 \
+	--lambda_NCE 1 --lr 0.0004 --ema 0.99 --coop_epochs 3 --coop_fade 2 \
 	--n_epochs 6 --n_epochs_decay 3 --print_freq 100 --update_html_freq 200 --save_latest_freq 500 \
 	--num_threads 1 --display_id 0
 
