@@ -96,19 +96,18 @@ class CoopCUT(CUT):
                 noise=self.opt.langevin_noise,
                 clip=self.opt.langevin_clip,
                 generator=self.rng.device,
+                randn=self.share.randn,
             )
 
     def update_energy(self, real_B: Tensor, revision: Revision) -> dict[str, Tensor]:
         """One step of D up the likelihood of the real images; returns the diagnostics of the warm-up."""
         data = real_B
         if self.opt.coop_data_noise > 0:
-            noise = torch.randn(real_B.shape, generator=self.rng.device, device=real_B.device)
+            noise = self.share.randn(real_B.shape, self.rng.device, real_B.device)
             data = real_B + self.opt.coop_data_noise * noise
         f_revised, f_real = self.f(revision.x), self.f(data)
         loss = likelihood_loss(f_revised, f_real, self.opt.lambda_energy)
-        self.optimizer_D.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer_D.step()
+        self.descend(loss, "D")
         f_real, f_revised = f_real.detach().mean(), f_revised.detach().mean()
         return {
             "D": loss.detach(),
