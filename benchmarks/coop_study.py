@@ -13,12 +13,15 @@ import logging
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from PIL import Image
 
-from benchmarks.coop.arms import ARMS, SMALL, SWEEPS, Arm, sweep_arms
+from benchmarks.coop.arms import ARMS, SMALL, SWEEPS, WARMUP, WARMUP_SWEEPS, Arm, sweep_arms
+from benchmarks.coop.pictures import read_strip, save_strips, sheet
 from benchmarks.coop.report import VIEWS, arms_table, plot_arms, plot_sweeps, read_runs, sweep_tables
 from benchmarks.coop.run import Data, options, train
 from data.batch import Batch
@@ -29,6 +32,7 @@ from options.saved import to_dict
 from util.arguments import Parser
 from util.cli import run_script
 from util.files import write_text
+from util.images import save_image
 from util.position import Position
 from util.runtime import choose_devices, set_up
 
@@ -42,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser(__doc__, "benchmarks.coop_study")
     parser.add_argument("--out", type=Path, default=Path("results/coop_study"), help="folder of the runs")
     parser.add_argument("--steps", type=int, default=2000, help="steps of a run [default: 2000]")
-    parser.add_argument("--warmup", type=int, default=400, help="of which the warm-up [default: 400]")
+    parser.add_argument("--warmup", type=int, default=WARMUP, help=f"of which the warm-up [default: {WARMUP}]")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="[default: 1 2 3 4 5]")
     parser.add_argument("--arms", nargs="+", choices=sorted(ARMS), default=list(ARMS), help="[default: all]")
     parser.add_argument("--images", type=int, default=400, help="training images of a domain [default: 400]")
@@ -81,10 +85,14 @@ def one_run(data: Data, out: Path, name: str, arm: Arm, flags: Sequence[str], st
     opt = options(flags)
     cost = warmup_cost(data, opt) if arm.equal_time else 1.0
     steps -= round((cost - 1) * getattr(opt, "coop_iters", 0)) if arm.equal_time else 0
-    rows = train(data, flags, steps, arm.supervised)
-    run = {"arm": name, "seed": opt.seed, "steps": steps, "cost": cost, "options": to_dict(opt), "rows": rows}
-    write_text(path_of(out, name, opt.seed), json.dumps(run, indent=1) + "\n")
-    log.info("%s", {key: round(value, 3) for key, value in rows[-1]["ema"].items() if key != "shown"})
+    if arm.short:
+        steps = opt.coop_iters  # type: ignore[attr-defined]
+    result = train(data, flags, steps, arm.supervised, arm.variant, decay=not arm.short)
+    run = {"arm": name, "seed": opt.seed, "steps": steps, "cost": cost, "options": to_dict(opt), "rows": result.rows}
+    path = path_of(out, name, opt.seed)
+    save_strips(path.with_suffix(""), result.pictures)
+    write_text(path, json.dumps(run, indent=1) + "\n")
+    log.info("%s", {key: round(value, 3) for key, value in result.rows[-1]["ema"].items() if key != "shown"})
 
 
 def warmup_cost(data: Data, opt: Options) -> float:
@@ -118,9 +126,22 @@ def report(out: Path, folder: Path) -> None:
             len(costs),
         )
     plot_arms(runs, [arm for arm in ARMS if not ARMS[arm].equal_time], folder / "coop_arms.png")
-    if any("=" in arm for arm in runs):
-        log.info("\nsweeps (EMA)\n\n%s", "\n".join(sweep_tables(runs, SWEEPS)))
-        plot_sweeps(runs, SWEEPS, folder / "coop_sweeps.png")
+    save_image(gallery(out, runs), folder / "coop_pictures.png")
+    for name, sweeps in (("warmup", WARMUP_SWEEPS), ("switch", SWEEPS)):
+        log.info("\nsweeps, %s (EMA)\n\n%s", name, "\n".join(sweep_tables(runs, sweeps)))
+        plot_sweeps(runs, sweeps, folder / f"coop_sweeps_{name}.png")
+
+
+def gallery(out: Path, runs: Mapping[str, Mapping[int, Any]]) -> Image.Image:
+    """The first test images, what the warm-up of coopcut makes of them, and the ends of the arms; the least seed."""
+    rows = {}
+    for arm in (arm for arm in ARMS if arm in runs):
+        strips = path_of(out, arm, min(runs[arm])).with_suffix("")
+        rows |= {"real_A": read_strip(strips, "testA"), "true counterpart": read_strip(strips, "testB")}
+        if arm == "coopcut":
+            rows |= {name: read_strip(strips, name) for name in ("fake_B, warm-up", "revised_B")}
+        rows[arm] = read_strip(strips, "fake_B, ema")
+    return sheet(rows)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks import coop_study
-from benchmarks.coop.arms import ARMS, SWEEPS, sweep_arms
+from benchmarks.coop.arms import ARMS, SMALL, SWEEPS, WARMUP_SWEEPS, arm_of, sweep_arms
+from benchmarks.coop.pictures import read_strip
 from benchmarks.coop.report import arms_table, read_runs, sweep_tables, warmup_end
+from benchmarks.coop.run import Data, options, train
+from datasets.make_toy import Settings, make_dataset
 
 pytest.importorskip("torchmetrics", reason="the package torchmetrics is not installed")
 pytest.importorskip("prdc", reason="the package prdc is not installed")
@@ -40,13 +42,36 @@ def test_runs_are_made_once_and_reported(tmp_path: Path, monkeypatch: pytest.Mon
     assert [row["raw"] for row in after["rows"]] == [row["raw"] for row in before["rows"]]
     assert coop_study.main(["--out", str(tmp_path / "out"), "--report", str(tmp_path)]) == 0
     assert (tmp_path / "coop_arms.png").stat().st_size > 1000
+    assert (tmp_path / "coop_pictures.png").stat().st_size > 1000
+    strips = tmp_path / "out" / "coopcut_equal_time_1"
+    start, revised = (read_strip(strips, name) for name in ("fake_B, warm-up", "revised_B"))
+    assert start.shape == (8, 3, 32, 32)
+    assert 0.001 < (start - revised).abs().mean() < 0.15
+
+
+def test_a_short_run_ends_with_the_warmup_and_a_variant_is_trained(tmp_path: Path) -> None:
+    flags = ["--dataroot", ".", *SMALL, "--ngf", "4", "--ndf", "4", "--model", "coopcut", "--coop_iters", "10"]
+    out = tmp_path / "out"
+    make_dataset(tmp_path / "toy", Settings(size=32, train=8, test=8, seed=0, cue=0.25))
+    data = Data.load(tmp_path / "toy")
+    arms = sweep_arms()
+    coop_study.one_run(data, out, "warm-up", arms["warm-up"], flags, 99)
+    run = read_runs(out)["warm-up"][0]
+    assert [row["step"] for row in run["rows"]] == list(range(1, 11))
+    assert all("gap" in row["losses"] for row in run["rows"])
+    kept, new_D = (train(data, flags, 14, variant=v).rows for v in (None, arms["switch=new optimizer of D"].variant))
+    for one, other in zip(kept, new_D, strict=True):  # equal up to the switch, at step 11, and not after it
+        assert (one["losses"] == other["losses"]) == (one["step"] <= 10)
+    unshifted = train(data, flags, 4, variant=arms["switch=no bias shift"].variant).rows
+    assert unshifted[0]["losses"]["f_real"] == pytest.approx(kept[0]["losses"]["f_real"], abs=0.2)
 
 
 def test_tables_hold_means_and_paired_tests() -> None:
     def run(arm: str, seed: int, kl: float) -> dict[str, object]:
         figures = dict.fromkeys(("covered", "KID", "coverage", "true_look", "RMSE"), 1.0) | {"reverse_KL": kl}
         losses = {"gap": 0.5, "displacement": 0.1, "f_revised": 0.3, "f_fake": 0.1}
-        return {"arm": arm, "seed": seed, "rows": [{"step": 1, "raw": figures, "ema": figures, "losses": losses}]}
+        row = {"step": 1, "raw": figures, "ema": figures, "losses": losses, "advice": ["too far; lower it"]}
+        return {"arm": arm, "seed": seed, "rows": [row]}
 
     cut = {seed: run("cut", seed, kl) for seed, kl in enumerate((0.5, 0.7, 0.9))}
     coop = {seed: run("coopcut", seed, kl) for seed, kl in enumerate((0.4, 0.5, 0.6))}
@@ -56,18 +81,22 @@ def test_tables_hold_means_and_paired_tests() -> None:
     assert "0.5 \u00b1 0.1 (p 0.074)" in table[3]
     assert "(equal)" in table[3]
     assert warmup_end(cut[0])["gain"] == pytest.approx(0.2)
-    rows = sweep_tables({"lambda_coop=1": cut}, SWEEPS)
-    assert len(rows) == 3
-    assert "| `--lambda_coop 1` | 0.5 | 0.1 | 0.2 |" in rows[2]
-    assert np.prod([len(rows), len(sweep_arms())]) > 0
+    rows = sweep_tables({"lambda_coop=1": cut, "warm-up": coop}, {"lambda_coop": WARMUP_SWEEPS["lambda_coop"]})
+    assert len(rows) == 4
+    assert "| `--lambda_coop 1` | 3 | 0.5 | 0.1 | 0.2 | too far (1) |" in rows[2]
+    assert rows[3].startswith("| `--lambda_coop 10` | 3 |")  # the default
+
+
+def test_values_at_their_default_share_one_run() -> None:
+    assert arm_of("coop_iters", "400") == "coopcut"
+    assert arm_of("lambda_coop", "10") == arm_of("langevin_steps", "15") == "warm-up"
+    assert arm_of("lambda_coop", "1") == "lambda_coop=1"
+    assert {arm_of(o, v) for o, vs in (WARMUP_SWEEPS | SWEEPS).items() for v in vs} <= {"coopcut", *sweep_arms()}
 
 
 def test_every_arm_and_every_value_of_a_sweep_parses() -> None:
-    from benchmarks.coop.arms import SMALL
-    from benchmarks.coop.run import options
-
     for name, arm in (ARMS | sweep_arms()).items():
         opt = options([*SMALL, *("7" if flag == "WARMUP" else flag for flag in arm.flags)])
-        if "=" in name:
+        if "=" in name and arm.variant is None:
             option, value = name.split("=")
             assert float(getattr(opt, option)) == float(value)

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from benchmarks.coop.variants import NewAll, NewD, Unshifted
+from models.coopcut import COOP_OPTIONS, CoopCUT
+
 # Networks and images at which five seeds of every arm take an hour on a CPU.
 SMALL = [
     *("--ngf", "16", "--ndf", "16", "--netG", "resnet_4blocks", "--netD", "n_layers", "--n_layers_D", "2"),
@@ -12,11 +15,16 @@ SMALL = [
 
 @dataclass(frozen=True)
 class Arm:
-    """flags: of train.py. equal_time: it gets fewer steps, by what its warm-up costs more. supervised: the ceiling."""
+    """flags: of train.py. equal_time: it gets fewer steps, by what its warm-up costs more. supervised: the ceiling.
+
+    variant: a class in place of that of --model. short: the run ends with the warm-up.
+    """
 
     flags: tuple[str, ...]
     equal_time: bool = False
     supervised: bool = False
+    variant: type[CoopCUT] | None = None
+    short: bool = False
 
 
 def coopcut(*flags: str) -> tuple[str, ...]:
@@ -32,23 +40,42 @@ ARMS = {
     "supervised": Arm(("--model", "cut"), supervised=True),
 }
 
-# option -> values; each is tried with the others at their defaults
-SWEEPS = {
-    "coop_iters": ("0", "100", "400", "1000", "2000"),
-    "coop_fade": ("0", "1", "4"),
+# option -> values; each is tried with the others at their defaults, in runs that end with the warm-up
+WARMUP_SWEEPS = {
     "langevin_displacement": ("0.02", "0.05", "0.1", "0.2", "0.5"),
     "langevin_step_size": ("0.1", "1", "10", "100"),
-    "langevin_steps": ("5", "15", "45"),
+    "langevin_steps": ("1", "2", "4", "15", "45"),
     "langevin_clip": ("0.01", "0.05", "0"),
     "langevin_noise": ("0", "0.01", "0.03"),
-    "lambda_coop": ("1", "10", "100"),
-    "lambda_energy": ("0", "0.1", "1", "10"),
+    "lambda_coop": ("1", "10", "100", "1000"),
+    "lambda_energy": ("0", "0.01", "0.1", "1", "10"),
     "coop_data_noise": ("0", "0.03", "0.1"),
 }
+# the same in runs of the full length
+SWEEPS = {
+    "coop_iters": ("100", "400", "1000"),
+    "coop_fade": ("0", "1", "4"),
+}
+VARIANTS = {"no bias shift": Unshifted, "new optimizer of D": NewD, "new optimizers": NewAll}
+
+
+WARMUP = 400  # steps
 
 
 def sweep_arms() -> dict[str, Arm]:
-    """An arm for each value of each sweep, called option=value."""
-    return {
-        f"{option}={value}": Arm(coopcut(f"--{option}", value)) for option, values in SWEEPS.items() for value in values
+    """An arm for each value of each sweep, and for each variant; all defaults in a run of the warm-up is "warm-up"."""
+    arms = {"warm-up": Arm(coopcut(), short=True)} | {
+        arm_of(option, value): Arm(coopcut(f"--{option}", value), short=option in WARMUP_SWEEPS)
+        for option, values in (WARMUP_SWEEPS | SWEEPS).items()
+        for value in values
+        if "=" in arm_of(option, value)
     }
+    return arms | {f"switch={name}": Arm(coopcut(), variant=variant) for name, variant in VARIANTS.items()}
+
+
+def arm_of(option: str, value: str) -> str:
+    """The arm that has this value: option=value, or the one with all defaults."""
+    default = WARMUP if option == "coop_iters" else next(o.default for o in COOP_OPTIONS if o.name == option)
+    if float(value) != float(default):
+        return f"{option}={value}"
+    return "warm-up" if option in WARMUP_SWEEPS else "coopcut"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.coop.arms import arm_of
 from benchmarks.coop.run import LAST
 
 Run = Mapping[str, Any]
@@ -29,6 +30,7 @@ VIEWS: dict[str, Callable[[Run, str], float]] = {
     "raw": lambda run, name: float(run["rows"][-1]["raw"][name]),
     "raw, mean of last 3": lambda run, name: float(np.mean([row["raw"][name] for row in run["rows"][-LAST:]])),
     "EMA": lambda run, name: float(run["rows"][-1]["ema"][name]),
+    "EMA, mean of last 3": lambda run, name: float(np.mean([row["ema"][name] for row in run["rows"][-LAST:]])),
 }
 
 
@@ -62,21 +64,31 @@ def arms_table(runs: Mapping[str, Mapping[int, Run]], arms: Sequence[str], view:
 
 def sweep_tables(runs: Mapping[str, Mapping[int, Run]], sweeps: Mapping[str, Sequence[str]]) -> list[str]:
     """Markdown: each option's values with the state of the warm-up at its end and the figures at the end of the run."""
-    lines = ["| option | gap | displacement | score of revised - fake | " + " | ".join(FIGURES.values()) + " |",
-             "|---|---:|---:|---:|" + "---:|" * len(FIGURES)]  # fmt: skip
-    for option, tried in sweeps.items():
-        for value in tried:
-            found = runs.get(f"{option}={value}", {})
-            if not found:
-                continue
-            ends = [warmup_end(run) for run in found.values()]
-            state = [
-                f"{np.mean([end[name] for end in ends if name in end]):.3g}" if any(name in end for end in ends) else ""
-                for name in ("gap", "displacement", "gain")
-            ]
-            cells = [f"{values(found, 'EMA', name, sorted(found)).mean():.3g}" for name in FIGURES]
-            lines.append("| " + " | ".join([f"`--{option} {value}`", *state, *cells]) + " |")
+    lines = ["| option | seeds | gap | displacement | gain | warnings | " + " | ".join(FIGURES.values()) + " |",
+             "|---|---:|---:|---:|---:|---|" + "---:|" * len(FIGURES)]  # fmt: skip
+    tried = [(f"--{option} {value}", arm_of(option, value)) for option, values in sweeps.items() for value in values]
+    for label, arm in [*tried, *((arm, arm) for arm in runs if arm.startswith("switch="))]:
+        found = runs.get(arm, {})
+        if not found:
+            continue
+        ends = [warmup_end(run) for run in found.values()]
+        state = [
+            f"{np.mean([end[name] for end in ends if name in end]):.3g}" if any(name in end for end in ends) else ""
+            for name in ("gap", "displacement", "gain")
+        ]
+        warned = sorted({word for run in found.values() for word in warned_of(run)})
+        cells = [f"{values(found, 'EMA', name, sorted(found)).mean():.3g}" for name in FIGURES]
+        lines.append("| " + " | ".join([f"`{label}`", str(len(found)), *state, ", ".join(warned), *cells]) + " |")
     return lines
+
+
+def warned_of(run: Run) -> list[str]:
+    """What the model warned of, and from which step on."""
+    first: dict[str, int] = {}
+    for row in run["rows"]:
+        for text in row["advice"]:
+            first.setdefault(text.split(";")[0].split(":")[0], row["step"])
+    return [f"{text} ({step})" for text, step in first.items()]
 
 
 def warmup_end(run: Run) -> dict[str, float]:
@@ -118,25 +130,28 @@ def plot_arms(runs: Mapping[str, Mapping[int, Run]], arms: Sequence[str], path: 
 
 
 def plot_sweeps(runs: Mapping[str, Mapping[int, Run]], sweeps: Mapping[str, Sequence[str]], path: Path) -> None:
-    """For each option: reverse KL and KID of the end, and the gap and displacement of the warm-up, by its value."""
+    """For each option: gap and displacement of the warm-up, reverse KL, RMSE and KID of the end, by its value."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    present = {option: [v for v in tried if f"{option}={v}" in runs] for option, tried in sweeps.items()}
-    present = {option: tried for option, tried in present.items() if tried}
-    rows = ("gap", "displacement", "reverse_KL", "KID")
-    figure, axes = plt.subplots(len(rows), len(present), figsize=(2.3 * len(present), 8), squeeze=False, sharey="row")
+    present = {option: [v for v in tried if arm_of(option, v) in runs] for option, tried in sweeps.items()}
+    present = {option: tried for option, tried in present.items() if len(tried) > 1}
+    if not present:
+        return
+    rows = ("gap", "displacement", "reverse_KL", "RMSE", "KID")
+    figure, axes = plt.subplots(len(rows), len(present), figsize=(2.2 * len(present), 9), squeeze=False, sharey="row")
     for column, (option, tried) in enumerate(present.items()):
         for row, name in enumerate(rows):
             axis = axes[row][column]
             for place, value in enumerate(tried):
-                found = runs[f"{option}={value}"]
+                found = runs[arm_of(option, value)]
                 points = [
                     warmup_end(run).get(name, np.nan) if row < 2 else VIEWS["EMA"](run, name) for run in found.values()
                 ]
-                axis.plot([place] * len(points), points, "o", color="C0", alpha=0.6)
+                colour = "C0" if "=" in arm_of(option, value) else "C3"  # the default
+                axis.plot([place] * len(points), points, "o", color=colour, alpha=0.6)
             axis.set_xticks(range(len(tried)), tried, fontsize=8)
             axis.grid(alpha=0.3)
             if column == 0:

@@ -19,6 +19,7 @@ from datasets.toy.looks import N_LOOKS
 from datasets.toy.render import compose, draw_layers
 from datasets.toy.scene import Scene, scene_from_truth
 from models import MODELS, NETWORK_CHOICES, BaseModel, create_model
+from models.coopcut import CoopCUT
 from options.option import Options
 from options.parser import OptionParser
 from util.images import list_images, read_image, to_tensor
@@ -30,6 +31,7 @@ from util.runtime import choose_devices, set_up
 
 MEASURED = 10  # times in a run
 LAST = 3  # of these, which are averaged and have all figures
+SHOWN = 8  # test images in the picture of a run
 
 
 @dataclass(frozen=True)
@@ -82,35 +84,72 @@ def options(flags: Sequence[str]) -> Options:
     return OptionParser(True, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(["--dataroot", ".", *flags])
 
 
-def train(data: Data, flags: Sequence[str], steps: int, supervised: bool = False) -> list[dict[str, Any]]:
-    """Train for `steps` steps; the figures at `MEASURED` places, with the seconds of training alone up to there.
+@dataclass(frozen=True)
+class Result:
+    """rows: the figures at `MEASURED` places, with the seconds of training alone up to there.
 
-    The rate is constant for half of the steps and then falls to 0 in a straight line, step by step. `supervised`:
-    the generator alone learns the true counterparts (mean absolute difference), as a ceiling.
+    pictures: by name [8, 3, H, W] of the first test images, among them fake_B of the last and of the averaged
+    weights, and what the last warm-up step saw.
+    """
+
+    rows: list[dict[str, Any]]
+    pictures: dict[str, Tensor]
+
+
+def train(
+    data: Data,
+    flags: Sequence[str],
+    steps: int,
+    supervised: bool = False,
+    variant: type[BaseModel] | None = None,
+    decay: bool = True,
+) -> Result:
+    """Train for `steps` steps.
+
+    The rate is constant for half of the steps and then, with `decay`, falls to 0 in a straight line, step by step.
+    `supervised`: the generator alone learns the true counterparts (mean absolute difference), as a ceiling.
+    `variant`: a class in place of that of --model.
     """
     opt = options(flags)
     device = choose_devices(opt.gpu_ids)[0]
     set_up(opt.seed, opt.deterministic, device)
-    model = create_model(opt, [device])
+    model = variant(opt, [device]) if variant else create_model(opt, [device])
     position, rows, seconds = Position(), list[dict[str, Any]](), 0.0
     began, means = time.perf_counter(), _Means()
+    pictures = {split: data.images[split][:SHOWN] for split in ("testA", "testB")}
+    warm = isinstance(model, CoopCUT) and model.in_warmup(position)
     for step, (a, b, true) in enumerate(_batches(data, opt.batch_size, steps, opt.seed), 1):
         for optimizer in model.optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = opt.lr * min(1.0, 2 * (1 - (step - 1) / steps))
+                group["lr"] = opt.lr * (min(1.0, 2 * (1 - (step - 1) / steps)) if decay else 1.0)
+        phase = "supervised" if supervised else model.phase(position)
         if supervised:
             _supervised_step(model, a.to(device), true.to(device))
         else:
             names = [""] * len(a)
             means.add(model.step(Batch(a, b, names, names).to(device), position).losses)
         position.advance(len(a))
+        if warm and (step == steps or not model.in_warmup(position)):
+            warm = False
+            pictures |= _revised(model, pictures["testA"].to(device))
         if step * MEASURED // steps > (step - 1) * MEASURED // steps:
             losses = means.take()  # waits for the device
             seconds += time.perf_counter() - began
             found = {name: measure(data, net, device, len(rows) >= MEASURED - LAST) for name, net in _generators(model)}
-            rows.append({"step": step, "seconds": seconds, "phase": model.phase(position), "losses": losses, **found})
+            row = {"step": step, "seconds": seconds, "phase": phase, "losses": losses}
+            rows.append(row | {"advice": model.advice(losses, position)} | found)
             began = time.perf_counter()
-    return rows
+    for name, net in _generators(model):
+        pictures[f"fake_B, {name}"] = translate(net, pictures["testA"], device)
+    return Result(rows, pictures)
+
+
+def _revised(model: Any, sources: Tensor) -> dict[str, Tensor]:
+    """Translations before and after the revision, [N, 3, H, W] on the CPU."""
+    with torch.no_grad():
+        fake_B = model.networks["G"](sources)
+    revised_B = model.revise(fake_B).x
+    return {"fake_B, warm-up": fake_B.clamp(-1, 1).cpu(), "revised_B": revised_B.cpu()}
 
 
 def _batches(data: Data, size: int, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
