@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from benchmarks.coop.arms import ARMS, SMALL, SWEEPS, WARMUP, WARMUP_SWEEPS, Arm, sweep_arms
 from benchmarks.coop.pictures import read_strip, save_strips, sheet
@@ -86,7 +87,7 @@ def one_run(data: Data, out: Path, name: str, arm: Arm, flags: Sequence[str], st
     cost = warmup_cost(data, opt) if arm.equal_time else 1.0
     steps -= round((cost - 1) * getattr(opt, "coop_iters", 0)) if arm.equal_time else 0
     if arm.short:
-        steps = opt.coop_iters  # type: ignore[attr-defined]
+        steps = opt.coop_iters
     result = train(data, flags, steps, arm.supervised, arm.variant, decay=not arm.short)
     run = {"arm": name, "seed": opt.seed, "steps": steps, "cost": cost, "options": to_dict(opt), "rows": result.rows}
     path = path_of(out, name, opt.seed)
@@ -118,7 +119,7 @@ def report(out: Path, folder: Path) -> None:
     runs = read_runs(out)
     for view in VIEWS:
         log.info("\n%s\n\n%s", view, "\n".join(arms_table(runs, list(ARMS), view)))
-    costs = [run["cost"] for run in runs.get("coopcut, equal time", {}).values()]
+    costs = [run["cost"] for arm in ARMS if ARMS[arm].equal_time for run in runs.get(arm, {}).values()]
     if costs:
         log.info(
             "\na warm-up step takes %.2f times the time of a step of CUT (median of %d)",
@@ -134,7 +135,7 @@ def report(out: Path, folder: Path) -> None:
 
 def gallery(out: Path, runs: Mapping[str, Mapping[int, Any]]) -> Image.Image:
     """The first test images, what the warm-up of coopcut makes of them, and the ends of the arms; the least seed."""
-    rows = {}
+    rows: dict[str, Tensor] = {}
     for arm in (arm for arm in ARMS if arm in runs):
         strips = path_of(out, arm, min(runs[arm])).with_suffix("")
         rows |= {"real_A": read_strip(strips, "testA"), "true counterpart": read_strip(strips, "testB")}

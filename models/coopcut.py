@@ -10,8 +10,8 @@ learning", AAAI 2023) carried over to translation. With D's map of scores f(x) =
 4. trains G by MCMC teaching, |G(a) - x_T|^2, with CUT's contrastive terms and no adversarial loss.
 
 After the warm-up a step is CUT's, with the same networks and optimizers. (With `--coop_fade` the losses give way to
-CUT's in a straight line.) D's last bias starts at the offset, so that the energies start at 0, and the first
-adversarial step finds D where its loss wants it.
+CUT's in a straight line, with `--coop_keep` a share of them stays.) D's last bias starts at the offset, so that the
+energies start at 0, and the first adversarial step finds D where its loss wants it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +34,8 @@ COOP_OPTIONS = (
     Option("coop_iters", 0, "warm-up for this many steps instead of --coop_epochs; 0: count epochs", low=0),
     Option("coop_fade", 0.0, "after the warm-up mix its losses with CUT's, ever less, for so many times its length",
            low=0, high=1000),
+    Option("coop_keep", 0.0, "share of its losses that is kept to the end of training (each step then costs more)",
+           low=0, high=1),
     Option("langevin_steps", 15, "steps of the revision", low=1, high=10000),
     Option("langevin_displacement", 0.1, "mean change of a value by all steps, to which each image's gradients are "
            "rescaled; images are in [-1, 1]", above=0, high=2),
@@ -64,7 +66,7 @@ class CoopCUT(CUT):
     def __init__(self, opt: Options, devices: Sequence[torch.device]) -> None:
         super().__init__(opt, devices)
         bias = self.networks["D"].last.bias  # type: ignore[union-attr]
-        if self.in_warmup(Position()) and bias is not None:
+        if self.share(Position()) > 0 and bias is not None:
             nn.init.constant_(bias, self.gan.offset)  # type: ignore[arg-type]
 
     def in_warmup(self, position: Position) -> bool:
@@ -74,9 +76,13 @@ class CoopCUT(CUT):
         return position.epoch <= self.opt.coop_epochs
 
     def share(self, position: Position) -> float:
-        """Share of the cooperative losses in the step after `position`: 1 in the warm-up, then falling to 0."""
+        """Share of the cooperative losses in the step after `position`: 1 in the warm-up, later --coop_keep."""
         if self.in_warmup(position):
             return 1.0
+        return self.opt.coop_keep + (1 - self.opt.coop_keep) * self.fading(position)
+
+    def fading(self, position: Position) -> float:
+        """1 in the last step of the warm-up, then falling to 0 within --coop_fade times its length."""
         if self.opt.coop_iters > 0:
             beyond, length = position.step - self.opt.coop_iters + 1, self.opt.coop_iters
         else:
@@ -86,7 +92,9 @@ class CoopCUT(CUT):
     def phase(self, position: Position) -> str:
         if self.in_warmup(position):
             return "cooperative"
-        return "fading" if self.share(position) > 0 else super().phase(position)
+        if self.fading(position) > 0:
+            return "fading"
+        return "mixed" if self.opt.coop_keep > 0 else super().phase(position)
 
     def step(self, batch: Any, position: Position) -> StepOutput:
         share = self.share(position)

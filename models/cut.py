@@ -28,6 +28,8 @@ CUT_OPTIONS = (
     Option("CUT_mode", "CUT", "CUT, or FastCUT: no identity term, lambda_NCE 10, flips, 150 + 50 epochs",
            ("CUT", "FastCUT"), parse=cut_mode, fixed=True),
     Option("lambda_GAN", 1.0, "weight of the adversarial loss", low=0),
+    Option("instance_noise", 0.0, "standard deviation of noise on all images that the discriminator is shown in the "
+           "adversarial losses; images are in [-1, 1]", low=0),
     Option("lambda_NCE", 1.0, "weight of the contrastive loss (FastCUT: 10)", low=0),
     Option("nce_idt", True, "contrastive loss on the identity G(B) too (FastCUT: False)"),
     Option("nce_layers", "0,4,8,12,16", "layers of the generator whose features are contrasted", fixed=True),
@@ -161,8 +163,8 @@ class CUT(BaseModel):
     def discriminator_loss(self, real_B: Tensor, fake_B: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """What the discriminator minimises, and its parts."""
         fake = self.pool.query(fake_B.detach())
-        D_fake = self.gan.fake(self.D(fake))
-        D_real = self.gan.real(self.D(real_B))
+        D_fake = self.gan.fake(self.D(self.noisy(fake)))
+        D_real = self.gan.real(self.D(self.noisy(real_B)))
         loss = (D_fake + D_real) * 0.5
         losses = {"D_real": D_real.detach(), "D_fake": D_fake.detach()}
         if self.gan.gradient_penalty > 0:
@@ -181,7 +183,17 @@ class CUT(BaseModel):
         """What the generator minimises to look real, weighted."""
         if self.opt.lambda_GAN == 0:
             return fake_B.new_zeros(())
-        return self.gan.generator(self.D(fake_B)) * self.opt.lambda_GAN
+        return self.gan.generator(self.D(self.noisy(fake_B))) * self.opt.lambda_GAN
+
+    def noisy(self, images: Tensor) -> Tensor:
+        """Instance noise (Sonderby et al., "Amortised MAP inference for image super-resolution", ICLR 2017).
+
+        Real images and translations then overlap for D, which wins less easily and keeps a gradient for G.
+        """
+        if self.opt.instance_noise == 0:
+            return images
+        noise = torch.randn(images.shape, generator=self.rng.device, device=images.device)
+        return images + self.opt.instance_noise * noise
 
     def update_G(self, out: Forward, other: Tensor) -> dict[str, Tensor]:
         """One step of generator and projection on the contrastive losses plus `other`."""

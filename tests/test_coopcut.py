@@ -133,6 +133,17 @@ def test_phase_is_a_function_of_the_position() -> None:
     assert [model.share(Position(step=s)) for s in (1, 2, 3, 4, 5)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
 
 
+def test_a_share_of_the_cooperation_can_stay() -> None:
+    model = coop_model("--coop_iters", "2", "--coop_fade", "1", "--coop_keep", "0.4")
+    assert [model.share(Position(step=s)) for s in (1, 2, 3, 4, 99)] == pytest.approx([1, 0.8, 0.6, 0.4, 0.4])
+    assert [model.phase(Position(step=s)) for s in (1, 3, 4)] == ["cooperative", "fading", "mixed"]
+    losses = model.step(batch(), Position(step=99)).losses
+    assert {"f_revised", "D_fake", "G_GAN", "teach"} <= losses.keys()
+    unwarmed = coop_model("--coop_iters", "0", "--coop_epochs", "0", "--coop_keep", "0.4")
+    assert unwarmed.phase(Position()) == "mixed"
+    assert [*unwarmed.networks["D"].parameters()][-1].item() == unwarmed.gan.offset  # the bias of the last layer
+
+
 def gradients_at(share: float) -> dict[str, torch.Tensor]:
     """Of D and G in a first step in which the cooperative losses have this share."""
     model = coop_model("--langevin_steps", "3", "--lambda_NCE", "0", "--nce_idt", "False")
@@ -170,3 +181,22 @@ def test_flipped_fastcut_contrasts_with_the_unflipped_input() -> None:
         torch.testing.assert_close(key, feature)
     straight = model.nce(out.fake_B, out.keys_A, False)
     assert float(model.nce(out.fake_B, out.keys_A, True)) != pytest.approx(float(straight), rel=1e-6)
+
+
+def test_instance_noise_is_on_everything_that_D_sees_in_the_adversarial_losses_and_on_nothing_else() -> None:
+    model = coop_model("--instance_noise", "0.5", "--coop_iters", "1", "--langevin_steps", "2")
+    seen: list[torch.Tensor] = []
+    model.networks["D"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().clone()))
+    warm = model.step(batch(), Position(step=0))
+    assert len(seen) == 4  # two of the revision, revised, real
+    assert torch.equal(seen[0], warm.images["fake_B"])
+    assert torch.equal(seen[3], real())
+    seen.clear()
+    images = model.step(batch(), Position(step=1)).images
+    fake, real_B, again = (
+        shown - clean for shown, clean in zip(seen, (images["fake_B"], real(), images["fake_B"]), strict=True)
+    )
+    for noise in (fake, real_B, again):  # 6144 values: the standard error of the deviation is 0.0045
+        assert noise.mean().abs() < 0.03
+        assert noise.std().item() == pytest.approx(0.5, abs=0.02)
+    assert not torch.allclose(fake, again, atol=0.1)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from benchmarks.coop.variants import NewAll, NewD, Unshifted
-from models.coopcut import COOP_OPTIONS, CoopCUT
+from models import BaseModel
+from models.coopcut import COOP_OPTIONS
 
 # Networks and images at which five seeds of every arm take an hour on a CPU.
 SMALL = [
@@ -23,20 +24,24 @@ class Arm:
     flags: tuple[str, ...]
     equal_time: bool = False
     supervised: bool = False
-    variant: type[CoopCUT] | None = None
+    variant: type[BaseModel] | None = None
     short: bool = False
 
 
 def coopcut(*flags: str) -> tuple[str, ...]:
     """Flags of a coopcut with a warm-up of a fifth of the steps, unless `flags` say otherwise."""
-    return ("--model", "coopcut", "--coop_iters", "WARMUP", *flags)
+    return ("--model", "coopcut", "--coop_iters", "WARMUP", "--instance_noise", "0", *flags)
 
 
+NOISE = ("--instance_noise", "0.15")
 ARMS = {
     "cut": Arm(("--model", "cut")),
+    "cut, noise": Arm(("--model", "cut", *NOISE)),
     "FastCUT": Arm(("--model", "cut", "--CUT_mode", "FastCUT")),
     "coopcut": Arm(coopcut()),
     "coopcut, equal time": Arm(coopcut(), equal_time=True),
+    "coopcut, noise": Arm(coopcut(*NOISE)),
+    "coopcut, noise, equal time": Arm(coopcut(*NOISE), equal_time=True),
     "supervised": Arm(("--model", "cut"), supervised=True),
 }
 
@@ -55,8 +60,14 @@ WARMUP_SWEEPS = {
 SWEEPS = {
     "coop_iters": ("100", "400", "1000"),
     "coop_fade": ("0", "1", "4"),
+    "coop_keep": ("0", "0.25", "0.5"),
+    "instance_noise": ("0", "0.05", "0.15", "0.3"),
 }
-VARIANTS = {"no bias shift": Unshifted, "new optimizer of D": NewD, "new optimizers": NewAll}
+VARIANTS: dict[str, type[BaseModel]] = {
+    "no bias shift": Unshifted,
+    "new optimizer of D": NewD,
+    "new optimizers": NewAll,
+}
 
 
 WARMUP = 400  # steps
@@ -75,7 +86,8 @@ def sweep_arms() -> dict[str, Arm]:
 
 def arm_of(option: str, value: str) -> str:
     """The arm that has this value: option=value, or the one with all defaults."""
-    default = WARMUP if option == "coop_iters" else next(o.default for o in COOP_OPTIONS if o.name == option)
+    defaults = {option.name: option.default for option in COOP_OPTIONS} | {"coop_iters": WARMUP, "instance_noise": 0}
+    default = defaults[option]
     if float(value) != float(default):
         return f"{option}={value}"
     return "warm-up" if option in WARMUP_SWEEPS else "coopcut"

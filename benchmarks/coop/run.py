@@ -117,7 +117,7 @@ def train(
     position, rows, seconds = Position(), list[dict[str, Any]](), 0.0
     began, means = time.perf_counter(), _Means()
     pictures = {split: data.images[split][:SHOWN] for split in ("testA", "testB")}
-    warm = isinstance(model, CoopCUT) and model.in_warmup(position)
+    warm = model if isinstance(model, CoopCUT) and model.in_warmup(position) else None
     for step, (a, b, true) in enumerate(_batches(data, opt.batch_size, steps, opt.seed), 1):
         for optimizer in model.optimizers.values():
             for group in optimizer.param_groups:
@@ -129,9 +129,9 @@ def train(
             names = [""] * len(a)
             means.add(model.step(Batch(a, b, names, names).to(device), position).losses)
         position.advance(len(a))
-        if warm and (step == steps or not model.in_warmup(position)):
-            warm = False
-            pictures |= _revised(model, pictures["testA"].to(device))
+        if warm is not None and (step == steps or not warm.in_warmup(position)):
+            pictures |= _revised(warm, pictures["testA"].to(device))
+            warm = None
         if step * MEASURED // steps > (step - 1) * MEASURED // steps:
             losses = means.take()  # waits for the device
             seconds += time.perf_counter() - began
@@ -144,7 +144,7 @@ def train(
     return Result(rows, pictures)
 
 
-def _revised(model: Any, sources: Tensor) -> dict[str, Tensor]:
+def _revised(model: CoopCUT, sources: Tensor) -> dict[str, Tensor]:
     """Translations before and after the revision, [N, 3, H, W] on the CPU."""
     with torch.no_grad():
         fake_B = model.networks["G"](sources)
