@@ -58,7 +58,7 @@ WARMUP_SWEEPS = {
 }
 # the same in runs of the full length
 SWEEPS = {
-    "coop_iters": ("100", "400", "1000"),
+    "coop_iters": ("100", "300", "750"),
     "coop_fade": ("0", "1", "4"),
     "coop_keep": ("0", "0.25", "0.5"),
     "instance_noise": ("0", "0.05", "0.15", "0.3"),
@@ -70,7 +70,7 @@ VARIANTS: dict[str, type[BaseModel]] = {
 }
 
 
-WARMUP = 400  # steps
+WARMUP = 300  # steps
 
 
 def sweep_arms() -> dict[str, Arm]:
