@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     """Run what is missing, or report. Returns the exit code."""
     parser = Parser(__doc__, "benchmarks.coop_study")
     parser.add_argument("--out", type=Path, default=Path("results/coop_study"), help="folder of the runs")
-    parser.add_argument("--steps", type=int, default=1500, help="steps of a run [default: 1500]")
+    parser.add_argument("--steps", type=int, default=1000, help="steps of a run [default: 1000]")
     parser.add_argument("--warmup", type=int, default=WARMUP, help=f"of which the warm-up [default: {WARMUP}]")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="[default: 1 2 3 4 5]")
     parser.add_argument("--arms", nargs="+", choices=sorted(ARMS), default=list(ARMS), help="[default: all]")

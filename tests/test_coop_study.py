@@ -88,7 +88,7 @@ def test_tables_hold_means_and_paired_tests() -> None:
 
 
 def test_values_at_their_default_share_one_run() -> None:
-    assert arm_of("coop_iters", "300") == "coopcut"
+    assert arm_of("coop_iters", "200") == "coopcut"
     assert arm_of("lambda_coop", "10") == arm_of("langevin_steps", "15") == "warm-up"
     assert arm_of("lambda_coop", "1") == "lambda_coop=1"
     assert {arm_of(o, v) for o, vs in (WARMUP_SWEEPS | SWEEPS).items() for v in vs} <= {"coopcut", *sweep_arms()}

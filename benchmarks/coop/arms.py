@@ -33,15 +33,15 @@ def coopcut(*flags: str) -> tuple[str, ...]:
     return ("--model", "coopcut", "--coop_iters", "WARMUP", "--instance_noise", "0", *flags)
 
 
-NOISE = ("--instance_noise", "0.15")
+# D without norm sees the colours of an image; instance norm takes out their means
+NO_NORM = ("--normD", "none")
 ARMS = {
     "cut": Arm(("--model", "cut")),
-    "cut, noise": Arm(("--model", "cut", *NOISE)),
     "FastCUT": Arm(("--model", "cut", "--CUT_mode", "FastCUT")),
     "coopcut": Arm(coopcut()),
     "coopcut, equal time": Arm(coopcut(), equal_time=True),
-    "coopcut, noise": Arm(coopcut(*NOISE)),
-    "coopcut, noise, equal time": Arm(coopcut(*NOISE), equal_time=True),
+    "cut, no norm in D": Arm(("--model", "cut", *NO_NORM)),
+    "coopcut, no norm in D, equal time": Arm(coopcut(*NO_NORM), equal_time=True),
     "supervised": Arm(("--model", "cut"), supervised=True),
 }
 
@@ -58,10 +58,10 @@ WARMUP_SWEEPS = {
 }
 # the same in runs of the full length
 SWEEPS = {
-    "coop_iters": ("100", "300", "750"),
+    "coop_iters": ("50", "200", "500"),
     "coop_fade": ("0", "1", "4"),
     "coop_keep": ("0", "0.25", "0.5"),
-    "instance_noise": ("0", "0.05", "0.15", "0.3"),
+    "instance_noise": ("0", "0.05", "0.15"),
 }
 VARIANTS: dict[str, type[BaseModel]] = {
     "no bias shift": Unshifted,
@@ -70,7 +70,7 @@ VARIANTS: dict[str, type[BaseModel]] = {
 }
 
 
-WARMUP = 300  # steps
+WARMUP = 200  # steps
 
 
 def sweep_arms() -> dict[str, Arm]:
