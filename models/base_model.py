@@ -15,8 +15,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from models.networks import create_G
 from models.schedule import create_scheduler, obey_options
 from options.option import Option, Options
+from util.distributed import copy_from_first, sum_gradients
 from util.position import Position
 from util.rng import RandomState
+from util.share import Share
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class BaseModel(ABC):
         self.schedulers: dict[str, torch.optim.lr_scheduler.LRScheduler] = {}
         self.rng = RandomState(opt.seed, self.device)
         self.ema: AveragedModel | None = None
+        self.share = Share.whole(1)  # which part of the step's batch this process has; set by `take`
         self._advised: dict[str, int] = {}
 
     # -- what a method says of itself -----------------------------------------------------------------------------
@@ -100,6 +103,26 @@ class BaseModel(ABC):
         self.optimizers[name] = optimizer
         self.schedulers[name] = create_scheduler(optimizer, self.opt)
         return optimizer
+
+    def take(self, batch: Any) -> None:
+        """Begin a step: losses are means over this process's share of the batch, random numbers are for all of it."""
+        self.share = getattr(batch, "share", None) or Share.whole(len(batch.A))
+
+    def descend(self, loss: Tensor, *names: str) -> None:
+        """One step of the optimizers `names` (those that exist) on the gradient of `loss`, over all processes."""
+        optimizers = [self.optimizers[name] for name in names if name in self.optimizers]
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        sum_gradients((p for o in optimizers for group in o.param_groups for p in group["params"]), self.share)
+        for optimizer in optimizers:
+            optimizer.step()
+
+    def share_weights(self) -> None:
+        """Let every process begin with the weights of the first."""
+        copy_from_first(tensor for net in self.networks.values() for tensor in net.state_dict().values())
+        if self.ema is not None:
+            copy_from_first(self.ema.state_dict().values())
 
     def update_ema(self) -> None:
         """Fold the generator's new weights into the average; call it after the generator's update."""

@@ -43,6 +43,11 @@ SAVING = Group(
     "checkpoints",
     [
         Option("continue_train", False, "go on from the last checkpoint of --name, exactly; other flags come from it"),
+        Option(
+            "auto_resume",
+            False,
+            "--continue_train if --name has a checkpoint, else start; torchrun's restarts always do so",
+        ),
         Option("pretrained_name", "", "start from the weights (of --epoch) of another run"),
         Option("save_latest_freq", 5000, "save 'latest' every this many images", low=1),
         Option("save_epoch_freq", 5, "keep the weights of every this many epochs", low=1),
