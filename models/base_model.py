@@ -99,7 +99,7 @@ class BaseModel(ABC):
 
     def add_optimizer(self, name: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam with the rates of the options, for parameters that must not be none."""
-        optimizer = torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, self.opt.beta2))
+        optimizer = torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, self.opt.beta2), fused=True)
         self.optimizers[name] = optimizer
         self.schedulers[name] = create_scheduler(optimizer, self.opt)
         return optimizer

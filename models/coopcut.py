@@ -143,7 +143,7 @@ class CoopCUT(CUT):
         if self.opt.coop_data_noise > 0:
             noise = self.share.randn(real_B.shape, self.rng.device, real_B.device)
             data = real_B + self.opt.coop_data_noise * noise
-        f_revised, f_real = self.f(revision.x), self.f(data)
+        f_revised, f_real = (scores - self.gan.offset for scores in self.judge(revision.x, data))
         loss = likelihood_loss(f_revised, f_real, self.opt.lambda_energy)
         if share < 1:
             adversarial, parts = self.discriminator_loss(real_B, fake_B)

@@ -89,7 +89,7 @@ class CUT(BaseModel):
         super().__init__(opt, devices)
         G, D = create_G(opt), create_D(opt)
         F = create_F(opt, G)
-        self.reuse_features = bool(G.features_are_pure)
+        self.reuse_features = self.joins_batches = bool(G.features_are_pure)
         self.min_size = max(int(D.min_size), SMALLEST)  # type: ignore[arg-type]
         if opt.preprocess.endswith("crop") and round(opt.crop_size / 4) * 4 < self.min_size:
             raise OptionError(
@@ -166,8 +166,8 @@ class CUT(BaseModel):
     def discriminator_loss(self, real_B: Tensor, fake_B: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """What the discriminator minimises, and its parts."""
         fake = self.pooled(fake_B.detach())
-        D_fake = self.gan.fake(self.D(self.noisy(fake)))
-        D_real = self.gan.real(self.D(self.noisy(real_B)))
+        fake_scores, real_scores = self.judge(self.noisy(fake), self.noisy(real_B))
+        D_fake, D_real = self.gan.fake(fake_scores), self.gan.real(real_scores)
         loss = (D_fake + D_real) * 0.5
         losses = {"D_real": D_real.detach(), "D_fake": D_fake.detach()}
         if self.gan.gradient_penalty > 0:
@@ -176,6 +176,12 @@ class CUT(BaseModel):
             loss = loss + 0.5 * self.gan.gradient_penalty * penalty  # as the critic's own terms
             losses["D_gp"] = penalty.detach()
         return loss, losses
+
+    def judge(self, *images: Tensor) -> list[Tensor]:
+        """D's scores for each of several batches; in one pass if the sizes and D's norm allow it."""
+        if self.opt.normD == "batch" or len({batch.shape[1:] for batch in images}) > 1:
+            return [self.D(batch) for batch in images]
+        return list(self.D(torch.cat(images)).split([len(batch) for batch in images]))
 
     def pooled(self, fake_B: Tensor) -> Tensor:
         """Translations, some swapped for earlier ones; the buffer is that of the whole batch in every process."""
@@ -211,15 +217,29 @@ class CUT(BaseModel):
         """PatchNCE on the translation, averaged with the one on the identity if that is wanted."""
         if self.opt.lambda_NCE == 0:
             return out.fake_B.new_zeros(()), {"NCE": out.fake_B.new_zeros(())}
-        NCE = self.nce(out.fake_B, out.keys_A, out.flipped)
         if out.idt_B is None:
+            NCE = self.nce(out.fake_B, out.keys_A, out.flipped)
             return NCE, {"NCE": NCE.detach()}
-        NCE_Y = self.nce(out.idt_B, out.keys_B, out.flipped)
+        queries_A, queries_B = self.encode(out.fake_B, out.idt_B)
+        NCE = self.nce(out.fake_B, out.keys_A, out.flipped, queries_A)
+        NCE_Y = self.nce(out.idt_B, out.keys_B, out.flipped, queries_B)
         return (NCE + NCE_Y) * 0.5, {"NCE": NCE.detach(), "NCE_Y": NCE_Y.detach()}
 
-    def nce(self, output: Tensor, keys: list[Tensor], flipped: bool) -> Tensor:
-        """Mean PatchNCE loss over the layers between `output` and the features of its input, weighted."""
-        queries = [_flip(feature, flipped) for feature in self.G(output, self.layers, True)]
+    def encode(self, *outputs: Tensor) -> list[list[Tensor]]:
+        """The features of each of several batches; in one pass if the sizes and G's norm allow it."""
+        if not self.joins_batches or len({batch.shape[1:] for batch in outputs}) > 1:
+            return [self.G(batch, self.layers, True) for batch in outputs]
+        features = self.G(torch.cat(outputs), self.layers, True)
+        parts = [feature.split([len(batch) for batch in outputs]) for feature in features]
+        return [list(part) for part in zip(*parts, strict=True)]
+
+    def nce(self, output: Tensor, keys: list[Tensor], flipped: bool, queries: Sequence[Tensor] | None = None) -> Tensor:
+        """Mean PatchNCE loss over the layers between `output` and the features of its input, weighted.
+
+        `queries`: the features of `output`, if they are known.
+        """
+        queries = self.encode(output)[0] if queries is None else queries
+        queries = [_flip(feature, flipped) for feature in queries]
         ids = sample_patch_ids(keys, self.opt.num_patches, self.rng.device)
         with torch.no_grad():
             keys = self.F(keys, ids)

@@ -186,7 +186,7 @@ def test_flipped_fastcut_contrasts_with_the_unflipped_input() -> None:
 def test_instance_noise_is_on_everything_that_D_sees_in_the_adversarial_losses_and_on_nothing_else() -> None:
     model = coop_model("--instance_noise", "0.5", "--coop_iters", "1", "--langevin_steps", "2")
     seen: list[torch.Tensor] = []
-    model.networks["D"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().clone()))
+    model.networks["D"].register_forward_pre_hook(lambda _, inputs: seen.extend(inputs[0].detach().clone().split(2)))
     warm = model.step(batch(), Position(step=0))
     assert len(seen) == 4  # two of the revision, revised, real
     assert torch.equal(seen[0], warm.images["fake_B"])
