@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     with join() as peers:
         with peers.agreed():
             opt = OptionParser(False, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(argv)
-            set_up(opt.seed, opt.deterministic, choose_devices(opt.gpu_ids)[0])
+            set_up(opt.seed, opt.deterministic, choose_devices(opt.gpu_ids)[0], opt.tf32)
             translator = Translator.from_options(opt)
             loader = create_translation_loader(opt)
         peers.check_same(to_dict(opt), "the processes were given different options: {}; start all with the same ones")

@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
         with peers.agreed():
             opt = OptionParser(True, MODELS, NETWORK_CHOICES | TRAINING_CHOICES | MONITOR_CHOICES).parse(argv)
             devices = choose_devices(opt.gpu_ids)
-            set_up(opt.seed, opt.deterministic, devices[0])
+            set_up(opt.seed, opt.deterministic, devices[0], opt.tf32)
             loader = create_loader(opt)
             if not loader.dataset.size_B:
                 raise DataError(f"--dataset_mode {opt.dataset_mode} has no target images to learn from; use unaligned")

@@ -121,7 +121,7 @@ class CoopCUT(CUT):
 
     def revise(self, fake_B: Tensor) -> Revision:
         """The translations moved up the scores of D, whose weights rest meanwhile."""
-        with frozen(self.networks["D"]):
+        with frozen(self.networks["D"]), self.full_precision("D"):
             return revise(
                 self.f,
                 fake_B,

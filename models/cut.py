@@ -95,8 +95,9 @@ class CUT(BaseModel):
             raise OptionError(
                 f"--crop_size {opt.crop_size} is too small for --netD {opt.netD}, which needs {self.min_size} pixels"
             )
-        self.G, self.F, self.D = self.add_network("G", G), F, self.add_network("D", D)
-        self.add_network("F", F)
+        self.G, self.D = self.add_network("G", G), self.add_network("D", D)
+        call_F = self.add_network("F", F)
+        self.F = call_F if len(self.devices) == 1 else F  # lists of features are not spread over devices
         self.add_optimizer("G", G.parameters())
         self.add_optimizer("D", D.parameters())
         if list(F.parameters()):
@@ -172,7 +173,8 @@ class CUT(BaseModel):
         losses = {"D_real": D_real.detach(), "D_fake": D_fake.detach()}
         if self.gan.gradient_penalty > 0:
             where = self.share.rand((len(fake), 1, 1, 1), self.rng.device, self.rng.device.device)
-            penalty = gradient_penalty(self.D, *_same_size(real_B, fake), where)
+            with self.full_precision("D"):
+                penalty = gradient_penalty(self.D, *_same_size(real_B, fake), where)
             loss = loss + 0.5 * self.gan.gradient_penalty * penalty  # as the critic's own terms
             losses["D_gp"] = penalty.detach()
         return loss, losses

@@ -73,8 +73,13 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0").strip() in ("", "0")
 
 
-def set_up(seed: int, deterministic: bool, device: torch.device) -> None:
-    """Seed every global generator; `deterministic` makes torch refuse kernels whose result varies."""
+def set_up(seed: int, deterministic: bool, device: torch.device, tf32: bool = False) -> None:
+    """Seed every global generator; `deterministic` makes torch refuse kernels whose result varies.
+
+    tf32: let the GPU round the factors of float32 products to 10 bits of mantissa. Without, products are float32.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
     if device.type == "cuda":
         torch.cuda.set_device(device)  # streams and events are those of the current device
     random.seed(seed)
