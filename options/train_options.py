@@ -35,6 +35,7 @@ SCHEDULE = Group(
         Option(
             "pool_size", 0, "discriminator sees a buffer of this many earlier translations; 0: only the new ones", low=0
         ),
+        Option("cache_images", 0.0, "keep decoded images in memory, up to so many GiB a process", low=0),
         Option("activation_checkpointing", False, "less memory: compute G's activations again for the gradients"),
         Option("ema", 0.0, "decay of an averaged copy of the generator, used for translating; 0: none", low=0, below=1),
     ],

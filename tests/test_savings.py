@@ -2,10 +2,12 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from data import create_loader
 from models import create_model
 from models.cut import CUT
 from tests.tools import make_images, pixels, refused, train_options
@@ -79,7 +81,7 @@ def test_bf16_is_near_float32_and_its_revision_is_float32() -> None:
     flags = ["--model", "coopcut", "--langevin_steps", "3"]
     plain, half = model_with(*flags), model_with(*flags, "--amp", "bf16")
     seen: list[torch.dtype] = []
-    first = half.networks["D"].model[0]  # type: ignore[index, union-attr]
+    first: Any = half.networks["D"].model[0]  # type: ignore[index]
     first.register_forward_hook(lambda module, given, output: seen.append(output.dtype))
     losses, expected = (model.step(batch(), Position()).losses for model in (half, plain))
     assert all(loss.dtype == torch.float32 for loss in losses.values())
@@ -93,7 +95,7 @@ def test_bf16_is_near_float32_and_its_revision_is_float32() -> None:
 def test_bf16_gradient_penalty_is_float32() -> None:
     seen: list[torch.dtype] = []
     model = model_with("--amp", "bf16", "--gan_mode", "wgangp")
-    first = model.networks["D"].model[0]  # type: ignore[index, union-attr]
+    first: Any = model.networks["D"].model[0]  # type: ignore[index]
     first.register_forward_hook(lambda module, given, output: seen.append(output.dtype))
     model.step(batch(), Position())
     assert seen == [torch.bfloat16, torch.float32, torch.bfloat16]
@@ -126,3 +128,19 @@ def test_translating_in_bf16(a_run: Path) -> None:
     full, half = (pixels(next(Path(name).rglob("fake_B/0.png"))).astype(int) for name in ("full", "half"))
     assert abs(full - half).mean() < 2
     assert (full != half).any()
+
+
+def test_cached_images_are_the_same_and_stay_within_the_budget(tmp_path: Path) -> None:
+    make_images(tmp_path / "trainA", 4, 64)
+    make_images(tmp_path / "trainB", 4, 64)
+    flags = ["--dataroot", str(tmp_path), "--num_threads", "0", "--load_size", "40", "--crop_size", "32"]
+    plain = create_loader(train_options(flags))
+    cached = create_loader(train_options([*flags, "--cache_images", str(5 * 64 * 64 * 3 / 2**30)]))  # 5 of 8 images
+    for epoch in (1, 2, 3):
+        for one, other in zip(plain.epoch(epoch), cached.epoch(epoch), strict=True):
+            assert torch.equal(one.A, other.A)
+            assert one.B is not None
+            assert other.B is not None
+            assert torch.equal(one.B, other.B)
+    assert len(cached.dataset.cache) == 5
+    assert len(plain.dataset.cache) == 0
