@@ -88,18 +88,24 @@ def test(told: dict[str, Any], checkout: str) -> Callable[[], object]:
 
 
 def serve(run: Callable[[], object], repeats: int, cuda: bool) -> None:
-    """Answer each line `run` with seconds per repeat, and `memory` with the peak in bytes."""
+    """Answer each line `run` with seconds and CPU seconds per repeat, and `memory` with the peak in bytes."""
     for line in sys.stdin:
         if line.strip() == "memory":
             most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-            answer: float = torch.cuda.max_memory_allocated() if cuda else most * 1024
+            print("answer", torch.cuda.max_memory_allocated() if cuda else most * 1024, flush=True)
         else:
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), _cpu_seconds()
             run()
             if cuda:
                 torch.cuda.synchronize()
-            answer = (time.perf_counter() - began) / repeats
-        print("answer", answer, flush=True)
+            seconds, cpu = time.perf_counter() - began, _cpu_seconds() - cpu
+            print("answer", seconds / repeats, cpu / repeats, flush=True)
+
+
+def _cpu_seconds() -> float:
+    """Seconds of processor time so far, of this process and of those that it started and that ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 if __name__ == "__main__":
