@@ -8,13 +8,17 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.distributed import HashStore, Store
 
 from tests.tools import ROOT, make_images, names_in, pixels, run, write_image
+from util.rendezvous import name_of_start
 from util.share import Share
 
 _TINY = (
@@ -269,6 +273,27 @@ def test_a_killed_process_ends_or_restarts_the_run(folder: Path, restarts: int) 
     code, output = finish(process)
     assert "continuing" in output, output
     assert state(folder, "r")["position"]["step"] > reached + 4
+
+
+def names_of_start(store: Store, size: int) -> list[str]:
+    """What `size` threads, as processes of one start, agree on; the first of them comes last."""
+
+    def name(rank: int) -> str:
+        time.sleep(0.2 * (rank == 0))
+        return name_of_start(store, rank, size, timedelta(seconds=20))
+
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(name, range(size)))
+
+
+def test_a_start_is_not_mixed_up_with_an_earlier_one() -> None:
+    """torchrun keeps its store when it restarts: who is early finds there what the processes before it have left."""
+    store = HashStore()
+    found = [names_of_start(store, size) for size in (3, 3, 2)]
+    assert [len(set(names)) for names in found] == [1, 1, 1]
+    assert len({names[0] for names in found}) == 3
+    with pytest.raises(RuntimeError, match="2 of 3 processes are missing"):
+        name_of_start(store, 0, 3, timedelta(seconds=0.05))
 
 
 def test_auto_resume_starts_and_continues(folder: Path) -> None:

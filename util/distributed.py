@@ -18,6 +18,7 @@ from torch import distributed as dist
 from util import errors
 from util.errors import DataError, OptionError, PeerError, UserError
 from util.guard import FiniteGuard
+from util.rendezvous import meet
 from util.share import Share
 from util.signals import StopSignals
 
@@ -62,10 +63,11 @@ def join() -> Iterator["Peers"]:
     if int(os.environ.get("WORLD_SIZE") or 1) <= 1:
         yield Peers()
         return
-    seconds = float(os.environ.get(TIMEOUT) or 600)
+    timeout = datetime.timedelta(seconds=float(os.environ.get(TIMEOUT) or 600))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     try:
-        dist.init_process_group(backend, timeout=datetime.timedelta(seconds=seconds))
+        store, number, size = meet(timeout)
+        dist.init_process_group(backend, store=store, rank=number, world_size=size, timeout=timeout)
     except (RuntimeError, ValueError) as error:
         raise PeerError(f"the processes of this run did not find each other ({_first_line(error)})") from None
     try:
