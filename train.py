@@ -39,7 +39,8 @@ def main(argv: Sequence[str]) -> int:
             model = create_model(opt, devices)
             held_out = HeldOut(opt) if opt.eval_freq else None
         peers.check_same(to_dict(opt), "the processes were given different options: {}; start all with the same ones")
-        peers.check_same(loader.fingerprint(), "the processes see different images: {}; give all the same --dataroot")
+        images = loader.fingerprint() | (held_out.fingerprint() if held_out else {})
+        peers.check_same(images, "the processes see different images: {}; give all the same --dataroot")
         with peers.agreed():
             evaluation = Evaluation(opt, held_out, model.device) if held_out else None
         return start(opt, devices[0], loader, model, evaluation, peers)

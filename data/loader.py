@@ -1,6 +1,5 @@
 """Batches of an epoch, from any place in it, the same for every number of worker processes."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -58,12 +57,9 @@ class EpochLoader:
         return -(-self.samples_per_epoch // self.batch_size)
 
     def fingerprint(self) -> dict[str, list[tuple[str, int]]]:
-        """The images of both domains by name and size in bytes, to tell whether two processes see the same ones."""
-        domains = {"A": self.dataset.paths_A, "B": self.dataset.paths_B}
-        return {
-            f"domain {name}": [(os.path.basename(path), os.path.getsize(path)) for path in paths]
-            for name, paths in domains.items()
-        }
+        """The images of both domains, for `Peers.check_same`."""
+        domains = {"A": self.dataset.source, "B": self.dataset.target}
+        return {f"domain {name}": domain.fingerprint() for name, domain in domains.items() if domain}
 
     def draws(self, epoch: int) -> list[Draw]:
         """The samples of `epoch` in order."""

@@ -37,10 +37,18 @@ def gradients(model: CUT) -> torch.Tensor:
     )
 
 
-@pytest.mark.parametrize("flags", [(), ("--model", "coopcut", "--langevin_steps", "3"), ("--CUT_mode", "FastCUT")])
-def test_batches_joined_and_apart_agree(flags: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "",
+        "--model coopcut --langevin_steps 3",
+        "--model coopcut --langevin_steps 3 --coop_epochs 0 --coop_keep 0.5 --instance_noise 0.1 --coop_data_noise 0.1",
+        "--CUT_mode FastCUT",
+    ],
+)
+def test_batches_joined_and_apart_agree(flags: str) -> None:
     """D sees real and fake, and the encoder translation and identity, in one pass; the gradients are the same."""
-    joined, apart = model_with(*flags), model_with(*flags)
+    joined, apart = model_with(*flags.split()), model_with(*flags.split())
     apart.judge = lambda *images: [apart.D(each) for each in images]  # type: ignore[method-assign]
     apart.joins_batches = False
     losses, expected = (model.step(batch(), Position()).losses for model in (joined, apart))
@@ -101,7 +109,10 @@ def test_bf16_gradient_penalty_is_float32() -> None:
     assert seen == [torch.bfloat16, torch.float32, torch.bfloat16]
 
 
-@pytest.mark.parametrize("flags", ["--amp bf16 --model coopcut --coop_iters 2", "--activation_checkpointing"])
+@pytest.mark.parametrize(
+    "flags",
+    ["--amp bf16 --model coopcut --coop_iters 2 --coop_fade 1 --instance_noise 0.1", "--activation_checkpointing"],
+)
 def test_continued_exactly(images: Path, flags: str) -> None:
     common = ["--num_threads", "0", *flags.split()]
     whole = run(images, "whole", *common, "--max_iters", "4")

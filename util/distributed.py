@@ -94,7 +94,8 @@ class Peers:
     def agreed(self) -> Iterator[None]:
         """A block that all processes leave together; an error that a user can mend becomes the error of all.
 
-        No tensors may be exchanged in it after such an error could have arisen, except by `in_step`.
+        No tensors may be exchanged in it after such an error could have arisen, except by `in_step` and `results`,
+        which begin by telling each other of errors.
         """
         trouble: UserError | None = None
         try:
@@ -110,6 +111,12 @@ class Peers:
             trouble = UserError(f"{place}{error.strerror or error}")
         if not self.alone:
             self._exchange((), trouble)
+
+    def results(self, compute: Callable[[], T]) -> list[T]:
+        """What `compute` gives in every process, by number; a plain object. Raises the error of any in all."""
+        with self.agreed():
+            value = compute()
+        return self.collect(value)
 
     def in_step(self, batches: Iterable[B], stop: StopSignals, guard: FiniteGuard) -> Iterator[B]:
         """`batches`, as long as no process was asked to stop, `guard` found nothing, and all have images of one size.

@@ -37,7 +37,7 @@ def name_of_start(store: Store, rank: int, size: int, timeout: timedelta) -> str
         waiting = set(range(1, size))
         while waiting:
             for other in [r for r in waiting if store.check([f"{mine}/answer/{r}"])]:
-                store.set(f"{mine}/heard/{other}", store.get(f"{mine}/answer/{other}"))
+                store.set(f"{mine}/heard/{other}", store.get(f"{mine}/answer/{other}").decode())
                 waiting.remove(other)
             _pause(deadline, f"{len(waiting)} of {size} processes are missing")
         return mine
