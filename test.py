@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -11,7 +12,9 @@ from models import MODELS, NETWORK_CHOICES, Translator
 from models.translator import same_size_runs
 from options.option import Options
 from options.parser import OptionParser
+from options.saved import to_dict
 from util.cli import run_script
+from util.distributed import Peers, join
 from util.errors import DataError
 from util.results import Results
 from util.runtime import choose_devices, set_up
@@ -20,11 +23,20 @@ log = logging.getLogger("test")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse, load, translate. Returns the exit code: 0, or 1 if images had to be skipped."""
-    opt = OptionParser(False, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(argv)
-    set_up(opt.seed, opt.deterministic, choose_devices(opt.gpu_ids)[0])
-    translator = Translator.from_options(opt)
-    loader = create_translation_loader(opt)
+    """Parse, load, translate, together with the other processes if torchrun started several; returns the exit code."""
+    with join() as peers:
+        with peers.agreed():
+            opt = OptionParser(False, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(argv)
+            set_up(opt.seed, opt.deterministic, choose_devices(opt.gpu_ids)[0], opt.tf32)
+            translator = Translator.from_options(opt)
+            loader = create_translation_loader(opt)
+        peers.check_same(to_dict(opt), "the processes were given different options: {}; start all with the same ones")
+        peers.check_same(loader.fingerprint(), "the processes see different images: {}; give all the same --dataroot")
+        return run(opt, translator, loader, peers)
+
+
+def run(opt: Options, translator: Translator, loader: EpochLoader, peers: Peers) -> int:
+    """Translate; the first process makes the pages of all. The exit code is 0, or 1 if images had to be skipped."""
     if opt.verbose:
         log.info("%s", translator.generator)
     if opt.preprocess == "resize_and_crop":
@@ -32,28 +44,45 @@ def main(argv: Sequence[str]) -> int:
         log.info("images are %s pixels, as CUT does; --preprocess none keeps the size of each", sizes)
     results = Results(opt, loader.dataset.source.folder)
     try:
-        skipped = translate(opt, translator, loader, results)
+        with peers.agreed():
+            skipped = translate(opt, translator, loader, results, peers)
     finally:
         loader.close()
-    if not results.rows:
-        raise DataError(f"none of the {skipped} images in {opt.dataroot} could be read")
-    page, sheet = results.write_pages()
-    log.info("%d images translated%s", len(results.rows), f", {skipped} skipped" if skipped else "")
-    log.info("%scontact sheet: %s", f"page: {page}\n" if page.is_file() else "", sheet)
+    if not peers.alone:
+        skipped = sum(peers.collect(skipped))
+        results.merge([row for rows in peers.collect(results.rows) for row in rows])
+    with peers.agreed():
+        if not results.rows:
+            raise DataError(f"none of the {skipped} images in {opt.dataroot} could be read")
+        if peers.rank == 0:
+            tell(*results.write_pages(), results, skipped)
     return 1 if skipped else 0
 
 
-def translate(opt: Options, translator: Translator, loader: EpochLoader, results: Results) -> int:
-    """Translate and save every image; returns how many could not be read."""
+def tell(page: Path, sheet: Path, results: Results, skipped: int) -> None:
+    """Say where the results are."""
+    log.info("%d images translated%s", len(results.rows), f", {skipped} skipped" if skipped else "")
+    log.info("%scontact sheet: %s", f"page: {page}\n" if page.is_file() else "", sheet)
+
+
+def translate(opt: Options, translator: Translator, loader: EpochLoader, results: Results, peers: Peers) -> int:
+    """Translate and save every image; returns how many could not be read.
+
+    Of N processes each takes every N-th batch, so that the pixels are those that one process would make.
+    """
     draws = loader.draws(1)
     if opt.num_test < len(draws):
         log.info("--num_test: %d of %d images", opt.num_test, len(draws))
         draws = draws[: int(opt.num_test)]
+    if not peers.alone:
+        results.plan([loader.dataset.paths_A[draw.A] for draw in draws])
+        batches = [draws[i : i + loader.batch_size] for i in range(0, len(draws), loader.batch_size)]
+        draws = [draw for batch in batches[peers.rank :: peers.size] for draw in batch]
     skipped = 0
-    with tqdm(total=len(draws), unit="image", desc="translating", disable=None) as bar:
+    with tqdm(total=len(draws), unit="image", desc="translating", disable=peers.rank > 0 or None) as bar:
         for items in loader.iterate(draws):
             for failure in [item for item in items if isinstance(item, Failure)]:
-                log.warning("skipped: %s", failure.message)
+                log.log(logging.WARNING if peers.alone else logging.ERROR, "skipped: %s", failure.message)
                 skipped += 1
             for samples in _batches([item for item in items if isinstance(item, Sample)]):
                 fakes = translator.translate(torch.stack([sample.A for sample in samples]))

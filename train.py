@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from data import TRAINING_CHOICES, EpochLoader, HeldOut, create_loader
@@ -12,7 +13,9 @@ from models.evaluation import Evaluation
 from models.run import Run
 from options.option import Options
 from options.parser import OptionParser
+from options.saved import to_dict
 from util.cli import run_script
+from util.distributed import Peers, join, mean_over_processes
 from util.errors import DataError
 from util.guard import FiniteGuard
 from util.monitors import MONITOR_CHOICES, Monitors, RunInfo, create_monitors
@@ -24,25 +27,47 @@ log = logging.getLogger("train")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse, build, train. Returns the exit code."""
-    opt = OptionParser(True, MODELS, NETWORK_CHOICES | TRAINING_CHOICES | MONITOR_CHOICES).parse(argv)
-    devices = choose_devices(opt.gpu_ids)
-    set_up(opt.seed, opt.deterministic, devices[0])
-    loader = create_loader(opt)
-    if not loader.dataset.size_B:
-        raise DataError(f"--dataset_mode {opt.dataset_mode} has no target images to learn from; use unaligned")
-    model = create_model(opt, devices)
-    evaluation = Evaluation(opt, HeldOut(opt), model.device) if opt.eval_freq else None
+    """Parse, build, train, together with the other processes if torchrun started several. Returns the exit code."""
+    with join() as peers:
+        with peers.agreed():
+            opt = OptionParser(True, MODELS, NETWORK_CHOICES | TRAINING_CHOICES | MONITOR_CHOICES).parse(argv)
+            devices = choose_devices(opt.gpu_ids)
+            set_up(opt.seed, opt.deterministic, devices[0], opt.tf32)
+            loader = create_loader(opt)
+            if not loader.dataset.size_B:
+                raise DataError(f"--dataset_mode {opt.dataset_mode} has no target images to learn from; use unaligned")
+            model = create_model(opt, devices)
+            held_out = HeldOut(opt) if opt.eval_freq else None
+        peers.check_same(to_dict(opt), "the processes were given different options: {}; start all with the same ones")
+        images = loader.fingerprint() | (held_out.fingerprint() if held_out else {})
+        peers.check_same(images, "the processes see different images: {}; give all the same --dataroot")
+        with peers.agreed():
+            evaluation = Evaluation(opt, held_out, model.device) if held_out else None
+        return start(opt, devices[0], loader, model, evaluation, peers)
+
+
+def start(
+    opt: Options,
+    device: torch.device,
+    loader: EpochLoader,
+    model: BaseModel,
+    evaluation: Evaluation | None,
+    peers: Peers,
+) -> int:
+    """Make or continue the run, train, and say how it ended."""
     run = Run(opt, model)
-    position = run.start()
+    with peers.agreed():
+        position = run.start()
+    model.share_weights()
     model.describe(opt.verbose)
-    log.info("run %s on %s: epoch %d of %d", run.folder, devices[0], position.epoch, last_epoch(opt))
+    log.info("run %s on %s: epoch %d of %d", run.folder, device, position.epoch, last_epoch(opt))
     if position.epoch > last_epoch(opt) or position.step >= opt.max_iters:
         log.info("it has had its epochs or steps: to go on, raise --n_epochs, --n_epochs_decay or --max_iters")
     info = RunInfo(opt, run.folder, position, total_steps(opt, loader, position), loader.samples_per_epoch)
     try:
-        with StopSignals() as stop, create_monitors(info) as monitors:
-            train(opt, loader, model, run, monitors, stop, evaluation)
+        with StopSignals(peers.alone) as stop, create_monitors(info) as monitors, peers.agreed():
+            monitors.log_every = peers.collect(monitors.log_every)[0]
+            train(opt, loader, model, run, monitors, stop, evaluation, peers)
     finally:
         loader.close()
         run.close()
@@ -62,15 +87,16 @@ def train(
     monitors: Monitors,
     stop: StopSignals,
     evaluation: Evaluation | None,
+    peers: Peers,
 ) -> None:
     """Epochs of steps, from where `run` stands to the last one, --max_iters, or a signal to stop."""
-    position, guard = run.position, FiniteGuard()
+    position, guard = run.position, FiniteGuard(defer=not peers.alone)
     while position.epoch <= last_epoch(opt) and position.step < opt.max_iters and not stop.received:
         try:
-            images = train_epoch(opt, loader, model, run, monitors, stop, guard)
+            images = train_epoch(opt, loader, model, run, monitors, stop, guard, peers)
         except DataError as error:
             if position.step > 0:
-                guard.settle()
+                peers.settle(guard)
                 run.save()
                 raise DataError(f"{error}; the {position.step} steps before it are saved") from None
             raise
@@ -95,32 +121,35 @@ def train_epoch(
     monitors: Monitors,
     stop: StopSignals,
     guard: FiniteGuard,
+    peers: Peers,
 ) -> dict[str, Tensor]:
     """The steps of an epoch that are still to do; returns the pictures of the last one."""
     position = run.position
     images: dict[str, Tensor] = {}
     asked = time.perf_counter()
     # a data set that has shrunk since the checkpoint: its epoch is over
-    for batch in loader.epoch(position.epoch, min(position.samples, loader.samples_per_epoch)):
+    batches = loader.epoch(position.epoch, min(position.samples, loader.samples_per_epoch))
+    for batch in peers.in_step(batches, stop, guard):
         waited, phase = time.perf_counter() - asked, model.phase(position)
         output = model.step(batch.to(model.device), position)
         images = output.images
-        position.advance(len(batch))
-        run.add_loss(output.losses)
+        position.advance(batch.samples)
+        run.add_loss(output.losses, batch.share)
         guard.check(output.losses, position.step, [*batch.A_paths, *batch.B_paths])
-        monitors.step(position, len(batch), waited)
-        if monitors.due_losses(position, len(batch)):
-            losses = {name: float(loss) for name, loss in output.losses.items()}
-            monitors.log(position, len(batch), phase, losses, model.lr)
+        monitors.step(position, batch.samples, waited)
+        if monitors.due_losses(position, batch.samples):
+            means = mean_over_processes(output.losses, model.share)
+            losses = {name: float(loss) for name, loss in means.items()}
+            monitors.log(position, batch.samples, phase, losses, model.lr)
             model.advise(losses, position)
-        monitors.show(position, len(batch), images)
-        if position.crossed(opt.save_latest_freq, len(batch)):
-            guard.settle()
+        monitors.show(position, batch.samples, images)
+        if position.crossed(opt.save_latest_freq, batch.samples):
+            peers.settle(guard)
             run.save(f"iter_{position.images}" if opt.save_by_iter else None)
         if stop.received or position.step >= opt.max_iters:
             break
         asked = time.perf_counter()
-    guard.settle()
+    peers.settle(guard)
     return images
 
 

@@ -14,7 +14,8 @@ from data.held_out import HeldOut
 from data.loader import EpochLoader
 from data.transforms import PREPROCESS_MODES
 from data.translation import BUILT_IN, TranslationDataset
-from util.errors import DataError
+from util.distributed import rank, world_size
+from util.errors import DataError, OptionError
 from util.registry import import_submodules
 
 import_submodules(sys.modules[__name__])
@@ -62,4 +63,9 @@ def create_loader(opt: Namespace) -> EpochLoader:
             f"--batch_size {opt.batch_size} is larger than the data set ({len(dataset)} images): "
             f"use --batch_size {len(dataset)} or less, or more images"
         )
-    return EpochLoader(dataset, opt.batch_size, opt.num_threads, opt.seed, opt.serial_batches)
+    if opt.batch_size % world_size():
+        raise OptionError(
+            f"--batch_size {opt.batch_size} cannot be divided over {world_size()} processes: it is the batch of all of "
+            f"them together; use a multiple of {world_size()}"
+        )
+    return EpochLoader(dataset, opt.batch_size, opt.num_threads, opt.seed, opt.serial_batches, rank(), world_size())

@@ -20,11 +20,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.batch import Draw, Failure, Sample
+from data.cache import ImageCache
 from data.folders import Domain
 from data.order import epoch_order, sample_rng
 from data.transforms import Preprocess
 from util.errors import DataError
-from util.images import check_channels, read_image, to_tensor
+from util.images import check_channels, to_tensor
 from util.registry import Registry
 
 DATASETS: Registry[Callable[[Namespace], "ImageDataset"]] = Registry("dataset_mode")
@@ -47,6 +48,8 @@ class ImageDataset(Dataset[Sample | Failure]):
             check_channels(channels)
         self.preprocess = Preprocess.from_options(opt)
         self.seed = int(opt.seed)
+        budget = getattr(opt, "cache_images", 0.0) * 2**30
+        self.cache = ImageCache(int(budget / max(1, opt.num_threads)))  # each worker process has its own
 
     @property
     def size_A(self) -> int:
@@ -93,6 +96,6 @@ class ImageDataset(Dataset[Sample | Failure]):
 
     def _read(self, path: str, channels: int, draw: Draw, domain: str) -> Tensor:
         """One preprocessed image as float32 [channels, H, W] in [-1, 1]."""
-        img = read_image(path, channels)
+        img = self.cache.read(path, channels)
         rng = sample_rng(self.seed, draw.epoch, draw.position, domain)
         return to_tensor(self.preprocess(img, rng, draw.epoch))

@@ -3,10 +3,12 @@
 A is the source and B the target of the translation everywhere, whatever `--direction` says of the folders.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from util.share import Share
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,24 @@ class Batch:
     B: Tensor | None  # [N, output_nc, H', W'], float32 in [-1, 1]
     A_paths: list[str]
     B_paths: list[str]  # empty without a domain B
+    share: Share | None = None  # which part of the step's batch this is; None: all of it
 
     def __len__(self) -> int:
         return self.A.shape[0]
+
+    @property
+    def samples(self) -> int:
+        """Samples of the whole batch, those of other processes included."""
+        return self.share.total if self.share else len(self)
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on `device`; from pinned memory the copy runs beside the computation."""
         pinned = self.A.is_pinned()
         A = self.A.to(device, non_blocking=pinned)
         B = None if self.B is None else self.B.to(device, non_blocking=pinned)
-        return Batch(A, B, self.A_paths, self.B_paths)
+        return replace(self, A=A, B=B)
 
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory, for a faster copy to a CUDA device (which must exist)."""
         B = None if self.B is None else self.B.pin_memory()
-        return Batch(self.A.pin_memory(), B, self.A_paths, self.B_paths)
+        return replace(self, A=self.A.pin_memory(), B=B)

@@ -20,6 +20,10 @@ class Domain:
     paths: list[str]
     total: int
 
+    def fingerprint(self) -> list[tuple[str, int]]:
+        """The images by name and size in bytes, to tell whether two processes see the same ones."""
+        return [(os.path.basename(path), os.path.getsize(path)) for path in self.paths]
+
     def describe(self) -> str:
         """For example '1067 images in ./datasets/horse2zebra/trainA'; '100 of 1067 images ...' if capped."""
         used = len(self.paths)

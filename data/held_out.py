@@ -32,14 +32,20 @@ class HeldOut:
                 "valA and valB; make them, or leave --eval_freq out"
             )
         expected = "--eval_freq expects images there"
-        domains = [find_domain(folder, opt.eval_num, expected) for folder in folders]
-        for domain in domains:
+        self.domains = [find_domain(folder, opt.eval_num, expected) for folder in folders]
+        for domain in self.domains:
             if len(domain.paths) < 2:
                 raise DataError(f"--eval_freq {opt.eval_freq}: {domain.describe()}: at least 2 images are needed")
-        self.paths_A, self.paths_B = (domain.paths for domain in domains)
-        self.description = ", ".join(domain.describe() for domain in domains)
+        self.paths_A, self.paths_B = (domain.paths for domain in self.domains)
+        self.description = ", ".join(domain.describe() for domain in self.domains)
         self.channels_A, self.channels_B = int(opt.input_nc), int(opt.output_nc)
         self.preprocess = Preprocess.from_options(_translating(opt))
+
+    def fingerprint(self) -> dict[str, list[tuple[str, int]]]:
+        """The images of both domains, for `Peers.check_same`."""
+        return {
+            f"held-out domain {name}": domain.fingerprint() for name, domain in zip("AB", self.domains, strict=True)
+        }
 
     def A(self, index: int) -> Tensor:
         """A source image, [input_nc, H, W] in [-1, 1]."""

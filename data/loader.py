@@ -1,6 +1,7 @@
 """Batches of an epoch, from any place in it, the same for every number of worker processes."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from data.base_dataset import ImageDataset
 from data.batch import Batch, Draw, Failure, Sample
 from data.workers import WorkerPool
 from util.errors import DataError
+from util.share import Share
 
 
 class EpochLoader:
@@ -16,10 +18,20 @@ class EpochLoader:
 
     The order of an epoch depends on (seed, epoch), the crops and flips of a sample on (the data set's seed, epoch,
     position). So resuming at sample `start` gives, bit for bit, the batches that an uninterrupted epoch would.
-    `serial`: in the order of the files instead. `num_threads`: worker processes, 0 for none.
+    `serial`: in the order of the files instead. `num_threads`: worker processes, 0 for none. `part` of `parts`: this
+    process gets only its share of each batch, as one of several that train together.
     """
 
-    def __init__(self, dataset: ImageDataset, batch_size: int, num_threads: int, seed: int, serial: bool) -> None:
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        batch_size: int,
+        num_threads: int,
+        seed: int,
+        serial: bool,
+        part: int = 0,
+        parts: int = 1,
+    ) -> None:
         if batch_size < 1:
             raise DataError(f"--batch_size {batch_size} must be at least 1")
         if num_threads < 0:
@@ -28,6 +40,7 @@ class EpochLoader:
         self.batch_size = batch_size
         self.seed = seed
         self.serial = serial
+        self.part, self.parts = part, parts
         # Two pools, of which a script uses one; neither starts a process before its first use. In training the workers
         # stack: single samples would cross to the main process at a shared memory handle per image.
         self._stacked: WorkerPool[Batch | Failure] = WorkerPool(dataset, collate, num_threads)
@@ -43,6 +56,11 @@ class EpochLoader:
         """Batches of a whole epoch, the last, perhaps smaller one included."""
         return -(-self.samples_per_epoch // self.batch_size)
 
+    def fingerprint(self) -> dict[str, list[tuple[str, int]]]:
+        """The images of both domains, for `Peers.check_same`."""
+        domains = {"A": self.dataset.source, "B": self.dataset.target}
+        return {f"domain {name}": domain.fingerprint() for name, domain in domains.items() if domain}
+
     def draws(self, epoch: int) -> list[Draw]:
         """The samples of `epoch` in order."""
         return self.dataset.draws(epoch, self.seed, self.serial)
@@ -55,9 +73,13 @@ class EpochLoader:
         """
         assert 0 <= start <= self.samples_per_epoch, start
         pin = torch.cuda.is_initialized()  # by the model: a run on the CPU opens no GPU for it
-        for batch in self._stacked.run(self._batches(self.draws(epoch)[start:])):
+        batches = self._batches(self.draws(epoch)[start:])
+        shares = [Share.of(len(batch), self.part, self.parts) for batch in batches]
+        ours = [batch[share.start : share.stop] for batch, share in zip(batches, shares, strict=True)]
+        for batch, share in zip(self._stacked.run(ours), shares, strict=True):
             if isinstance(batch, Failure):
                 raise DataError(batch.message)
+            batch = replace(batch, share=share)
             yield batch.pin_memory() if pin else batch
 
     def iterate(self, draws: Sequence[Draw]) -> Iterator[list[Sample | Failure]]:

@@ -4,7 +4,7 @@ import logging
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,14 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.networks import create_G
+from models.precision import Caller, check_device
 from models.schedule import create_scheduler, obey_options
 from options.option import Option, Options
+from util.distributed import copy_from_first, sum_gradients
+from util.errors import OptionError
 from util.position import Position
 from util.rng import RandomState
+from util.share import Share
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +49,10 @@ class BaseModel(ABC):
         self.schedulers: dict[str, torch.optim.lr_scheduler.LRScheduler] = {}
         self.rng = RandomState(opt.seed, self.device)
         self.ema: AveragedModel | None = None
+        check_device(opt, self.device, several=len(self.devices) > 1)
+        self.callers: dict[str, Caller] = {}
+        self.scaler = torch.amp.GradScaler(self.device.type) if opt.amp == "fp16" else None
+        self.share = Share.whole(1)  # which part of the step's batch this process has; set by `take`
         self._advised: dict[str, int] = {}
 
     # -- what a method says of itself -----------------------------------------------------------------------------
@@ -83,23 +91,61 @@ class BaseModel(ABC):
 
     # -- building blocks for subclasses ---------------------------------------------------------------------------
 
-    def add_network(self, name: str, net: nn.Module) -> nn.Module:
+    def add_network(self, name: str, net: nn.Module) -> Any:
         """Register `net`, to be saved as `<epoch>_net_<name>.pth`. Returns what to call in `step`.
 
-        That is `net` itself, or with several `--gpu_ids` a wrapper that spreads a batch over them.
+        That is `net` itself, or a wrapper: with several `--gpu_ids` one that spreads a batch over them, with --amp or
+        --compile a `Caller`.
         """
         net.to(self.device).train()
         self.networks[name] = net
         if name == "G" and self.opt.ema > 0:
             self.ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(self.opt.ema), use_buffers=True)
-        return nn.DataParallel(net, self.devices) if len(self.devices) > 1 else net
+        if self.opt.activation_checkpointing and name == "G":
+            if not hasattr(net, "checkpointing"):
+                raise OptionError(f"--activation_checkpointing: --netG {self.opt.netG} has none; leave it out")
+            net.checkpointing = True  # type: ignore[assignment]
+        spread = nn.DataParallel(net, self.devices) if len(self.devices) > 1 else net
+        if self.opt.amp == "none" and not self.opt.compile:
+            return spread
+        self.callers[name] = Caller(spread, self.device, self.opt.amp, self.opt.compile)
+        return self.callers[name]
 
     def add_optimizer(self, name: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam with the rates of the options, for parameters that must not be none."""
-        optimizer = torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, self.opt.beta2))
+        optimizer = torch.optim.Adam(parameters, lr=self.opt.lr, betas=(self.opt.beta1, self.opt.beta2), fused=True)
         self.optimizers[name] = optimizer
         self.schedulers[name] = create_scheduler(optimizer, self.opt)
         return optimizer
+
+    def take(self, batch: Any) -> None:
+        """Begin a step: losses are means over this process's share of the batch, random numbers are for all of it."""
+        self.share = getattr(batch, "share", None) or Share.whole(len(batch.A))
+
+    def descend(self, loss: Tensor, *names: str) -> None:
+        """One step of the optimizers `names` (those that exist) on the gradient of `loss`, over all processes."""
+        optimizers = [self.optimizers[name] for name in names if name in self.optimizers]
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        sum_gradients((p for o in optimizers for group in o.param_groups for p in group["params"]), self.share)
+        for optimizer in optimizers:
+            if self.scaler is None:
+                optimizer.step()
+            else:
+                self.scaler.step(optimizer)
+        if self.scaler is not None:
+            self.scaler.update()
+
+    def full_precision(self, name: str) -> AbstractContextManager[None]:
+        """Within the block the network `name` computes in float32, whatever --amp says."""
+        return self.callers[name].full_precision() if name in self.callers else nullcontext()
+
+    def share_weights(self) -> None:
+        """Let every process begin with the weights of the first."""
+        copy_from_first(tensor for net in self.networks.values() for tensor in net.state_dict().values())
+        if self.ema is not None:
+            copy_from_first(self.ema.state_dict().values())
 
     def update_ema(self) -> None:
         """Fold the generator's new weights into the average; call it after the generator's update."""
@@ -145,6 +191,7 @@ class BaseModel(ABC):
             "schedulers": {name: _plain(scheduler.state_dict()) for name, scheduler in self.schedulers.items()},
             "ema": None if self.ema is None else self.ema.state_dict(),
             "rng": self.rng.state_dict(),
+            **({} if self.scaler is None else {"scaler": self.scaler.state_dict()}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -161,6 +208,8 @@ class BaseModel(ABC):
         elif self.ema is not None:  # the run had none: the average begins here
             self.ema.module.load_state_dict(self.networks["G"].state_dict())
         self.rng.load_state_dict(state["rng"])
+        if self.scaler is not None and "scaler" in state:
+            self.scaler.load_state_dict(state["scaler"])
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """The weights in CUT's format by network name; the averaged generator as G_ema."""

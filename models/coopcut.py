@@ -66,7 +66,7 @@ class CoopCUT(CUT):
     def __init__(self, opt: Options, devices: Sequence[torch.device]) -> None:
         super().__init__(opt, devices)
         bias = self.networks["D"].last.bias  # type: ignore[union-attr]
-        if self.share(Position()) > 0 and bias is not None:
+        if self.coop_share(Position()) > 0 and bias is not None:
             nn.init.constant_(bias, self.gan.offset)  # type: ignore[arg-type]
 
     def in_warmup(self, position: Position) -> bool:
@@ -75,7 +75,7 @@ class CoopCUT(CUT):
             return position.step < self.opt.coop_iters
         return position.epoch <= self.opt.coop_epochs
 
-    def share(self, position: Position) -> float:
+    def coop_share(self, position: Position) -> float:
         """Share of the cooperative losses in the step after `position`: 1 in the warm-up, later --coop_keep."""
         if self.in_warmup(position):
             return 1.0
@@ -97,7 +97,7 @@ class CoopCUT(CUT):
         return "mixed" if self.opt.coop_keep > 0 else super().phase(position)
 
     def step(self, batch: Any, position: Position) -> StepOutput:
-        share = self.share(position)
+        share = self.coop_share(position)
         if share == 0:
             return super().step(batch, position)
         real_A, real_B = self.inputs(batch)
@@ -121,7 +121,7 @@ class CoopCUT(CUT):
 
     def revise(self, fake_B: Tensor) -> Revision:
         """The translations moved up the scores of D, whose weights rest meanwhile."""
-        with frozen(self.networks["D"]):
+        with frozen(self.networks["D"]), self.full_precision("D"):
             return revise(
                 self.f,
                 fake_B,
@@ -131,6 +131,7 @@ class CoopCUT(CUT):
                 clip=self.opt.langevin_clip,
                 displacement=0.0 if self.opt.langevin_step_size > 0 else self.opt.langevin_displacement,
                 generator=self.rng.device,
+                randn=self.share.randn,
             )
 
     def update_energy(self, real_B: Tensor, fake_B: Tensor, revision: Revision, share: float) -> dict[str, Tensor]:
@@ -140,16 +141,16 @@ class CoopCUT(CUT):
         """
         data = real_B
         if self.opt.coop_data_noise > 0:
-            noise = torch.randn(real_B.shape, generator=self.rng.device, device=real_B.device)
+            noise = self.share.randn(real_B.shape, self.rng.device, real_B.device)
             data = real_B + self.opt.coop_data_noise * noise
-        f_revised, f_real = self.f(revision.x), self.f(data)
+        f_revised, f_real = (scores - self.gan.offset for scores in self.judge(revision.x, data))
         loss = likelihood_loss(f_revised, f_real, self.opt.lambda_energy)
         if share < 1:
             adversarial, parts = self.discriminator_loss(real_B, fake_B)
-            self.minimise_D(share * loss + (1 - share) * adversarial)
+            self.descend(share * loss + (1 - share) * adversarial, "D")
         else:
             parts = {}
-            self.minimise_D(loss)
+            self.descend(loss, "D")
         f_real, f_revised = f_real.detach().mean(), f_revised.detach().mean()
         return {
             "D": loss.detach(),

@@ -15,6 +15,7 @@ from models.networks import create_D, create_F, create_G, nce_layers
 from models.networks.patch_sampler import sample_patch_ids
 from models.registry import MODELS
 from options.option import Option, Options
+from util.distributed import gather
 from util.errors import DataError, OptionError
 from util.position import Position
 
@@ -88,17 +89,19 @@ class CUT(BaseModel):
         super().__init__(opt, devices)
         G, D = create_G(opt), create_D(opt)
         F = create_F(opt, G)
-        self.reuse_features = bool(G.features_are_pure)
+        self.reuse_features = self.joins_batches = bool(G.features_are_pure)
         self.min_size = max(int(D.min_size), SMALLEST)  # type: ignore[arg-type]
         if opt.preprocess.endswith("crop") and round(opt.crop_size / 4) * 4 < self.min_size:
             raise OptionError(
                 f"--crop_size {opt.crop_size} is too small for --netD {opt.netD}, which needs {self.min_size} pixels"
             )
-        self.G, self.F, self.D = self.add_network("G", G), F, self.add_network("D", D)
-        self.add_network("F", F)
-        self.optimizer_G = self.add_optimizer("G", G.parameters())
-        self.optimizer_D = self.add_optimizer("D", D.parameters())
-        self.optimizer_F = self.add_optimizer("F", F.parameters()) if list(F.parameters()) else None
+        self.G, self.D = self.add_network("G", G), self.add_network("D", D)
+        call_F = self.add_network("F", F)
+        self.F = call_F if len(self.devices) == 1 else F  # lists of features are not spread over devices
+        self.add_optimizer("G", G.parameters())
+        self.add_optimizer("D", D.parameters())
+        if list(F.parameters()):
+            self.add_optimizer("F", F.parameters())
         self.layers = nce_layers(opt)
         self.gan = GAN_LOSSES[opt.gan_mode]
         self.pool = ImagePool(opt.pool_size, self.rng.cpu)
@@ -120,6 +123,7 @@ class CUT(BaseModel):
 
     def inputs(self, batch: Any) -> tuple[Tensor, Tensor]:
         """The images of both domains. Raises `DataError` for images that the discriminator cannot judge."""
+        self.take(batch)
         for images, paths in ((batch.A, batch.A_paths), (batch.B, batch.B_paths)):
             if min(images.shape[2:]) < self.min_size:
                 size = f"{images.shape[3]}x{images.shape[2]}"
@@ -157,27 +161,35 @@ class CUT(BaseModel):
     def update_D(self, real_B: Tensor, fake_B: Tensor) -> dict[str, Tensor]:
         """One step of the discriminator on real images and detached translations."""
         loss, losses = self.discriminator_loss(real_B, fake_B)
-        self.minimise_D(loss)
+        self.descend(loss, "D")
         return losses
 
     def discriminator_loss(self, real_B: Tensor, fake_B: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """What the discriminator minimises, and its parts."""
-        fake = self.pool.query(fake_B.detach())
-        D_fake = self.gan.fake(self.D(self.noisy(fake)))
-        D_real = self.gan.real(self.D(self.noisy(real_B)))
+        fake = self.pooled(fake_B.detach())
+        fake_scores, real_scores = self.judge(self.noisy(fake), self.noisy(real_B))
+        D_fake, D_real = self.gan.fake(fake_scores), self.gan.real(real_scores)
         loss = (D_fake + D_real) * 0.5
         losses = {"D_real": D_real.detach(), "D_fake": D_fake.detach()}
         if self.gan.gradient_penalty > 0:
-            penalty = gradient_penalty(self.D, *_same_size(real_B, fake), generator=self.rng.device)
+            where = self.share.rand((len(fake), 1, 1, 1), self.rng.device, self.rng.device.device)
+            with self.full_precision("D"):
+                penalty = gradient_penalty(self.D, *_same_size(real_B, fake), where)
             loss = loss + 0.5 * self.gan.gradient_penalty * penalty  # as the critic's own terms
             losses["D_gp"] = penalty.detach()
         return loss, losses
 
-    def minimise_D(self, loss: Tensor) -> None:
-        """One step of the discriminator's optimizer."""
-        self.optimizer_D.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer_D.step()
+    def judge(self, *images: Tensor) -> list[Tensor]:
+        """D's scores for each of several batches; in one pass if the sizes and D's norm allow it."""
+        if self.opt.normD == "batch" or len({batch.shape[1:] for batch in images}) > 1:
+            return [self.D(batch) for batch in images]
+        return list(self.D(torch.cat(images)).split([len(batch) for batch in images]))
+
+    def pooled(self, fake_B: Tensor) -> Tensor:
+        """Translations, some swapped for earlier ones; the buffer is that of the whole batch in every process."""
+        if self.pool.size == 0:
+            return fake_B
+        return self.pool.query(gather(fake_B, self.share))[self.share.start : self.share.stop]
 
     def adversarial_loss(self, fake_B: Tensor) -> Tensor:
         """What the generator minimises to look real, weighted."""
@@ -192,20 +204,14 @@ class CUT(BaseModel):
         """
         if self.opt.instance_noise == 0:
             return images
-        noise = torch.randn(images.shape, generator=self.rng.device, device=images.device)
+        noise = self.share.randn(images.shape, self.rng.device, images.device)
         return images + self.opt.instance_noise * noise
 
     def update_G(self, out: Forward, other: Tensor) -> dict[str, Tensor]:
         """One step of generator and projection on the contrastive losses plus `other`."""
         NCE, losses = self.contrastive_loss(out)
         loss = NCE + other
-        self.optimizer_G.zero_grad(set_to_none=True)
-        if self.optimizer_F is not None:
-            self.optimizer_F.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer_G.step()
-        if self.optimizer_F is not None:
-            self.optimizer_F.step()
+        self.descend(loss, "G", "F")
         self.update_ema()
         return {"G": loss.detach()} | losses
 
@@ -213,21 +219,37 @@ class CUT(BaseModel):
         """PatchNCE on the translation, averaged with the one on the identity if that is wanted."""
         if self.opt.lambda_NCE == 0:
             return out.fake_B.new_zeros(()), {"NCE": out.fake_B.new_zeros(())}
-        NCE = self.nce(out.fake_B, out.keys_A, out.flipped)
         if out.idt_B is None:
+            NCE = self.nce(out.fake_B, out.keys_A, out.flipped)
             return NCE, {"NCE": NCE.detach()}
-        NCE_Y = self.nce(out.idt_B, out.keys_B, out.flipped)
+        queries_A, queries_B = self.encode(out.fake_B, out.idt_B)
+        NCE = self.nce(out.fake_B, out.keys_A, out.flipped, queries_A)
+        NCE_Y = self.nce(out.idt_B, out.keys_B, out.flipped, queries_B)
         return (NCE + NCE_Y) * 0.5, {"NCE": NCE.detach(), "NCE_Y": NCE_Y.detach()}
 
-    def nce(self, output: Tensor, keys: list[Tensor], flipped: bool) -> Tensor:
-        """Mean PatchNCE loss over the layers between `output` and the features of its input, weighted."""
-        queries = [_flip(feature, flipped) for feature in self.G(output, self.layers, True)]
+    def encode(self, *outputs: Tensor) -> list[list[Tensor]]:
+        """The features of each of several batches; in one pass if the sizes and G's norm allow it."""
+        if not self.joins_batches or len({batch.shape[1:] for batch in outputs}) > 1:
+            return [self.G(batch, self.layers, True) for batch in outputs]
+        features = self.G(torch.cat(outputs), self.layers, True)
+        parts = [feature.split([len(batch) for batch in outputs]) for feature in features]
+        return [list(part) for part in zip(*parts, strict=True)]
+
+    def nce(self, output: Tensor, keys: list[Tensor], flipped: bool, queries: Sequence[Tensor] | None = None) -> Tensor:
+        """Mean PatchNCE loss over the layers between `output` and the features of its input, weighted.
+
+        `queries`: the features of `output`, if they are known.
+        """
+        queries = self.encode(output)[0] if queries is None else queries
+        queries = [_flip(feature, flipped) for feature in queries]
         ids = sample_patch_ids(keys, self.opt.num_patches, self.rng.device)
         with torch.no_grad():
             keys = self.F(keys, ids)
-        everywhere = self.opt.nce_includes_all_negatives_from_minibatch
+        everywhere, first = self.opt.nce_includes_all_negatives_from_minibatch, 0
+        if everywhere:
+            keys, first = [gather(key, self.share) for key in keys], self.share.start
         losses = [
-            patch_nce(query, key, self.opt.nce_T, everywhere)
+            patch_nce(query, key, self.opt.nce_T, everywhere, first)
             for query, key in zip(self.F(queries, ids), keys, strict=True)
         ]
         return torch.stack(losses).mean() * self.opt.lambda_NCE

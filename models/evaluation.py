@@ -7,7 +7,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from models.base_model import BaseModel
 from models.run import Run
 from models.translator import Translator
 from options.option import Options
+from util.distributed import Peers
 from util.errors import DataError, OptionError, UserError
 from util.files import write_text
 from util.images import to_image
@@ -27,6 +28,7 @@ from util.metrics.distribution import LOWER_IS_BETTER, figures
 from util.metrics.features import create_features
 from util.metrics.packages import versions
 from util.monitors import Monitors
+from util.share import Share
 
 log = logging.getLogger(__name__)
 
@@ -49,21 +51,23 @@ class Evaluation:
     """Translates held-out images with the current generator (the averaged one if there is one) and measures them.
 
     Training is not disturbed: a copy of the generator translates, and every random generator is afterwards as before.
+    Of several processes each takes a part of the images; all make and call it together, and all raise what one raises.
     Raises `OptionError` at the start if a package is missing, `CheckpointError` for wrong weights of the features.
     """
 
     def __init__(self, opt: Options, held_out: HeldOutImages, device: torch.device) -> None:
         self.every, self.metric, self.input_nc = int(opt.eval_freq), str(opt.eval_metric), int(opt.input_nc)
         self.held_out = held_out
+        self.peers = Peers()
         with undisturbed(device):
             self.libraries = versions()
             try:
                 self.features = create_features(opt.eval_features, device=device)
             except UserError as error:
                 raise OptionError(f"--eval_features {opt.eval_features}: {error}") from None
-            for i in range(len(held_out.paths_A)):
+            for i in self._ours(held_out.paths_A):
                 held_out.A(i)  # what cannot be read is told of now, not after an epoch
-            self.real = self._vectors((held_out.B(i) for i in range(len(held_out.paths_B))), held_out.paths_B)
+            self.real = self._vectors(held_out.B, held_out.paths_B)
 
     def __call__(self, ended: int, model: BaseModel, run: Run, monitors: Monitors) -> None:
         """At the end of epoch `ended`, if it is its turn: measure, tell the monitors, note, keep the best."""
@@ -72,7 +76,8 @@ class Evaluation:
         began = time.perf_counter()
         try:
             with undisturbed(model.device):
-                found = figures(self.real, self._translated(model))
+                fake = self._translated(model)
+                found = self.peers.results(lambda: figures(self.real, fake) if self.peers.rank == 0 else {})[0]
         except (DataError, OSError) as error:  # a file is gone, say
             log.warning("epoch %d is not evaluated: %s", ended, error)
             return
@@ -89,16 +94,26 @@ class Evaluation:
         """Features [n, d] of the translations."""
         trained = model.networks["G"] if model.ema is None else model.ema.module
         translator = Translator(copy.deepcopy(trained), self.input_nc, model.device)
-        paths = self.held_out.paths_A
-        return self._vectors((translator.translate(self.held_out.A(i)[None]) for i in range(len(paths))), paths)
+        return self._vectors(lambda i: translator.translate(self.held_out.A(i)[None]), self.held_out.paths_A)
 
-    def _vectors(self, images: Iterable[Tensor], paths: Sequence[str]) -> NDArray[np.float64]:
-        """Features [n, d] of images, which become 8-bit values as in the files of test.py."""
-        vectors = self.features([np.asarray(to_image(image)) for image in images])
-        broken = ~np.isfinite(vectors).all(axis=1)
-        if broken.any():
-            raise DataError(f"the features of {paths[int(np.argmax(broken))]} are NaN or infinite: see --eval_features")
-        return vectors
+    def _ours(self, paths: Sequence[str]) -> range:
+        """The numbers of the images that this process takes."""
+        share = Share.of(len(paths), self.peers.rank, self.peers.size)
+        return range(share.start, share.start + share.counted)
+
+    def _vectors(self, image: Callable[[int], Tensor], paths: Sequence[str]) -> NDArray[np.float64]:
+        """Features [n, d] of the n images of `paths`, which become 8-bit values as in the files of test.py."""
+
+        def of_ours() -> NDArray[np.float64]:
+            ours = self._ours(paths)
+            vectors = self.features([np.asarray(to_image(image(i))) for i in ours])
+            broken = ~np.isfinite(vectors).all(axis=1)
+            if broken.any():
+                path = paths[ours[int(np.argmax(broken))]]
+                raise DataError(f"the features of {path} are NaN or infinite: see --eval_features")
+            return vectors
+
+        return np.concatenate(self.peers.results(of_ours))
 
     def _is_best(self, best: dict[str, Any] | None, value: float) -> bool:
         if not math.isfinite(value):
@@ -110,6 +125,8 @@ class Evaluation:
 
     def _note(self, run: Run, ended: int, found: dict[str, float]) -> None:
         """A line in metrics.jsonl; those of this and later epochs, left by a process that was killed, go."""
+        if not run.writes:
+            return
         plain = {name: value if math.isfinite(value) else None for name, value in found.items()}
         entry = {
             "epoch": ended,

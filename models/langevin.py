@@ -28,6 +28,7 @@ def revise(
     displacement: float = 0.0,
     bounds: tuple[float, float] | None = (-1.0, 1.0),
     generator: torch.Generator | None = None,
+    randn: Callable[..., Tensor] = torch.randn,
 ) -> Revision:
     """x <- clamp(x + clip(step_size * d/dx sum f(x)) + noise * z), `steps` times from x0; z is standard normal.
 
@@ -42,7 +43,7 @@ def revise(
 
     Gradients
     are taken with respect to x alone: parameters of f and their gradients are left as they are. `generator` must be
-    on the device of x0.
+    on the device of x0. `randn(shape, generator=..., device=...)` draws z.
     """
     x = x0.detach()
     f_start, gradients = None, []
@@ -62,7 +63,7 @@ def revise(
             change.clamp_(-clip, clip)
         x = x.detach() + change
         if noise > 0:
-            x += noise * torch.randn(x.shape, generator=generator, device=x.device)
+            x += noise * randn(x.shape, generator=generator, device=x.device)
         if bounds is not None:
             x.clamp_(*bounds)
     start = x0.detach()

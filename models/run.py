@@ -15,9 +15,12 @@ from models.base_model import BaseModel
 from options.option import Options
 from options.saved import load_options, save_options, to_dict
 from util.checkpoint import STATE, load_weights, read_file, strip_prefix, write_files
+from util.distributed import Peers, restarted, sum_over_processes
 from util.errors import CheckpointError, NonFiniteLossError, OptionError, UserError
 from util.lock import lock_folder
 from util.position import Position
+from util.runtime import is_main_process
+from util.share import Share
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ class Run:
         self.position = Position(epoch=opt.epoch_count)
         self.mean_loss = torch.zeros(2, dtype=torch.float64)
         self.best: dict[str, Any] | None = None  # of the evaluations: metric, value, epoch
+        self.writes = is_main_process()
         self._lock: int | None = None
         self._made: list[Path] = []  # folders that this run created, the innermost first
 
@@ -56,10 +60,13 @@ class Run:
             self._start_from(self.folder)  # weights of CUT, without the state of optimizers and schedule
         else:
             self._refuse_to_overwrite()
+        if not self.writes:
+            self.mean_loss[0] = 0  # the sum over the processes holds it once
+            return self.position
         try:
             self._made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = lock_folder(self.folder)
+            self._lock = lock_folder(self.folder, patience=30 if restarted() else 0)
             for left in self.folder.glob(".*.tmp"):  # by a save that was killed
                 if not left.name.endswith(f".{os.getpid()}.tmp"):
                     left.unlink()
@@ -134,7 +141,16 @@ class Run:
     # -- while training -------------------------------------------------------------------------------------------
 
     def save(self, keep: str | None = None) -> None:
-        """Save the full state and the weights as 'latest', and the weights under the name `keep` too."""
+        """Save the full state and the weights as 'latest', and the weights under the name `keep` too.
+
+        All processes of a run call it together; the first one writes.
+        """
+        mean_loss = self._total_loss()
+        with Peers().agreed():
+            if self.writes:
+                self._write(keep, mean_loss)
+
+    def _write(self, keep: str | None, mean_loss: torch.Tensor) -> None:
         weights = self.model.weights()
         for name, values in weights.items():
             if not all(bool(value.isfinite().all()) for value in values.values()):
@@ -143,10 +159,10 @@ class Run:
                     "lower --lr, then go on with --continue_train, or start again"
                 )
         files = {f"{label}_net_{n}.pth": w for label in filter(None, (keep, "latest")) for n, w in weights.items()}
-        write_files(self.folder, {**files, STATE: self.state_dict()})
+        write_files(self.folder, {**files, STATE: self.state_dict() | {"mean_loss": mean_loss}})
         save_options(self.opt, self.folder)
 
-    def state_dict(self) -> Mapping[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on exactly."""
         return {
             "format": FORMAT,
@@ -157,22 +173,30 @@ class Run:
             "model": self.model.state_dict(),
         }
 
-    def add_loss(self, losses: Mapping[str, torch.Tensor]) -> None:
-        """Note a step's generator loss for the epoch's mean, without waiting for the device."""
+    def add_loss(self, losses: Mapping[str, torch.Tensor], share: Share | None = None) -> None:
+        """Note a step's generator loss for the epoch's mean, without waiting for the device.
+
+        With `share` it is the mean over that part of the batch.
+        """
         loss = losses.get("G")
         if loss is not None:
+            loss = loss if share is None else loss * share.weight
             if self.mean_loss.device != loss.device:
                 self.mean_loss = self.mean_loss.to(loss.device, _double(loss.device))
             self.mean_loss = self.mean_loss + torch.stack([loss.to(self.mean_loss.dtype), self.mean_loss.new_ones(())])
 
     def end_epoch(self) -> float:
         """Move schedule and position to the next epoch; returns the mean generator loss of the one that ended."""
-        total, number = self.mean_loss.tolist()
+        total, number = self._total_loss().tolist()
         mean = total / max(number, 1)
         self.mean_loss = torch.zeros(2, dtype=torch.float64)
         self.model.end_epoch(mean)
         self.position.next_epoch()
         return mean
+
+    def _total_loss(self) -> torch.Tensor:
+        """`mean_loss` with the shares of all processes."""
+        return torch.stack([sum_over_processes(self.mean_loss[0]), self.mean_loss[1]])
 
 
 def _double(device: torch.device) -> torch.dtype:

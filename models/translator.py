@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks.infer import infer_generator_options
+from models.precision import Caller, check_device
 from models.registry import MODELS
 from options.option import Options
 from options.saved import contradictions_with_weights, default_options, load_options, run_folder
@@ -36,8 +37,17 @@ class Translator:
     give the same pixels; it matters for batch norm and dropout alone.
     """
 
-    def __init__(self, generator: nn.Module, input_nc: int, device: torch.device, eval: bool = False) -> None:
+    def __init__(
+        self,
+        generator: nn.Module,
+        input_nc: int,
+        device: torch.device,
+        eval: bool = False,
+        amp: str = "none",
+        compile: bool = False,
+    ) -> None:
         self.generator = generator.to(device).train(not eval).requires_grad_(False)
+        self._call = Caller(self.generator, device, amp, compile)
         self.input_nc = input_nc
         self.device = device
 
@@ -51,6 +61,7 @@ class Translator:
         own = MODELS[saved.get("model", "cut")].options()
         opt = Options(**{**default_options(own), **saved, "checkpoint": str(path), "epoch": epoch, "gpu_ids": gpu_ids})
         opt.eval, opt.given = eval, []
+        opt.amp, opt.compile = "none", False  # those of the training's machine
         return cls.from_options(opt)
 
     @classmethod
@@ -66,7 +77,9 @@ class Translator:
         broken = [name for name, value in weights.items() if not bool(value.isfinite().all())]
         if broken:
             raise CheckpointError(f"{path}: {broken[0]} is not finite (NaN or infinite); take another --epoch or run")
-        return cls(generator, opt.input_nc, choose_devices(opt.gpu_ids)[0], opt.eval)
+        device = choose_devices(opt.gpu_ids)[0]
+        check_device(opt, device)
+        return cls(generator, opt.input_nc, device, opt.eval, opt.amp, opt.compile)
 
     @torch.inference_mode()
     def translate(self, images: Tensor) -> Tensor:
@@ -76,7 +89,7 @@ class Translator:
         """
         height, width = images.shape[2:]
         images = _padded(images.to(self.device), _goal(height), _goal(width))
-        return self.generator(images)[:, :, :height, :width].cpu()
+        return self._call(images)[:, :, :height, :width].cpu()
 
     def __call__(self, image: Image.Image | NDArray[Any]) -> Image.Image | NDArray[np.uint8]:
         """Translate a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3] of uint8, into one of the same kind."""

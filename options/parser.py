@@ -18,6 +18,8 @@ from options.option import Option, Options
 from options.saved import contradictions, load_options, run_folder
 from options.test_options import TEST
 from options.train_options import TRAIN
+from util.checkpoint import STATE
+from util.distributed import restarted
 from util.errors import CheckpointError, OptionError
 
 
@@ -69,6 +71,9 @@ class OptionParser:
         """All options, validated. Raises `OptionError`, or `CheckpointError`; creates nothing."""
         peek = self._typed(argv, (), partial=True)
         first = self._first(argv, peek)
+        resumes = self.is_train and not first.continue_train and self._resumes(first)
+        if resumes:
+            first.continue_train = True
         saved, folder = self._saved(first)
         model = peek.get("model", saved.get("model", first.model))
         own = self._model_options(model)
@@ -86,6 +91,8 @@ class OptionParser:
             self.models[model].check(opt)
         opt.given = sorted(typed)
         opt.name = first.name
+        if resumes:
+            opt.continue_train = True
         if getattr(opt, "checkpoint", ""):
             self._epoch_of_checkpoint(opt)
             if not opt.name:
@@ -104,6 +111,11 @@ class OptionParser:
         if first.name or not getattr(first, "checkpoint", ""):
             self._name(first)
         return first
+
+    @staticmethod
+    def _resumes(first: Options) -> bool:
+        """Whether a training goes on by itself: it was allowed to, or torchrun restarts it, and there is a state."""
+        return (first.auto_resume or restarted()) and (run_folder(first) / STATE).is_file()
 
     def _model_options(self, model: str) -> Sequence[Option]:
         if model not in self.models:

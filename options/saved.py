@@ -14,7 +14,7 @@ from util.errors import CheckpointError, OptionError
 from util.files import write_text
 
 FILE = "train_opt.json"
-_NOT_SAVED = ("isTrain", "given", "continue_train")
+_NOT_SAVED = ("isTrain", "given", "continue_train", "auto_resume")
 
 
 def run_folder(opt: Options) -> Path:

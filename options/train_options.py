@@ -35,6 +35,8 @@ SCHEDULE = Group(
         Option(
             "pool_size", 0, "discriminator sees a buffer of this many earlier translations; 0: only the new ones", low=0
         ),
+        Option("cache_images", 0.0, "keep decoded images in memory, up to so many GiB a process", low=0),
+        Option("activation_checkpointing", False, "less memory: compute G's activations again for the gradients"),
         Option("ema", 0.0, "decay of an averaged copy of the generator, used for translating; 0: none", low=0, below=1),
     ],
 )
@@ -43,6 +45,11 @@ SAVING = Group(
     "checkpoints",
     [
         Option("continue_train", False, "go on from the last checkpoint of --name, exactly; other flags come from it"),
+        Option(
+            "auto_resume",
+            False,
+            "--continue_train if --name has a checkpoint, else start; torchrun's restarts always do so",
+        ),
         Option("pretrained_name", "", "start from the weights (of --epoch) of another run"),
         Option("save_latest_freq", 5000, "save 'latest' every this many images", low=1),
         Option("save_epoch_freq", 5, "keep the weights of every this many epochs", low=1),

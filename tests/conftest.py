@@ -44,3 +44,11 @@ def images(tmp_path: Path) -> Path:
     make_images(root / "trainA", 5, 40)
     make_images(root / "trainB", 7, 40)
     return root
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with `data`: trainA 5, trainB 7, testA 5 and testB 5 images of 40 px, for `tests.processes`."""
+    for seed, (name, number) in enumerate({"trainA": 5, "trainB": 7, "testA": 5, "testB": 5}.items()):
+        make_images(tmp_path / "data" / name, number, 40, seed)
+    return tmp_path

@@ -128,14 +128,14 @@ def test_phase_is_a_function_of_the_position() -> None:
     assert [model.phase(Position(step=s)) for s in (4, 5)] == ["cooperative", "adversarial"]
     model = coop_model("--coop_epochs", "2", "--coop_fade", "1")  # fades in two epochs
     assert [model.phase(Position(epoch=e)) for e in (2, 3, 4, 5)] == ["cooperative", "fading", "fading", "adversarial"]
-    assert [model.share(Position(epoch=e)) for e in (2, 3, 4, 5)] == pytest.approx([1, 2 / 3, 1 / 3, 0])
+    assert [model.coop_share(Position(epoch=e)) for e in (2, 3, 4, 5)] == pytest.approx([1, 2 / 3, 1 / 3, 0])
     model = coop_model("--coop_iters", "2", "--coop_fade", "1.5")
-    assert [model.share(Position(step=s)) for s in (1, 2, 3, 4, 5)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+    assert [model.coop_share(Position(step=s)) for s in (1, 2, 3, 4, 5)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
 
 
 def test_a_share_of_the_cooperation_can_stay() -> None:
     model = coop_model("--coop_iters", "2", "--coop_fade", "1", "--coop_keep", "0.4")
-    assert [model.share(Position(step=s)) for s in (1, 2, 3, 4, 99)] == pytest.approx([1, 0.8, 0.6, 0.4, 0.4])
+    assert [model.coop_share(Position(step=s)) for s in (1, 2, 3, 4, 99)] == pytest.approx([1, 0.8, 0.6, 0.4, 0.4])
     assert [model.phase(Position(step=s)) for s in (1, 3, 4)] == ["cooperative", "fading", "mixed"]
     losses = model.step(batch(), Position(step=99)).losses
     assert {"f_revised", "D_fake", "G_GAN", "teach"} <= losses.keys()
@@ -149,7 +149,7 @@ def gradients_at(share: float) -> dict[str, torch.Tensor]:
     model = coop_model("--langevin_steps", "3", "--lambda_NCE", "0", "--nce_idt", "False")
     for optimizer in model.optimizers.values():
         optimizer.param_groups[0]["lr"] = 0.0  # all losses see the same weights
-    model.share = lambda position: share  # type: ignore[method-assign]
+    model.coop_share = lambda position: share  # type: ignore[method-assign]
     model.step(batch(), Position())
     grads = {n: [p.grad for p in model.networks[n].parameters() if p.grad is not None] for n in ("D", "G")}
     return {name: torch.cat([grad.flatten() for grad in found]) for name, found in grads.items()}
@@ -186,7 +186,7 @@ def test_flipped_fastcut_contrasts_with_the_unflipped_input() -> None:
 def test_instance_noise_is_on_everything_that_D_sees_in_the_adversarial_losses_and_on_nothing_else() -> None:
     model = coop_model("--instance_noise", "0.5", "--coop_iters", "1", "--langevin_steps", "2")
     seen: list[torch.Tensor] = []
-    model.networks["D"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().clone()))
+    model.networks["D"].register_forward_pre_hook(lambda _, inputs: seen.extend(inputs[0].detach().clone().split(2)))
     warm = model.step(batch(), Position(step=0))
     assert len(seen) == 4  # two of the revision, revised, real
     assert torch.equal(seen[0], warm.images["fake_B"])

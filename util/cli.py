@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from util.errors import UserError
+from util.runtime import is_main_process
 
 OUT_OF_MEMORY = (
     "out of memory ({}): lower --batch_size or --crop_size, take a smaller network (--ngf 32, --netG resnet_6blocks) "
@@ -49,10 +50,13 @@ def _say(text: str, stream: TextIO | None) -> None:
 def run_script(main: Callable[[Sequence[str]], int]) -> None:
     """Call `main` with the command line and exit with what it returns; a user's error is one line and exit code 2."""
     script = Path(sys.argv[0]).name
-    logging.basicConfig(level=logging.INFO, handlers=[_Console()], force=True)
+    level = logging.INFO if is_main_process() else logging.ERROR  # the others would say the same
+    logging.basicConfig(level=level, handlers=[_Console()], force=True)
     try:
         sys.exit(main(sys.argv[1:]))
     except UserError as error:
+        if error.agreed and not is_main_process():
+            sys.exit(2)  # the first process says it
         complain(script, str(error))
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""

@@ -6,7 +6,12 @@ scripts print them (see `util.cli`), so that nobody has to read a traceback to l
 
 
 class UserError(ValueError):
-    """Something that the user asked for cannot be done; the message is one line that says what to change."""
+    """Something that the user asked for cannot be done; the message is one line that says what to change.
+
+    agreed: every process of the run raises it, and the first one prints it.
+    """
+
+    agreed = False
 
 
 class OptionError(UserError):
@@ -23,3 +28,7 @@ class CheckpointError(UserError):
 
 class NonFiniteLossError(UserError):
     """A loss became infinite or not a number."""
+
+
+class PeerError(UserError):
+    """Another process of the run is gone or does not answer."""

@@ -9,9 +9,14 @@ from util.errors import NonFiniteLossError
 
 
 class FiniteGuard:
-    """Looks at the losses of each step; on a GPU the verdict is read one step later, when it has long been there."""
+    """Looks at the losses of each step; on a GPU the verdict is read one step later, when it has long been there.
 
-    def __init__(self) -> None:
+    defer: note what is found as `trouble` instead of raising it: one of several processes must not leave alone.
+    """
+
+    def __init__(self, defer: bool = False) -> None:
+        self.defer = defer
+        self.trouble: NonFiniteLossError | None = None
         self._pending: tuple[dict[str, Tensor], int, list[str], Tensor, torch.cuda.Event | None] | None = None
 
     def check(self, losses: dict[str, Tensor], step: int, paths: Sequence[str]) -> None:
@@ -38,7 +43,10 @@ class FiniteGuard:
             event.synchronize()
         if not bool(finite):
             name, value = next((n, float(v)) for n, v in losses.items() if not bool(v.isfinite().all()))
-            raise NonFiniteLossError(
+            error = NonFiniteLossError(
                 f"loss {name} is {value} at step {step}, images {', '.join(paths)}; what was saved is as it was: "
                 "lower --lr, or look at these images, then go on with --continue_train, or start again"
             )
+            if not self.defer:
+                raise error
+            self.trouble = self.trouble or error

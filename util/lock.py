@@ -1,6 +1,7 @@
 """One training at a time in a folder."""
 
 import os
+import time
 from pathlib import Path
 
 from util.errors import CheckpointError
@@ -11,16 +12,25 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-def lock_folder(folder: Path) -> int | None:
+def lock_folder(folder: Path, patience: float = 0) -> int | None:
     """Claim `folder` until the returned descriptor is closed or the process ends, however it ends.
 
-    Raises `CheckpointError` if another process has claimed it. None where the system has no such locks.
+    Raises `CheckpointError` if another process has claimed it, and keeps it for `patience` seconds. None where the
+    system has no such locks.
     """
     if fcntl is None:
         return None
     descriptor = os.open(folder, os.O_RDONLY)
+    deadline = time.monotonic() + patience
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.2)
     except BlockingIOError:
         os.close(descriptor)
         raise CheckpointError(
@@ -29,4 +39,3 @@ def lock_folder(folder: Path) -> int | None:
     except OSError:  # some network file systems know no locks
         os.close(descriptor)
         return None
-    return descriptor

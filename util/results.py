@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -33,10 +33,11 @@ class Results:
         self.source = source if os.path.isdir(source) else os.path.dirname(source)
         self.rows: list[tuple[str, list[str]]] = []  # file name, and the labels of its pictures
         self._taken: set[str] = set()
+        self._planned: dict[str, str] = {}
 
     def add(self, path: str, images: Mapping[str, Tensor | None]) -> None:
         """Save the pictures [C, H, W] that were made of the file `path`, as images/<label>/<file>.png."""
-        name = self._file_name(path)
+        name = self._planned.get(path) or self._file_name(path)
         labels = [label for label, image in images.items() if image is not None]
         for label in labels:
             image = images[label]
@@ -46,6 +47,15 @@ class Results:
             except OSError as error:
                 raise DataError(f"{self.folder} cannot be written ({error.strerror}): check --results_dir") from None
         self.rows.append((name, labels))
+
+    def plan(self, paths: Sequence[str]) -> None:
+        """Settle the file names of all images, when several processes will `add` a part of them each."""
+        self._planned = {path: self._file_name(path) for path in paths}
+
+    def merge(self, rows: Iterable[tuple[str, list[str]]]) -> None:
+        """Take over the rows of all processes, in the order of the plan."""
+        places = {name: place for place, name in enumerate(self._planned.values())}
+        self.rows = sorted(rows, key=lambda row: places[row[0]])
 
     def _file_name(self, path: str) -> str:
         """<file>.png; if another file took that name (a.jpg, a.png), the extension becomes part of it."""

@@ -15,18 +15,27 @@ log = logging.getLogger(__name__)
 def choose_devices(gpu_ids: str) -> list[torch.device]:
     """The devices for `--gpu_ids`: auto, -1 or cpu, mps, or CUDA numbers with commas; the first one holds the model.
 
+    Of several processes on a machine (torchrun), each takes one of the GPUs: auto means all of them, in order.
     Raises `OptionError` for a device that is not there.
     """
     text = gpu_ids.strip().lower()
+    local, on_machine = _place()
     if text == "auto":
         if torch.cuda.is_available():
-            return [torch.device("cuda", 0)]
-        return [torch.device("mps" if torch.backends.mps.is_available() else "cpu")]
+            if on_machine > torch.cuda.device_count():
+                raise OptionError(
+                    f"--gpu_ids auto: {on_machine} processes on this machine and {torch.cuda.device_count()} GPUs; "
+                    "give torchrun a smaller --nproc_per_node, or --gpu_ids -1 for the CPU"
+                )
+            return [torch.device("cuda", local)]
+        return [torch.device("mps" if torch.backends.mps.is_available() and on_machine == 1 else "cpu")]
     if text in ("-1", "cpu"):
         return [torch.device("cpu")]
     if text == "mps":
         if not torch.backends.mps.is_available():
             raise OptionError("--gpu_ids mps: this machine has no Apple GPU that torch can use; leave --gpu_ids out")
+        if on_machine > 1:
+            raise OptionError("--gpu_ids mps: an Apple GPU serves one process; leave torchrun out")
         return [torch.device("mps")]
     try:
         numbers = [int(part) for part in text.split(",")]
@@ -41,7 +50,20 @@ def choose_devices(gpu_ids: str) -> list[torch.device]:
         )
     if len(set(numbers)) < len(numbers):
         raise OptionError(f"--gpu_ids {gpu_ids}: a GPU is named twice")
+    if on_machine > 1:
+        if len(numbers) != on_machine:
+            raise OptionError(
+                f"--gpu_ids {gpu_ids}: name one GPU for each of the {on_machine} processes of this machine"
+            )
+        numbers = numbers[local : local + 1]
     return [torch.device("cuda", n) for n in numbers]
+
+
+def _place() -> tuple[int, int]:
+    """The number of this process among those that torchrun started on this machine, and how many these are."""
+    if int(os.environ.get("WORLD_SIZE") or 1) <= 1:
+        return 0, 1
+    return int(os.environ.get("LOCAL_RANK") or 0), int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
 
 
 def is_main_process() -> bool:
@@ -51,8 +73,13 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0").strip() in ("", "0")
 
 
-def set_up(seed: int, deterministic: bool, device: torch.device) -> None:
-    """Seed every global generator; `deterministic` makes torch refuse kernels whose result varies."""
+def set_up(seed: int, deterministic: bool, device: torch.device, tf32: bool = False) -> None:
+    """Seed every global generator; `deterministic` makes torch refuse kernels whose result varies.
+
+    tf32: let the GPU round the factors of float32 products to 10 bits of mantissa. Without, products are float32.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
     if device.type == "cuda":
         torch.cuda.set_device(device)  # streams and events are those of the current device
     random.seed(seed)

@@ -7,9 +7,14 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class StopSignals:
-    """While entered, the first of `SIGNALS` only sets `received`; a second SIGINT interrupts at once."""
+    """While entered, the first of `SIGNALS` only sets `received`; a second SIGINT interrupts at once.
 
-    def __init__(self) -> None:
+    alone: whether this process decides by itself. Else a signal sets `asked`; `agree` follows when all know.
+    """
+
+    def __init__(self, alone: bool = True) -> None:
+        self.alone = alone
+        self.asked: signal.Signals | None = None
         self.received: signal.Signals | None = None
         self._before: dict[int, object] = {}
 
@@ -27,6 +32,12 @@ class StopSignals:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None and number == signal.SIGINT:
+        if self.asked is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
+        self.asked = signal.Signals(number)
+        if self.alone:
+            self.received = self.asked
+
+    def agree(self, number: int) -> None:
+        """Every process of the run stops now, because one of them received this signal."""
         self.received = signal.Signals(number)

@@ -66,14 +66,13 @@ GAN_LOSSES = {
 }
 
 
-def gradient_penalty(
-    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, generator: torch.Generator
-) -> Tensor:
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, where: Tensor) -> Tensor:
     """mean((|grad_x critic(x)|_2 - 1)^2) at a random point between each two images (Gulrajani et al. 2017, eq. 3).
 
-    `real` and `fake` [B, C, H, W]; the norm is over C, H, W; the score of an image is the mean of its patches.
+    `real` and `fake` [B, C, H, W]; `where` [B, 1, 1, 1], uniform in [0, 1): the share of the real image in the point.
+    The norm is over C, H, W; the score of an image is the mean of its patches.
     """
-    weight = torch.rand(real.shape[0], 1, 1, 1, generator=generator, device=generator.device).to(real.device)
+    weight = where.to(real.device)
     between = (weight * real + (1 - weight) * fake).detach().requires_grad_(True)
     scores = critic(between).flatten(1).mean(1)
     (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)

@@ -1,10 +1,12 @@
 """The residual generator of Johnson et al. 2016 as CUT uses it, with CUT's parameter names (`model.<i>...`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from models.networks.blur import Downsample, Upsample
 from models.networks.layers import has_bias, norm_layer
@@ -76,6 +78,7 @@ class ResnetGenerator(nn.Module):
             add(nc // 2, make_norm(nc // 2), nn.ReLU())
         add(ngf, nn.ReflectionPad2d(3))
         add(output_nc, nn.Conv2d(ngf, output_nc, 7), nn.Tanh())
+        self.checkpointing = False  # compute activations again for the gradients instead of keeping them
         self.rectifiers = {i for i, module in enumerate(self.model) if isinstance(module, nn.ReLU)}
 
     def forward(self, x: Tensor, layers: Sequence[int] = (), encode_only: bool = False) -> Any:
@@ -85,15 +88,37 @@ class ResnetGenerator(nn.Module):
         CUT, whose ReLU overwrites its input, a layer before a ReLU is seen after it, unless it is the last one.
         """
         last = max(layers, default=-1)
-        modules = self.model[: last + 1] if encode_only else self.model
-        features = []
-        for index, module in enumerate(modules):
-            x = module(x)
-            if index in layers:
-                features.append(x.relu() if index < last and index + 1 in self.rectifiers else x)
+        number = last + 1 if encode_only else len(self.model)
+        features: list[Tensor] = []
+        if self.checkpointing and torch.is_grad_enabled():
+            for start, stop in self._groups(number, layers):  # of each group the input alone is kept
+                x = checkpoint(self._run, x, start, stop, use_reentrant=False)
+                self._note(x, stop - 1, layers, features)
+        else:
+            for index, module in enumerate(self.model[:number]):
+                x = module(x)
+                self._note(x, index, layers, features)
         if encode_only:
             return features
         return (x, features) if layers else x
+
+    def _note(self, x: Tensor, index: int, layers: Sequence[int], features: list[Tensor]) -> None:
+        """Add the output `x` of `model[index]` to `features` if it is one of `layers`."""
+        if index in layers:
+            features.append(x.relu() if index < max(layers) and index + 1 in self.rectifiers else x)
+
+    def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
+        for index in range(start, stop):
+            x = self.model[index](x)
+        return x
+
+    def _groups(self, number: int, layers: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """The first `number` modules in groups that end with a rectifier, a block, the last module, or in `layers`."""
+        start = 0
+        for index, module in enumerate(self.model[:number]):
+            if index in layers or index + 1 == number or isinstance(module, nn.ReLU | ResnetBlock):
+                yield start, index + 1
+                start = index + 1
 
 
 for _n in (9, 6, 4):

@@ -23,6 +23,7 @@ LOWER_IS_BETTER = ("FID", "KID")
 LEAST = 2  # vectors: a covariance needs two
 NEAREST = 5  # neighbours (Naeem et al.)
 SUBSET_SIZE, SUBSETS = 1000, 100  # of KID
+LOCAL = {"sync_on_compute": False}  # of several processes one computes: torchmetrics must not wait for the others
 
 
 def figures(
@@ -60,7 +61,7 @@ def frechet_distance(real: Array, fake: Array) -> float:
         basis, _ = np.linalg.qr(np.concatenate([real, fake]).T - centre[:, None])  # [d, n + m]
         real, fake = (real - centre) @ basis, (fake - centre) @ basis
     module = package("torchmetrics.image.fid")
-    metric = module.FrechetInceptionDistance(feature=_Identity(real.shape[1])).set_dtype(torch.float64)
+    metric = module.FrechetInceptionDistance(feature=_Identity(real.shape[1]), **LOCAL).set_dtype(torch.float64)
     metric.update(torch.from_numpy(real), real=True)
     metric.update(torch.from_numpy(fake), real=False)
     return max(float(metric.compute()), 0.0)  # rounding may leave -1e-12
@@ -81,7 +82,9 @@ def kernel_distance(
     module = package("torchmetrics.image.kid")
     with warnings.catch_warnings(), _seeded(seed):
         warnings.simplefilter("ignore")  # that it keeps all features in memory
-        metric = module.KernelInceptionDistance(feature=_Identity(real.shape[1]), subsets=subsets, subset_size=size)
+        metric = module.KernelInceptionDistance(
+            feature=_Identity(real.shape[1]), subsets=subsets, subset_size=size, **LOCAL
+        )
         metric.update(torch.from_numpy(real), real=True)
         metric.update(torch.from_numpy(fake), real=False)
         return float(metric.compute()[0])

@@ -131,6 +131,7 @@ class Monitors:
         self.pace = math.nan  # seconds a step, smoothed
         self.last = run.start.step
         self.seconds = self.waiting = 0.0  # per image, of the last figures
+        self.log_every = sorted({sink.every_losses for sink in self.sinks})  # in all processes that of the first
 
     def __enter__(self) -> "Monitors":
         return self
@@ -154,8 +155,8 @@ class Monitors:
             self._guarded(sink, "step", position)
 
     def due_losses(self, position: Position, samples: int) -> bool:
-        """Whether a sink wants figures after this step."""
-        return any(self._due(sink.every_losses, position, samples) for sink in self.sinks)
+        """Whether a sink wants figures after this step; a function of the position, the same in every process."""
+        return any(self._due(every, position, samples) for every in self.log_every)
 
     def log(self, position: Position, samples: int, phase: str, losses: dict[str, float], lr: float) -> None:
         """Hand figures to the sinks whose turn it is."""

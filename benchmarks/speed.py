@@ -1,0 +1,186 @@
+"""Time and memory of training and translating, beside the public CUT: python -m benchmarks.speed --reference PATH
+
+Each case runs in a process of its own for each side (`speed_ours.py`, `speed_reference.py`). After the warm-up the
+sides take turns, one repeat each, so that what else the machine does falls on both; the table has the medians.
+`--reference` names a checkout of github.com/taesungp/contrastive-unpaired-translation. Without it only ours is timed.
+The ratio of CPU times suffers less than that of times when something else uses the processors; workers that load images
+are not in it.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+CASES = {
+    "cut": "training step, CUT",
+    "fastcut": "training step, FastCUT",
+    "coopcut": "training step, warm-up of CoopCUT",
+    "generator": "generator, forward",
+    "loading": "loading of an image pair",
+    "test": "test.py, per image",
+}
+OURS_ALONE = ("coopcut",)
+
+
+class Side:
+    """A process that runs one case, ours or the reference, each time it is told to."""
+
+    def __init__(self, case: str, options: argparse.Namespace, data: Path, reference: str | None) -> None:
+        place = Path(__file__).parent / ("speed_reference.py" if reference else "speed_ours.py")
+        script = [str(place), reference] if reference else ["-m", "benchmarks.speed_ours"]
+        told = {
+            name: getattr(options, name) for name in ("size", "width", "batch", "device", "threads", "amp", "flags")
+        }
+        argv = [sys.executable, *script, json.dumps(told | {"case": case, "data": str(data)})]
+        environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
+        self.process = subprocess.Popen(
+            argv,
+            cwd=data if reference else ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+
+    def ask(self, what: str) -> list[float]:
+        """`run`: seconds and CPU seconds of one repeat. `memory`: the most bytes that the case needed so far."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(what + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("answer "):
+                return [float(number) for number in line.split()[1:]]
+        raise SystemExit(f"the process of the case ended with code {self.process.wait()}: see above")
+
+    def end(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure(case: str, options: argparse.Namespace, data: Path) -> dict[str, Any]:
+    """Medians of seconds per repeat, all repeats, and peak bytes, for each side."""
+    names = ["ours", *(["reference"] if options.reference and case not in OURS_ALONE else [])]
+    sides = {name: Side(case, options, data, options.reference if name == "reference" else None) for name in names}
+    seconds: dict[str, list[list[float]]] = {name: [] for name in names}
+    for repeat in range(options.warm_up + options.repeats):
+        for name in names if repeat % 2 == 0 else names[::-1]:
+            value = sides[name].ask("run")
+            if repeat >= options.warm_up:
+                seconds[name].append(value)
+    result: dict[str, Any] = {}
+    for name, side in sides.items():
+        result[name] = {
+            "median_s": statistics.median(wall for wall, _ in seconds[name]),
+            "median_cpu_s": statistics.median(cpu for _, cpu in seconds[name]),
+            "all_s": seconds[name],
+            "peak_bytes": side.ask("memory")[0],
+        }
+        side.end()
+    return result
+
+
+def make_data(folder: Path, options: argparse.Namespace) -> None:
+    """JPEG pictures of 4/3 of the size, smooth as photographs are, and the weights of an untrained generator."""
+    rng = np.random.default_rng(0)
+    for name, number in {
+        "trainA": options.images,
+        "trainB": options.images,
+        "testA": options.images,
+        "testB": 1,
+    }.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(number):
+            coarse = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+            coarse.resize((options.size * 4 // 3, options.size * 4 // 3), Image.Resampling.BICUBIC).save(
+                folder / name / f"{i}.jpg", quality=90
+            )
+
+
+def machine(options: argparse.Namespace) -> dict[str, Any]:
+    """What the figures depend on."""
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+    gpu = torch.cuda.get_device_name(0) if options.device == "cuda" else None
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "gpu": gpu,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "options": vars(options),
+    }
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """Milliseconds, ratio to the reference, and peak memory of each case."""
+    lines = [
+        "| case | ours [ms] | CUT [ms] | CUT / ours | memory ours [MiB] | memory CUT [MiB] |",
+        "|---|" + "---:|" * 5,
+    ]
+    for case, sides in results.items():
+        ours, other = sides["ours"], sides.get("reference")
+        cells = [CASES[case], f"{1e3 * ours['median_s']:.1f}", "", "", ""]
+        if other:
+            ratios = [other[name] / ours[name] for name in ("median_s", "median_cpu_s")]
+            cells[2:] = [f"{1e3 * other['median_s']:.1f}", *(f"{ratio:.2f}" for ratio in ratios)]
+        cells += [f"{side['peak_bytes'] / 2**20:.0f}" if side else "" for side in (ours, other)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measure the chosen cases, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--reference", help="folder of a checkout of the public CUT")
+    parser.add_argument("--cases", default=",".join(CASES), help="some of: " + ", ".join(CASES))
+    parser.add_argument("--size", type=int, default=256, help="side of the images [pixels]")
+    parser.add_argument("--width", type=int, default=64, help="--ngf and --ndf [channels]")
+    parser.add_argument("--batch", type=int, default=1, help="batch of the steps and of the generator")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--warm_up", type=int, default=2, help="repeats before those that count")
+    parser.add_argument("--images", type=int, default=16, help="images for loading and test.py")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of torch on the CPU")
+    parser.add_argument("--amp", default="none", help="--amp of ours; the reference computes in float32")
+    parser.add_argument("--flags", default="", help="further options of train.py for ours, in quotes")
+    parser.add_argument("--json", help="file to write the figures to")
+    options = parser.parse_args(argv)
+    options.reference = options.reference and str(Path(options.reference).resolve())
+    unknown = set(options.cases.split(",")) - set(CASES)
+    if unknown:
+        parser.error(f"--cases: unknown {', '.join(sorted(unknown))}; known: {', '.join(CASES)}")
+    if options.reference and not Path(options.reference, "models/cut_model.py").is_file():
+        parser.error(f"--reference {options.reference}: no checkout of CUT, it lacks models/cut_model.py")
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        make_data(data, options)
+        for case in options.cases.split(","):
+            results[case] = measure(case, options, data)
+            print(f"{CASES[case]}: {1e3 * results[case]['ours']['median_s']:.1f} ms", file=sys.stderr)
+    print(table(results))
+    if options.json:
+        Path(options.json).write_text(json.dumps({"machine": machine(options), "results": results}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,111 @@
+"""The side of ours in `benchmarks.speed`: runs one case each time it reads a line."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data import DATASET_CHOICES, Batch, create_loader
+from models import MODELS, NETWORK_CHOICES, create_model
+from options.option import Options
+from options.parser import OptionParser
+from util.position import Position
+from util.runtime import choose_devices, set_up
+
+FLAGS = {"cut": [], "fastcut": ["--CUT_mode", "FastCUT"], "coopcut": ["--model", "coopcut"]}
+
+
+def options_of(told: dict[str, Any]) -> Options:
+    """Options of a training of the case."""
+    size, width, data = told["size"], told["width"], told["data"]
+    flags = ["--dataroot", data, "--checkpoints_dir", f"{data}/ours", "--name", "run", "--batch_size", told["batch"]]
+    flags += ["--crop_size", size, "--load_size", round(size * 286 / 256), "--ngf", width, "--ndf", width]
+    flags += ["--num_threads", 1, "--gpu_ids", 0 if told["device"] == "cuda" else -1, *told["flags"].split()]
+    flags += ["--amp", told["amp"]] if told["amp"] != "none" else []
+    flags += FLAGS.get(told["case"], [])
+    return OptionParser(True, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse([str(flag) for flag in flags])
+
+
+def tensors(told: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The images of a step, the same on both sides: [B, 3, size, size] in [-1, 1]."""
+    shape = (told["batch"], 3, told["size"], told["size"])
+    A, B = (np.random.RandomState(seed).uniform(-1, 1, shape).astype(np.float32) for seed in (0, 1))
+    return torch.from_numpy(A), torch.from_numpy(B)
+
+
+def step(told: dict[str, Any]) -> Callable[[], object]:
+    """A training step, its batch brought to the device."""
+    opt = options_of(told)
+    devices = choose_devices(opt.gpu_ids)
+    set_up(0, False, devices[0])
+    model, (A, B) = create_model(opt, devices), tensors(told)
+    return lambda: model.step(Batch(A, B, ["a"], ["b"]).to(devices[0]), Position())
+
+
+def generator(told: dict[str, Any]) -> Callable[[], object]:
+    """G's forward pass."""
+    opt = options_of(told)
+    devices = choose_devices(opt.gpu_ids)
+    set_up(0, False, devices[0])
+    G, A = create_model(opt, devices).G, tensors(told)[0].to(devices[0])  # type: ignore[attr-defined]
+
+    def run() -> None:
+        with torch.inference_mode():
+            G(A)
+
+    return run
+
+
+def loading(told: dict[str, Any]) -> Callable[[], object]:
+    """An epoch of the images."""
+    loader, epoch = create_loader(options_of(told)), iter(range(1, 10**9))
+    return lambda: sum(len(batch) for batch in loader.epoch(next(epoch)))
+
+
+def test(told: dict[str, Any]) -> Callable[[], object]:
+    """test.py on the images, from the start of Python to the page."""
+    opt, data = options_of(told), told["data"]
+    folder = Path(opt.checkpoints_dir) / "run"
+    folder.mkdir(parents=True)
+    torch.save(create_model(opt, [torch.device("cpu")]).networks["G"].state_dict(), folder / "latest_net_G.pth")
+    flags = ["--dataroot", data, "--checkpoints_dir", opt.checkpoints_dir, "--name", "run", "--gpu_ids", opt.gpu_ids]
+    flags += ["--ngf", str(opt.ngf), "--crop_size", str(opt.crop_size), "--results_dir", f"{data}/ours_results"]
+    flags += ["--amp", told["amp"]] if told["amp"] != "none" else []
+    return lambda: subprocess.run([sys.executable, "test.py", *flags], check=True, capture_output=True)
+
+
+def serve(run: Callable[[], object], repeats: int, cuda: bool) -> None:
+    """Answer each line `run` with seconds and CPU seconds per repeat, and `memory` with the peak in bytes."""
+    for line in sys.stdin:
+        if line.strip() == "memory":
+            most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+            print("answer", torch.cuda.max_memory_allocated() if cuda else most * 1024, flush=True)
+        else:
+            began, cpu = time.perf_counter(), _cpu_seconds()
+            run()
+            if cuda:
+                torch.cuda.synchronize()
+            seconds, cpu = time.perf_counter() - began, _cpu_seconds() - cpu
+            print("answer", seconds / repeats, cpu / repeats, flush=True)
+
+
+def _cpu_seconds() -> float:
+    """Seconds of processor time so far, of this process and of those that it started and that ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+if __name__ == "__main__":
+    told = json.loads(sys.argv[1])
+    torch.set_num_threads(told["threads"])
+    case = {"generator": generator, "loading": loading, "test": test}.get(told["case"], step)(told)
+    number = sum(1 for _ in Path(told["data"], "testA").iterdir()) if told["case"] in ("loading", "test") else 1
+    serve(case, number, told["device"] == "cuda" and told["case"] not in ("loading", "test"))

@@ -1,0 +1,31 @@
+"""Decoded images kept in memory, within a budget."""
+
+from PIL import Image
+
+from util.images import read_image
+
+
+class ImageCache:
+    """Reads images, and keeps the first ones as long as their pixels fit into `budget` bytes.
+
+    None is given up for another: in an epoch each image is asked for about once, so that any of them serves as well.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.left = budget
+        self._images: dict[tuple[str, int], Image.Image] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, path: str, channels: int) -> Image.Image:
+        """What `read_image` gives. The image must not be changed."""
+        known = self._images.get((path, channels))
+        if known is not None:
+            return known
+        image = read_image(path, channels)
+        size = image.width * image.height * channels
+        if size <= self.left:
+            self.left -= size
+            self._images[path, channels] = image
+        return image

@@ -1,0 +1,157 @@
+"""What is chosen to save time and memory: close to the plain computation, or equal to it, and exactly continued."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from data import create_loader
+from models import create_model
+from models.cut import CUT
+from tests.tools import make_images, pixels, refused, train_options
+from tests.tools import run as script
+from tests.training import run, same
+from util.position import Position
+
+TINY = "--ngf 8 --ndf 8 --netF_nc 16 --num_patches 16 --netG resnet_4blocks --load_size 32 --crop_size 32 --gpu_ids -1"
+
+
+def model_with(*flags: str) -> CUT:
+    torch.manual_seed(0)
+    model = create_model(train_options([*TINY.split(), "--init_gain", "0.3", *flags]), [torch.device("cpu")])
+    assert isinstance(model, CUT)
+    return model
+
+
+def batch(number: int = 2) -> SimpleNamespace:
+    generator = torch.Generator().manual_seed(1)
+    A, B = (torch.rand(number, 3, 32, 32, generator=generator) * 2 - 1 for _ in "AB")
+    return SimpleNamespace(A=A, B=B, A_paths=["a"] * number, B_paths=["b"] * number)
+
+
+def gradients(model: CUT) -> torch.Tensor:
+    return torch.cat(
+        [p.grad.flatten() for net in model.networks.values() for p in net.parameters() if p.grad is not None]
+    )
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "",
+        "--model coopcut --langevin_steps 3",
+        "--model coopcut --langevin_steps 3 --coop_epochs 0 --coop_keep 0.5 --instance_noise 0.1 --coop_data_noise 0.1",
+        "--CUT_mode FastCUT",
+    ],
+)
+def test_batches_joined_and_apart_agree(flags: str) -> None:
+    """D sees real and fake, and the encoder translation and identity, in one pass; the gradients are the same."""
+    joined, apart = model_with(*flags.split()), model_with(*flags.split())
+    apart.judge = lambda *images: [apart.D(each) for each in images]  # type: ignore[method-assign]
+    apart.joins_batches = False
+    losses, expected = (model.step(batch(), Position()).losses for model in (joined, apart))
+    for name in expected:
+        assert float(losses[name]) == pytest.approx(float(expected[name]), rel=1e-4, abs=1e-6)
+    scale = float(gradients(apart).abs().max())
+    torch.testing.assert_close(gradients(joined), gradients(apart), rtol=0, atol=1e-3 * scale)
+
+
+def test_activation_checkpointing_gives_the_same_numbers() -> None:
+    plain, saving = model_with(), model_with("--activation_checkpointing")
+    losses, expected = (model.step(batch(), Position()).losses for model in (saving, plain))
+    assert {n: float(v) for n, v in losses.items()} == pytest.approx(
+        {n: float(v) for n, v in expected.items()}, rel=1e-6
+    )
+    torch.testing.assert_close(gradients(saving), gradients(plain), rtol=1e-4, atol=1e-6)
+
+
+def saved_bytes(model: CUT) -> int:
+    """Bytes that a forward pass of G keeps for its backward pass."""
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model.G(batch().A)
+    weights = sum(p.untyped_storage().nbytes() for p in model.networks["G"].parameters())
+    return sum(kept.values()) - weights
+
+
+def test_activation_checkpointing_keeps_less() -> None:
+    assert saved_bytes(model_with("--activation_checkpointing")) < 0.5 * saved_bytes(model_with())
+
+
+def test_bf16_is_near_float32_and_its_revision_is_float32() -> None:
+    flags = ["--model", "coopcut", "--langevin_steps", "3"]
+    plain, half = model_with(*flags), model_with(*flags, "--amp", "bf16")
+    seen: list[torch.dtype] = []
+    first: Any = half.networks["D"].model[0]  # type: ignore[index]
+    first.register_forward_hook(lambda module, given, output: seen.append(output.dtype))
+    losses, expected = (model.step(batch(), Position()).losses for model in (half, plain))
+    assert all(loss.dtype == torch.float32 for loss in losses.values())
+    for name in ("D", "G", "NCE", "teach"):
+        assert float(losses[name]) == pytest.approx(float(expected[name]), rel=0.05)
+    assert seen == [torch.float32] * 3 + [torch.bfloat16]
+    cosine = torch.cosine_similarity(gradients(half), gradients(plain), dim=0)
+    assert float(cosine) > 0.9
+
+
+def test_bf16_gradient_penalty_is_float32() -> None:
+    seen: list[torch.dtype] = []
+    model = model_with("--amp", "bf16", "--gan_mode", "wgangp")
+    first: Any = model.networks["D"].model[0]  # type: ignore[index]
+    first.register_forward_hook(lambda module, given, output: seen.append(output.dtype))
+    model.step(batch(), Position())
+    assert seen == [torch.bfloat16, torch.float32, torch.bfloat16]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--amp bf16 --model coopcut --coop_iters 2 --coop_fade 1 --instance_noise 0.1", "--activation_checkpointing"],
+)
+def test_continued_exactly(images: Path, flags: str) -> None:
+    common = ["--num_threads", "0", *flags.split()]
+    whole = run(images, "whole", *common, "--max_iters", "4")
+    run(images, "parts", *common, "--max_iters", "2")
+    parts = run(images, "parts", "--continue_train", "--max_iters", "4")
+    same(whole["model"], parts["model"])
+
+
+def test_what_the_device_lacks_is_refused(place: Path) -> None:
+    common = ["--dataroot", "data", "--name", "new", "--gpu_ids", -1, "--num_threads", 0]
+    refused("train", [*common, "--amp", "fp16"], "--amp fp16", "bf16")
+    refused("train", [*common, "--tf32"], "--tf32")
+    refused("train", [*common, "--amp", "fp8"], "--amp")
+
+
+def test_translating_in_bf16(a_run: Path) -> None:
+    make_images(Path("photos"), 2, 40)
+    for name, flags in (("full", []), ("half", ["--amp", "bf16"])):
+        outcome = script(
+            "test", "--name", "tiny", "--dataroot", "photos", "--gpu_ids", -1, "--results_dir", name, *flags
+        )
+        assert outcome.code == 0, outcome
+
+    full, half = (pixels(next(Path(name).rglob("fake_B/0.png"))).astype(int) for name in ("full", "half"))
+    assert abs(full - half).mean() < 2
+    assert (full != half).any()
+
+
+def test_cached_images_are_the_same_and_stay_within_the_budget(tmp_path: Path) -> None:
+    make_images(tmp_path / "trainA", 4, 64)
+    make_images(tmp_path / "trainB", 4, 64)
+    flags = ["--dataroot", str(tmp_path), "--num_threads", "0", "--load_size", "40", "--crop_size", "32"]
+    plain = create_loader(train_options(flags))
+    cached = create_loader(train_options([*flags, "--cache_images", str(5 * 64 * 64 * 3 / 2**30)]))  # 5 of 8 images
+    for epoch in (1, 2, 3):
+        for one, other in zip(plain.epoch(epoch), cached.epoch(epoch), strict=True):
+            assert torch.equal(one.A, other.A)
+            assert one.B is not None
+            assert other.B is not None
+            assert torch.equal(one.B, other.B)
+    assert len(cached.dataset.cache) == 5
+    assert len(plain.dataset.cache) == 0

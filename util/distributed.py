@@ -1,0 +1,278 @@
+"""Several processes that train or translate as one (torchrun): who there is, and how they stay in step.
+
+Tensors are exchanged by functions (`sum_gradients`, `gather`, ...) that do nothing in a process that is alone.
+`Peers` keeps the processes together: none goes on, stops or fails without the others.
+"""
+
+import datetime
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from util import errors
+from util.errors import DataError, OptionError, PeerError, UserError
+from util.guard import FiniteGuard
+from util.rendezvous import meet
+from util.share import Share
+from util.signals import StopSignals
+
+T = TypeVar("T")
+TIMEOUT = "PEER_TIMEOUT"  # environment variable: seconds after which a process that waits for another gives up
+
+
+def world_size() -> int:
+    """The number of processes that work as one."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+def restarted() -> bool:
+    """Whether torchrun has started this process again after a failure."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") not in ("", "0")
+
+
+class Images(Protocol):
+    """What `Peers.in_step` looks at in a batch."""
+
+    @property
+    def A(self) -> Tensor: ...
+
+    @property
+    def B(self) -> Tensor | None: ...
+
+    @property
+    def A_paths(self) -> list[str]: ...
+
+
+B = TypeVar("B", bound=Images)
+
+
+@contextmanager
+def join() -> Iterator["Peers"]:
+    """Within the block this process works with the others that torchrun started. Raises `PeerError`."""
+    if int(os.environ.get("WORLD_SIZE") or 1) <= 1:
+        yield Peers()
+        return
+    timeout = datetime.timedelta(seconds=float(os.environ.get(TIMEOUT) or 600))
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+    try:
+        store, number, size = meet(timeout)
+        dist.init_process_group(backend, store=store, rank=number, world_size=size, timeout=timeout)
+    except (RuntimeError, ValueError) as error:
+        raise PeerError(f"the processes of this run did not find each other ({_first_line(error)})") from None
+    try:
+        yield Peers()
+    except BaseException as error:
+        if getattr(error, "agreed", False):
+            dist.destroy_process_group()
+        raise  # else it is left to the end of the process: others may not answer
+    dist.destroy_process_group()
+
+
+class Peers:
+    """The processes of a run, this one among them. Alone, every method is free of charge."""
+
+    def __init__(self) -> None:
+        self.rank, self.size = rank(), world_size()
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is only this process."""
+        return self.size == 1
+
+    @contextmanager
+    def agreed(self) -> Iterator[None]:
+        """A block that all processes leave together; an error that a user can mend becomes the error of all.
+
+        No tensors may be exchanged in it after such an error could have arisen, except by `in_step` and `results`,
+        which begin by telling each other of errors.
+        """
+        trouble: UserError | None = None
+        try:
+            yield
+        except UserError as error:
+            if self.alone or error.agreed:
+                raise
+            trouble = error
+        except OSError as error:
+            if self.alone:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            trouble = UserError(f"{place}{error.strerror or error}")
+        if not self.alone:
+            self._exchange((), trouble)
+
+    def results(self, compute: Callable[[], T]) -> list[T]:
+        """What `compute` gives in every process, by number; a plain object. Raises the error of any in all."""
+        with self.agreed():
+            value = compute()
+        return self.collect(value)
+
+    def in_step(self, batches: Iterable[B], stop: StopSignals, guard: FiniteGuard) -> Iterator[B]:
+        """`batches`, as long as no process was asked to stop, `guard` found nothing, and all have images of one size.
+
+        A signal to any of the processes sets `stop.received` in all of them. Raises the error of any in all.
+        """
+        if self.alone:
+            yield from batches
+            return
+        iterator = iter(batches)
+        while True:
+            batch: B | None = None
+            trouble: UserError | None = guard.trouble
+            try:
+                batch = next(iterator, None)
+            except DataError as error:
+                trouble = trouble or error
+            told = self._exchange((int(stop.asked or 0), *_sizes(batch)), trouble)
+            signals = [line[0] for line in told if line[0]]
+            if signals:
+                stop.agree(signals[0])
+                return
+            if len({tuple(line[1:]) for line in told}) > 1:
+                self._refuse_sizes(batch)
+            if batch is None:
+                return
+            yield batch
+
+    def settle(self, guard: FiniteGuard) -> None:
+        """Let `guard` judge what it has not judged yet: before anything is saved."""
+        guard.settle()
+        if not self.alone:
+            self._exchange((), guard.trouble)
+
+    def check_same(self, what: Mapping[str, Any], complaint: str) -> None:
+        """Raise `OptionError` in all processes unless `what` is the same in all; `{}` in `complaint`: what differs."""
+        if self.alone:
+            return
+        digests = {name: hashlib.sha256(repr(value).encode()).hexdigest() for name, value in what.items()}
+        everyone = self.collect(digests)
+        names = sorted({name for theirs in everyone for name in theirs if len({d.get(name) for d in everyone}) > 1})
+        if names:
+            raise _as_agreed(OptionError(complaint.format(", ".join(names))))
+
+    def collect(self, value: T) -> list[T]:
+        """The `value` of every process, by its number; a plain object."""
+        if self.alone:
+            return [value]
+        everyone: list[Any] = [None] * self.size
+        _guarded(lambda: dist.all_gather_object(everyone, value))
+        return everyone
+
+    # -- one message a step ---------------------------------------------------------------------------------------
+
+    def _exchange(self, numbers: Sequence[int], trouble: UserError | None) -> list[list[int]]:
+        """The up to 7 `numbers` of every process. Raises the `trouble` of the first that has one, in all of them."""
+        mine = torch.zeros(8, dtype=torch.int64)
+        mine[: 1 + len(numbers)] = torch.tensor([int(trouble is not None), *numbers])
+        everyone = [torch.empty_like(mine) for _ in range(self.size)]
+        _guarded(lambda: dist.all_gather(everyone, mine))
+        told = [line.tolist() for line in everyone]
+        if any(line[0] for line in told):
+            troubles = self.collect(None if trouble is None else (type(trouble).__name__, str(trouble)))
+            raise _first_of(troubles)
+        return [line[1:] for line in told]
+
+    def _refuse_sizes(self, batch: Images | None) -> None:
+        mine = "no more images" if batch is None else f"{batch.A_paths[0]} is {batch.A.shape[3]}x{batch.A.shape[2]}"
+        found = "; ".join(dict.fromkeys(self.collect(mine)))
+        raise _as_agreed(
+            DataError(
+                f"images of different size in one batch over {self.size} processes ({found} pixels after "
+                "--preprocess); use a cropping --preprocess (for example resize_and_crop)"
+            )
+        )
+
+
+def _sizes(batch: Images | None) -> list[int]:
+    """Whether there is a batch, and height and width of its images."""
+    if batch is None:
+        return [0] * 5
+    return [1, *batch.A.shape[2:], *(batch.A if batch.B is None else batch.B).shape[2:]]
+
+
+def _first_of(troubles: Sequence[tuple[str, str] | None]) -> UserError:
+    """The error of all processes: that of the first which has one, with its number if not all have the same."""
+    number, first = next((i, trouble) for i, trouble in enumerate(troubles) if trouble is not None)
+    where = "" if all(trouble == first for trouble in troubles) else f"process {number} of {len(troubles)}: "
+    return _as_agreed(getattr(errors, first[0], UserError)(where + first[1]))
+
+
+def _as_agreed(error: UserError) -> UserError:
+    error.agreed = True
+    return error
+
+
+def _guarded(exchange: Callable[[], Any]) -> None:
+    """Call `exchange`; the failure of a process at the other end is a `PeerError`."""
+    try:
+        exchange()
+    except RuntimeError as error:
+        raise PeerError(
+            f"another process of this run ended or does not answer ({_first_line(error)}): what was saved is as it "
+            "was; go on with --continue_train"
+        ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+
+
+# -- tensors ------------------------------------------------------------------------------------------------------
+
+
+def sum_gradients(parameters: Iterable[nn.Parameter], share: Share) -> None:
+    """Replace gradients of means over a share by those of the mean over the batch: one exchange for all of them."""
+    if world_size() == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients]) * share.weight
+    _guarded(lambda: dist.all_reduce(flat))
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
+
+
+def mean_over_processes(values: Mapping[str, Tensor], share: Share) -> dict[str, Tensor]:
+    """Scalars that are means over a share -> means over the batch."""
+    if world_size() == 1:
+        return dict(values)
+    flat = torch.stack([value.detach().float().reshape(()) for value in values.values()]) * share.weight
+    _guarded(lambda: dist.all_reduce(flat))
+    return dict(zip(values, flat.unbind(), strict=True))
+
+
+def sum_over_processes(value: Tensor) -> Tensor:
+    """The sum of `value` over all processes."""
+    if world_size() > 1:
+        value = value.clone()
+        _guarded(lambda: dist.all_reduce(value))
+    return value
+
+
+def gather(part: Tensor, share: Share) -> Tensor:
+    """[share, ...] -> [share.total, ...]: the batch of which every process has its share, without gradient."""
+    if world_size() == 1:
+        return part
+    rows = -(-share.total // world_size())
+    sent = part.detach().new_zeros((rows, *part.shape[1:]))
+    sent[: share.counted] = part[: share.counted]
+    everyone = [torch.empty_like(sent) for _ in range(world_size())]
+    _guarded(lambda: dist.all_gather(everyone, sent))
+    return torch.cat(everyone)[: share.total]
+
+
+def copy_from_first(tensors: Iterable[Tensor]) -> None:
+    """Overwrite `tensors` by those of process 0."""
+    if world_size() > 1:
+        for tensor in tensors:
+            _guarded(lambda tensor=tensor: dist.broadcast(tensor, 0))  # type: ignore[misc]
