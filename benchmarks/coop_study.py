@@ -28,6 +28,8 @@ from benchmarks.coop.run import Data, options, train
 from data.batch import Batch
 from datasets.make_toy import Settings, make_dataset
 from models import create_model
+from models.coopcut import CoopCUT
+from models.cut import CUT
 from options.option import Options
 from options.saved import to_dict
 from util.arguments import Parser
@@ -84,8 +86,10 @@ def path_of(out: Path, arm: str, seed: int) -> Path:
 def one_run(data: Data, out: Path, name: str, arm: Arm, flags: Sequence[str], steps: int) -> None:
     """Train, measure, write."""
     opt = options(flags)
-    cost = warmup_cost(data, opt) if arm.equal_time else 1.0
-    steps -= round((cost - 1) * getattr(opt, "coop_iters", 0)) if arm.equal_time else 0
+    cost = cooperative_cost(data, opt) if arm.equal_time else 1.0
+    if arm.equal_time:
+        kept = opt.coop_keep > 0  # then all steps are cooperative
+        steps = round(steps / cost) if kept else steps - round((cost - 1) * opt.coop_iters)
     if arm.short:
         steps = opt.coop_iters
     result = train(data, flags, steps, arm.supervised, arm.variant, decay=not arm.short)
@@ -96,18 +100,22 @@ def one_run(data: Data, out: Path, name: str, arm: Arm, flags: Sequence[str], st
     log.info("%s", {key: round(value, 3) for key, value in result.rows[-1]["ema"].items() if key != "shown"})
 
 
-def warmup_cost(data: Data, opt: Options) -> float:
-    """Time of a warm-up step over that of one after it: ratio of the medians of alternating steps."""
+def cooperative_cost(data: Data, opt: Options) -> float:
+    """Time of a cooperative step over that of a step of CUT: ratio of the medians of alternating steps.
+
+    With --coop_keep it is a step after the warm-up, which has both losses.
+    """
     device = choose_devices(opt.gpu_ids)[0]
     set_up(opt.seed, opt.deterministic, device)
     model = create_model(opt, [device])
+    assert isinstance(model, CoopCUT)
     names = [""] * opt.batch_size
     A, B = (data.images[split][: opt.batch_size] for split in ("trainA", "trainB"))
-    batch = Batch(A, B, names, names).to(device)
+    batch, where = Batch(A, B, names, names).to(device), Position(step=opt.coop_iters if opt.coop_keep > 0 else 0)
     seconds: tuple[list[float], list[float]] = ([], [])
     for number in range(2 * TIMED + 4):
         began = time.perf_counter()
-        output = model.step(batch, Position(step=0 if number % 2 == 0 else opt.coop_iters, epoch=opt.n_epochs))
+        output = (CoopCUT if number % 2 == 0 else CUT).step(model, batch, where)
         float(output.losses["G"])  # waits for the device
         if number >= 4:
             seconds[number % 2].append(time.perf_counter() - began)
@@ -119,13 +127,9 @@ def report(out: Path, folder: Path) -> None:
     runs = read_runs(out)
     for view in VIEWS:
         log.info("\n%s\n\n%s", view, "\n".join(arms_table(runs, list(ARMS), view)))
-    costs = [run["cost"] for arm in ARMS if ARMS[arm].equal_time for run in runs.get(arm, {}).values()]
-    if costs:
-        log.info(
-            "\na warm-up step takes %.2f times the time of a step of CUT (median of %d)",
-            statistics.median(costs),
-            len(costs),
-        )
+    for arm in (arm for arm in ARMS if ARMS[arm].equal_time and arm in runs):
+        costs = [run["cost"] for run in runs[arm].values()]
+        log.info("\n%s: a cooperative step takes %.2f times that of CUT", arm, statistics.median(costs))
     plot_arms(runs, [arm for arm in ARMS if not ARMS[arm].equal_time], folder / "coop_arms.png")
     save_image(gallery(out, runs), folder / "coop_pictures.png")
     for name, sweeps in (("warmup", WARMUP_SWEEPS), ("switch", SWEEPS)):

@@ -16,9 +16,9 @@ SMALL = [
 
 @dataclass(frozen=True)
 class Arm:
-    """flags: of train.py. equal_time: it gets fewer steps, by what its warm-up costs more. supervised: the ceiling.
+    """flags: of train.py. equal_time: it gets fewer steps, by what cooperative ones cost more. supervised: the ceiling.
 
-    variant: a class in place of that of --model. short: the run ends with the warm-up.
+    variant: a class in place of that of --model. short: the run ends with the warm-up. base: the arm it is paired with.
     """
 
     flags: tuple[str, ...]
@@ -26,6 +26,7 @@ class Arm:
     supervised: bool = False
     variant: type[BaseModel] | None = None
     short: bool = False
+    base: str = "cut"
 
 
 def coopcut(*flags: str) -> tuple[str, ...]:
@@ -41,7 +42,10 @@ ARMS = {
     "coopcut": Arm(coopcut()),
     "coopcut, equal time": Arm(coopcut(), equal_time=True),
     "cut, no norm in D": Arm(("--model", "cut", *NO_NORM)),
-    "coopcut, no norm in D, equal time": Arm(coopcut(*NO_NORM), equal_time=True),
+    "coopcut, no norm in D, equal time": Arm(coopcut(*NO_NORM), equal_time=True, base="cut, no norm in D"),
+    "coopcut, kept, no norm in D, equal time": Arm(
+        coopcut("--coop_keep", "0.5", *NO_NORM), equal_time=True, base="cut, no norm in D"
+    ),
     "supervised": Arm(("--model", "cut"), supervised=True),
 }
 

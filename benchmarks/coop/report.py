@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.coop.arms import arm_of
+from benchmarks.coop.arms import ARMS, arm_of
 from benchmarks.coop.run import LAST
 
 Run = Mapping[str, Any]
@@ -39,14 +39,14 @@ def values(runs: Mapping[int, Run], view: str, name: str, seeds: Sequence[int]) 
     return np.array([VIEWS[view](runs[seed], name) for seed in seeds])
 
 
-def arms_table(runs: Mapping[str, Mapping[int, Run]], arms: Sequence[str], view: str, base: str = "cut") -> list[str]:
-    """Markdown: mean and standard deviation over the seeds, and the two-sided p of a paired t-test against `base`."""
+def arms_table(runs: Mapping[str, Mapping[int, Run]], arms: Sequence[str], view: str) -> list[str]:
+    """Markdown: mean and standard deviation over the seeds, two-sided p of a paired t-test against the arm's base."""
     from scipy.stats import ttest_rel
 
     present = [arm for arm in arms if arm in runs]
     lines = ["| " + " | ".join(["", "seeds", *FIGURES.values()]) + " |", "|---|" + "---:|" * (len(FIGURES) + 1)]
     for arm in present:
-        own = sorted(runs[arm])
+        own, base = sorted(runs[arm]), ARMS[arm].base
         cells = [str(len(own))]
         for name in FIGURES:
             found = values(runs[arm], view, name, own)
