@@ -65,9 +65,10 @@ class CoopCUT(CUT):
 
     def __init__(self, opt: Options, devices: Sequence[torch.device]) -> None:
         super().__init__(opt, devices)
+        self.offset = self.gan.offset  # of the scores: f = D - offset
         bias = self.networks["D"].last.bias  # type: ignore[union-attr]
         if self.coop_share(Position()) > 0 and bias is not None:
-            nn.init.constant_(bias, self.gan.offset)  # type: ignore[arg-type]
+            nn.init.constant_(bias, self.offset)  # type: ignore[arg-type]
 
     def in_warmup(self, position: Position) -> bool:
         """Whether the step after `position` is a cooperative one."""
@@ -117,7 +118,7 @@ class CoopCUT(CUT):
 
     def f(self, images: Tensor) -> Tensor:
         """Minus the energy of each patch: [B, C, H, W] -> [B, 1, h, w]."""
-        return self.D(images) - self.gan.offset
+        return self.D(images) - self.offset
 
     def revise(self, fake_B: Tensor) -> Revision:
         """The translations moved up the scores of D, whose weights rest meanwhile."""
@@ -143,7 +144,7 @@ class CoopCUT(CUT):
         if self.opt.coop_data_noise > 0:
             noise = self.share.randn(real_B.shape, self.rng.device, real_B.device)
             data = real_B + self.opt.coop_data_noise * noise
-        f_revised, f_real = (scores - self.gan.offset for scores in self.judge(revision.x, data))
+        f_revised, f_real = (scores - self.offset for scores in self.judge(revision.x, data))
         loss = likelihood_loss(f_revised, f_real, self.opt.lambda_energy)
         if share < 1:
             adversarial, parts = self.discriminator_loss(real_B, fake_B)

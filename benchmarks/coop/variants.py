@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from models.base_model import StepOutput
 from models.coopcut import CoopCUT
@@ -14,10 +14,8 @@ class Unshifted(CoopCUT):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.offset = 0.0
         nn.init.zeros_(self.networks["D"].last.bias)  # type: ignore[union-attr, arg-type]
-
-    def f(self, images: Tensor) -> Tensor:
-        return self.D(images)
 
 
 class _Forgetting(CoopCUT):
