@@ -22,7 +22,7 @@ class Domain:
 
     def fingerprint(self) -> list[tuple[str, int]]:
         """The images by name and size in bytes, to tell whether two processes see the same ones."""
-        return [(os.path.basename(path), os.path.getsize(path)) for path in self.paths]
+        return [(os.path.basename(path), _size(path)) for path in self.paths]
 
     def describe(self) -> str:
         """For example '1067 images in ./datasets/horse2zebra/trainA'; '100 of 1067 images ...' if capped."""
@@ -89,6 +89,14 @@ def _whats_near(missing: str) -> str:
 def _subfolders(folder: str) -> list[str]:
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _size(path: str) -> int:
+    """Bytes; -1 for a file that is not there, of which reading tells in its turn."""
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return -1
 
 
 def _complaint(path: str) -> str | None:
