@@ -9,7 +9,7 @@ from torch import Tensor
 
 from util.images import read_image, to_image, to_tensor
 
-SCALE, CAPTION = 2, 110  # pixels per pixel, and the width of the captions
+SCALE, CAPTION = 2, 230  # pixels per pixel, and the width of the captions
 
 
 def sheet(rows: Mapping[str, Tensor]) -> Image.Image:
