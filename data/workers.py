@@ -71,6 +71,10 @@ class WorkerPool(Generic[T]):
         if shutdown is not None:
             with suppress(RuntimeError):  # torch's complaint about a process that was killed, again
                 shutdown()
+        for worker in getattr(running, "_workers", ()):
+            if worker.is_alive():  # a busy machine: torch waits for some seconds, then sends SIGTERM, which is ignored
+                worker.kill()
+                worker.join()
 
     def _open(self) -> DataLoader[Any]:
         # Python ends remaining processes with SIGTERM and waits for them; ours ignore it and would be waited for
