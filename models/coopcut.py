@@ -180,6 +180,9 @@ class CoopCUT(CUT):
             found.append(f"the revision moves the images far; lower {far} or --langevin_clip")
         if losses["saturated"] > losses["saturated_real"] + 0.2:
             found.append(f"the revision saturates pixels; lower {far} or --langevin_clip")
-        if "D_fake" not in losses and abs(losses["gap"]) > 1 / max(self.opt.lambda_energy, 0.1):
+        most = 1 / max(self.opt.lambda_energy, 0.1)  # the gap of a D that tells every patch apart
+        if "D_fake" not in losses and 0.8 * most < losses["gap"] <= most:
+            found.append(f"D has won, it tells revised images from real ones; raise {far}")
+        elif "D_fake" not in losses and abs(losses["gap"]) > most:
             found.append("the energies of real and revised images run apart; raise --lambda_energy or lower --lr")
         return found

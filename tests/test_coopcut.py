@@ -109,6 +109,8 @@ HEALTHY = {"f_revised": 0.1, "f_fake": 0.0, "displacement": 0.05, "saturated": 0
         ({"displacement": 0.5}, "lower --langevin_displacement"),
         ({"saturated": 0.9}, "saturates"),
         ({"gap": 3.0}, "--lambda_energy"),
+        ({"gap": 0.97}, "--langevin_displacement"),  # measured with a displacement of 0.02
+        ({"gap": 0.6}, None),
     ],
 )
 def test_advice_names_the_option(change: dict[str, float], word: str | None) -> None:
