@@ -14,7 +14,7 @@ from options.option import Options
 from options.parser import OptionParser
 from options.saved import to_dict
 from util.cli import run_script
-from util.distributed import Peers, join
+from util.distributed import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join
 from util.errors import DataError
 from util.results import Results
 from util.runtime import choose_devices, set_up
@@ -30,8 +30,8 @@ def main(argv: Sequence[str]) -> int:
             set_up(opt.seed, opt.deterministic, choose_devices(opt.gpu_ids)[0], opt.tf32)
             translator = Translator.from_options(opt)
             loader = create_translation_loader(opt)
-        peers.check_same(to_dict(opt), "the processes were given different options: {}; start all with the same ones")
-        peers.check_same(loader.fingerprint(), "the processes see different images: {}; give all the same --dataroot")
+        peers.check_same(lambda: to_dict(opt), DIFFERENT_OPTIONS)
+        peers.check_same(loader.fingerprint, DIFFERENT_IMAGES)
         return run(opt, translator, loader, peers)
 
 

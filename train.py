@@ -15,7 +15,7 @@ from options.option import Options
 from options.parser import OptionParser
 from options.saved import to_dict
 from util.cli import run_script
-from util.distributed import Peers, join, mean_over_processes
+from util.distributed import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join, mean_over_processes
 from util.errors import DataError
 from util.guard import FiniteGuard
 from util.monitors import MONITOR_CHOICES, Monitors, RunInfo, create_monitors
@@ -38,9 +38,8 @@ def main(argv: Sequence[str]) -> int:
                 raise DataError(f"--dataset_mode {opt.dataset_mode} has no target images to learn from; use unaligned")
             model = create_model(opt, devices)
             held_out = HeldOut(opt) if opt.eval_freq else None
-        peers.check_same(to_dict(opt), "the processes were given different options: {}; start all with the same ones")
-        images = loader.fingerprint() | (held_out.fingerprint() if held_out else {})
-        peers.check_same(images, "the processes see different images: {}; give all the same --dataroot")
+        peers.check_same(lambda: to_dict(opt), DIFFERENT_OPTIONS)
+        peers.check_same(lambda: loader.fingerprint() | (held_out.fingerprint() if held_out else {}), DIFFERENT_IMAGES)
         with peers.agreed():
             evaluation = Evaluation(opt, held_out, model.device) if held_out else None
         return start(opt, devices[0], loader, model, evaluation, peers)

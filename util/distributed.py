@@ -25,6 +25,9 @@ from util.signals import StopSignals
 T = TypeVar("T")
 TIMEOUT = "PEER_TIMEOUT"  # environment variable: seconds after which a process that waits for another gives up
 
+DIFFERENT_OPTIONS = "the processes were given different options: {}; start all with the same ones"
+DIFFERENT_IMAGES = "the processes see different images: {}; give all the same --dataroot"
+
 
 def world_size() -> int:
     """The number of processes that work as one."""
@@ -151,11 +154,11 @@ class Peers:
         if not self.alone:
             self._exchange((), guard.trouble)
 
-    def check_same(self, what: Mapping[str, Any], complaint: str) -> None:
-        """Raise `OptionError` in all processes unless `what` is the same in all; `{}` in `complaint`: what differs."""
+    def check_same(self, what: Callable[[], Mapping[str, Any]], complaint: str) -> None:
+        """Raise `OptionError` in all processes unless `what()` is the same in all; `{}` in `complaint`: what is not."""
         if self.alone:
             return
-        digests = {name: hashlib.sha256(repr(value).encode()).hexdigest() for name, value in what.items()}
+        digests = {name: hashlib.sha256(repr(value).encode()).hexdigest() for name, value in what().items()}
         everyone = self.collect(digests)
         names = sorted({name for theirs in everyone for name in theirs if len({d.get(name) for d in everyone}) > 1})
         if names:
