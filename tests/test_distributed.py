@@ -6,7 +6,17 @@ import pytest
 import torch
 
 from models.evaluation import read_metrics
-from tests.processes import COOP, check_close, check_same_training, finish, flags, state, torchrun
+from tests.processes import (
+    COOP,
+    DOUBLE,
+    check_close,
+    check_same_training,
+    finish,
+    flags,
+    in_double,
+    state,
+    torchrun,
+)
 from tests.tools import names_in, pixels, run
 from util.metrics.distribution import FIGURES
 from util.share import Share
@@ -25,8 +35,8 @@ CASES = {
 def test_two_processes_train_as_one(folder: Path, case: str) -> None:
     """7 samples in batches of 4: the last one of an epoch has 3, which two processes share as 2 and 1."""
     more = f"{CASES[case]} --batch_size 4 --max_iters 4"
-    assert run("train", *flags(folder, "one", more)).code == 0
-    code, output = finish(torchrun("train.py", flags(folder, "two", more)))
+    assert in_double(flags(folder, "one", more)) == 0
+    code, output = finish(torchrun(DOUBLE, flags(folder, "two", more)))
     assert code == 0, output
     assert output.count("run ") == 1, output
     check_same_training(folder, "one", "two")
@@ -56,11 +66,11 @@ def test_two_processes_evaluate_as_one(folder: Path) -> None:
 def test_a_checkpoint_moves_between_numbers_of_processes(folder: Path) -> None:
     """Batches of 2 end with one of a single sample, which the second process only accompanies."""
     more = f"{COOP} --batch_size 2 --lr_policy plateau"
-    assert run("train", *flags(folder, "one", f"{more} --max_iters 6")).code == 0
-    code, output = finish(torchrun("train.py", flags(folder, "moved", f"{more} --max_iters 3")))
+    assert in_double(flags(folder, "one", f"{more} --max_iters 6")) == 0
+    code, output = finish(torchrun(DOUBLE, flags(folder, "moved", f"{more} --max_iters 3")))
     assert code == 0, output
-    assert run("train", *flags(folder, "moved", f"{more} --max_iters 5 --continue_train")).code == 0
-    code, output = finish(torchrun("train.py", flags(folder, "moved", f"{more} --max_iters 6 --continue_train")))
+    assert in_double(flags(folder, "moved", f"{more} --max_iters 5 --continue_train")) == 0
+    code, output = finish(torchrun(DOUBLE, flags(folder, "moved", f"{more} --max_iters 6 --continue_train")))
     assert code == 0, output
     check_same_training(folder, "one", "moved")
     assert not [key for key in state(folder, "moved")["options"] if "world" in key or "rank" in key]
