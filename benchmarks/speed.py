@@ -39,13 +39,12 @@ class Side:
     """A process that runs one case, ours or the reference, each time it is told to."""
 
     def __init__(self, case: str, options: argparse.Namespace, data: Path, reference: str | None) -> None:
-        place = Path(__file__).parent / ("speed_reference.py" if reference else "speed_ours.py")
-        script = [str(place), reference] if reference else ["-m", "benchmarks.speed_ours"]
+        script = ["-m", "benchmarks.speed_reference", reference] if reference else ["-m", "benchmarks.speed_ours"]
         told = {
             name: getattr(options, name) for name in ("size", "width", "batch", "device", "threads", "amp", "flags")
         }
         argv = [sys.executable, *script, json.dumps(told | {"case": case, "data": str(data)})]
-        environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
+        environment = os.environ | {"OMP_NUM_THREADS": str(options.threads), "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
             argv,
             cwd=data if reference else ROOT,

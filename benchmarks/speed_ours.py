@@ -1,11 +1,8 @@
 """The side of ours in `benchmarks.speed`: runs one case each time it reads a line."""
 
 import json
-import os
-import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.speed_serve import serve
 from data import DATASET_CHOICES, Batch, create_loader
 from models import MODELS, NETWORK_CHOICES, create_model
 from options.option import Options
@@ -80,27 +78,6 @@ def test(told: dict[str, Any]) -> Callable[[], object]:
     flags += ["--ngf", str(opt.ngf), "--crop_size", str(opt.crop_size), "--results_dir", f"{data}/ours_results"]
     flags += ["--amp", told["amp"]] if told["amp"] != "none" else []
     return lambda: subprocess.run([sys.executable, "test.py", *flags], check=True, capture_output=True)
-
-
-def serve(run: Callable[[], object], repeats: int, cuda: bool) -> None:
-    """Answer each line `run` with seconds and CPU seconds per repeat, and `memory` with the peak in bytes."""
-    for line in sys.stdin:
-        if line.strip() == "memory":
-            most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-            print("answer", torch.cuda.max_memory_allocated() if cuda else most * 1024, flush=True)
-        else:
-            began, cpu = time.perf_counter(), _cpu_seconds()
-            run()
-            if cuda:
-                torch.cuda.synchronize()
-            seconds, cpu = time.perf_counter() - began, _cpu_seconds() - cpu
-            print("answer", seconds / repeats, cpu / repeats, flush=True)
-
-
-def _cpu_seconds() -> float:
-    """Seconds of processor time so far, of this process and of those that it started and that ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""The public CUT in `benchmarks.speed`: python speed_reference.py CHECKOUT JSON. Imports nothing of ours."""
+"""The public CUT in `benchmarks.speed`: python -m benchmarks.speed_reference CHECKOUT JSON.
+
+Of ours it imports the timing alone; packages of the same names as ours (models, data, ...) are those of the checkout.
+"""
 
 import contextlib
 import importlib
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.speed_serve import serve
+
 
 def options_of(told: dict[str, Any]) -> Any:
     """CUT's own options for the case; what it prints and writes goes elsewhere."""
@@ -25,7 +29,8 @@ def options_of(told: dict[str, Any]) -> Any:
     flags += f"--crop_size {size} --load_size {round(size * 286 / 256)} --ngf {width} --ndf {width} --display_id 0 "
     flags += f"--num_threads 1 --gpu_ids {0 if told['device'] == 'cuda' else -1} --model cut "
     flags += f"--CUT_mode {'FastCUT' if told['case'] == 'fastcut' else 'CUT'}"
-    return TrainOptions(flags).parse()
+    sys.argv = ["train.py", *flags.split()]  # CUT reads --CUT_mode, on which other defaults depend, from here alone
+    return TrainOptions().parse()
 
 
 def tensors(told: dict[str, Any]) -> dict[str, Any]:
@@ -87,31 +92,9 @@ def test(told: dict[str, Any], checkout: str) -> Callable[[], object]:
     return lambda: subprocess.run(argv, check=True, capture_output=True)
 
 
-def serve(run: Callable[[], object], repeats: int, cuda: bool) -> None:
-    """Answer each line `run` with seconds and CPU seconds per repeat, and `memory` with the peak in bytes."""
-    for line in sys.stdin:
-        if line.strip() == "memory":
-            most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-            print("answer", torch.cuda.max_memory_allocated() if cuda else most * 1024, flush=True)
-        else:
-            began, cpu = time.perf_counter(), _cpu_seconds()
-            run()
-            if cuda:
-                torch.cuda.synchronize()
-            seconds, cpu = time.perf_counter() - began, _cpu_seconds() - cpu
-            print("answer", seconds / repeats, cpu / repeats, flush=True)
-
-
-def _cpu_seconds() -> float:
-    """Seconds of processor time so far, of this process and of those that it started and that ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
-
-
 if __name__ == "__main__":
     checkout, told = sys.argv[1], json.loads(sys.argv[2])
     sys.path[0] = checkout
-    sys.argv = ["train.py"]
     torch.set_num_threads(told["threads"])
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         name = told["case"]
