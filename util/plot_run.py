@@ -4,7 +4,6 @@ A run is the name of a folder under --checkpoints_dir, or a path. The curves com
 in progress can be drawn too. The picture of one run lies in its folder as losses.png, unless --out says otherwise.
 """
 
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from util.arguments import Parser
 from util.cli import run_script
 from util.curves import RECORDS, Record, grouped, names_of, of_its_kind, read_records, smoothed, switches, values
 from util.errors import DataError, OptionError
-from util.files import write_bytes
+from util.figures import save_figure
 
 COLUMNS = 3
 SIZE = (5.0, 3.1)  # inches of a plot
@@ -85,15 +84,7 @@ def draw(runs: dict[str, list[Record]], path: Path) -> None:
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=7, framealpha=0.6)
     figure.suptitle(_plain(", ".join(runs)), fontsize=12)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture = io.BytesIO()
-        figure.savefig(picture, format=path.suffix[1:].lower(), dpi=110)
-        write_bytes(path, picture.getvalue())
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}): choose another --out") from None
-    finally:
-        pyplot.close(figure)
+    save_figure(figure, path, "--out")
 
 
 def _draw_run(axis: Any, run: str, records: list[Record], losses: Sequence[str], dash: str) -> None:

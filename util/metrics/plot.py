@@ -1,14 +1,13 @@
 """An evaluation as a picture: the sets in the plane, the shares as bars, the looks as a matrix."""
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from util.errors import DataError, OptionError
-from util.files import write_bytes
+from util.errors import OptionError
+from util.figures import save_figure
 from util.metrics.distribution import FIGURES
 from util.metrics.looks import LookFigures
 from util.metrics.report import Report
@@ -40,15 +39,7 @@ def draw(report: Report, sets: dict[str, NDArray[np.float64]], path: Path) -> No
     figures = next(iter(report.distribution.values()))
     title = f"FID {figures['FID']:.3f}, KID {figures['KID']:.5f} ({report.details['features']} features)"
     figure.suptitle(title.replace("$", r"\$"), fontsize=11)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture = io.BytesIO()
-        figure.savefig(picture, format=path.suffix[1:].lower(), dpi=110)
-        write_bytes(path, picture.getvalue())
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}): choose another --plot") from None
-    finally:
-        pyplot.close(figure)
+    save_figure(figure, path, "--plot")
 
 
 def check_format(path: Path) -> None:
