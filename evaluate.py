@@ -31,6 +31,7 @@ from util.metrics.plot import check_format, draw
 from util.metrics.report import Report
 from util.metrics.sets import ImageSet, by_key, by_name, measure, read
 from util.metrics.sources import Sources, from_experiment, from_folders
+from util.results import earlier_pictures
 from util.runtime import choose_devices
 
 log = logging.getLogger("evaluate")
@@ -42,6 +43,7 @@ def main(argv: Sequence[str]) -> int:
     if opt.plot:
         check_format(opt.plot)
     sources = find_sources(opt)
+    check_results(sources)
     libraries = versions()
     device = choose_devices(opt.gpu_ids)[0]
     features = create_features(opt.features, opt.weights, opt.feature_size, opt.feature_range, device)
@@ -118,6 +120,16 @@ def find_sources(opt: argparse.Namespace) -> Sources:
     found = from_experiment(opt.name, opt.checkpoints_dir, opt.results_dir, opt.phase, opt.epoch, not opt.unpaired)
     typed = {name: getattr(opt, name) for name in ("real", "truth", "inputs", "train") if getattr(opt, name)}
     return Sources(**{**vars(found), **typed})
+
+
+def check_results(sources: Sources) -> None:
+    """Raise `DataError` if the folder of test.py holds pictures of more than its last translation."""
+    older = earlier_pictures(sources.results) if sources.results is not None else []
+    if older:
+        raise DataError(
+            f"{sources.fake} holds {len(older)} pictures of an earlier translation too ({older[0]}): translate again "
+            f"with another --results_dir, or measure all of them with --fake {sources.fake}"
+        )
 
 
 def setting(

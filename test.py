@@ -61,7 +61,9 @@ def run(opt: Options, translator: Translator, loader: EpochLoader, peers: Peers)
 
 def tell(page: Path, sheet: Path, results: Results, skipped: int) -> None:
     """Say where the results are."""
-    log.info("%d images translated%s", len(results.rows), f", {skipped} skipped" if skipped else "")
+    number = len(results.rows)
+    what = "1 image" if number == 1 else f"{number} images"
+    log.info("%s translated%s", what, f", {skipped} skipped" if skipped else "")
     log.info("%scontact sheet: %s", f"page: {page}\n" if page.is_file() else "", sheet)
 
 

@@ -60,7 +60,8 @@ class CoopCUT(CUT):
     @classmethod
     def check(cls, opt: Options) -> None:
         super().check(opt)
-        if opt.lambda_NCE == 0 and opt.lambda_coop == 0 and (opt.coop_epochs or opt.coop_iters):
+        alone = opt.coop_epochs or opt.coop_iters or opt.coop_keep == 1  # steps without an adversarial loss
+        if opt.lambda_NCE == 0 and opt.lambda_coop == 0 and alone:
             raise OptionError("--lambda_NCE 0 and --lambda_coop 0 leave the warm-up nothing to teach: raise one")
 
     def __init__(self, opt: Options, devices: Sequence[torch.device]) -> None:

@@ -144,8 +144,11 @@ class OptionParser:
         namespace, rest = parser.parse_known_args(list(argv))
         if rest and not partial:
             known = [f"--{o.name}" for o in self._all(own)]
-            close = difflib.get_close_matches(rest[0].split("=")[0], known, n=1)
+            flag = rest[0].split("=")[0]
+            close = difflib.get_close_matches(flag, known, n=1)
+            owners = [name for name in self.models if flag in (f"--{o.name}" for o in self.models[name].options())]
             hint = f"; did you mean {close[0]}?" if close else f"; see python {script} --help"
+            hint = f"; it belongs to --model {', '.join(owners)}" if owners else hint
             raise OptionError(
                 f"unknown flag {rest[0]}{hint}" if rest[0].startswith("-") else f"unexpected '{rest[0]}'{hint}"
             )

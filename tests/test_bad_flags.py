@@ -17,6 +17,7 @@ from tests.tools import CONTINUE, TEST, TRAIN, refused
         ("--nce-idt", "did you mean --nce_idt?"),
         ("-name", "did you mean --name?"),
         ("--quite_unlike_any", "see python train.py --help"),
+        ("--coop_keep", "it belongs to --model coopcut"),
         ("--ng", "unknown flag --ng"),  # no abbreviations: a typing error must not become another flag
     ],
 )

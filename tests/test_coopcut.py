@@ -10,6 +10,7 @@ from models import create_model
 from models.coopcut import CoopCUT
 from tests.tools import train_options
 from tests.training import TINY, run, same
+from util.errors import OptionError
 from util.position import Position
 
 
@@ -121,6 +122,16 @@ def test_advice_names_the_option(change: dict[str, float], word: str | None) -> 
         (advised,) = coop_model("--langevin_step_size", "1").advice({**HEALTHY, **change}, Position(step=500))
         assert "--langevin_step_size" in advised
     assert not coop_model().advice({**HEALTHY, "gap": 3.0, "D_fake": 0.1}, Position(step=500))  # wanted, while fading
+
+
+@pytest.mark.parametrize(
+    "length", ["--coop_epochs 1", "--coop_iters 1 --coop_epochs 0", "--coop_epochs 0 --coop_keep 1"]
+)
+def test_a_warmup_that_teaches_nothing_is_refused(length: str) -> None:
+    argv = ["--model", "coopcut", "--lambda_NCE", "0", "--nce_idt", "False", "--lambda_coop", "0", *length.split()]
+    with pytest.raises(OptionError, match="--lambda_coop 0 leave the warm-up nothing to teach"):
+        train_options(argv)
+    assert train_options([*argv, "--coop_keep", "0.5", "--coop_epochs", "0", "--coop_iters", "0"]).coop_keep == 0.5
 
 
 def test_phase_is_a_function_of_the_position() -> None:

@@ -228,6 +228,18 @@ def test_translations_are_missing(toy: Path) -> None:
     refused("evaluate", ["--name", "r"], "results/r/test_latest", "python test.py --name r")
 
 
+def test_pictures_of_an_earlier_translation_are_not_measured_along(toy: Path) -> None:
+    """A second translation of fewer images leaves those of the first: of which of them would a figure be?"""
+    train = ["--dataroot", toy, "--name", "r", "--model", "cut", *TINY, "--max_iters", "1", "--display_id", "0"]
+    assert run("train", *train).code == 0
+    for more in ([], ["--num_test", "3"]):
+        assert run("test", "--name", "r", "--dataroot", toy, "--gpu_ids", "-1", *more).code == 0
+    fakes = "results/r/test_latest/images/fake_B"
+    for flags in (["--name", "r"], ["--results", "results/r/test_latest", "--real", toy / "testB"]):
+        refused("evaluate", [*flags, *SMALL], "5 pictures of an earlier translation", "00003.png", f"--fake {fakes}")
+    assert "8 images" in evaluate("--real", toy / "testB", "--fake", fakes).out
+
+
 def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchmetrics", None)
     refused("evaluate", BOTH, "torchmetrics", "not installed", "pip install -e '.[metrics]'")

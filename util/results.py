@@ -10,6 +10,7 @@ from torch import Tensor
 
 from options.option import Options
 from util.errors import DataError
+from util.files import write_text
 from util.images import save_image
 from util.web import ImageCell, write_page
 
@@ -18,10 +19,11 @@ log = logging.getLogger(__name__)
 ROWS_PER_PAGE = 200
 SHEET_ROWS = 8
 CAPTION = 16  # pixels
+TRANSLATED = "translated.txt"  # the pictures of the last translation, one name in a line
 
 
 class Results:
-    """<results_dir>/<name>/<phase>_<epoch>: images/<label>/<file>.png, index.html and contact_sheet.png.
+    """<results_dir>/<name>/<phase>_<epoch>: images/<label>/<file>.png, index.html, contact_sheet.png and `TRANSLATED`.
 
     `source`: the folder that the images come from; those of its sub-folders keep their path below it.
     """
@@ -77,6 +79,7 @@ class Results:
             near = {number - 1: "previous page", number + 1: "next page"}
             links = [(text, names[n]) for n, text in near.items() if 0 <= n < len(names)]
             _write_page(self.folder / names[number], self.title, cells, self.width, links)
+        write_text(self.folder / TRANSLATED, "".join(f"{name}\n" for name, _ in self.rows))
         self._tell_of_earlier_results(names)
         sheet = self.folder / "contact_sheet.png"
         save_image(self._contact_sheet(), sheet)
@@ -88,8 +91,7 @@ class Results:
             if page.name not in pages:
                 page.unlink()
         folder = self.folder / "images" / "fake_B"
-        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
-        older = len(there - {name for name, _ in self.rows})
+        older = len(earlier_pictures(self.folder))
         if older:
             log.warning("%s also holds %d pictures of an earlier run, which are not on the page", folder, older)
 
@@ -109,6 +111,16 @@ class Results:
                         thumbnail = _fitted(picture.convert("RGB"), side)
                     sheet.paste(thumbnail, (x * (side + 4) + 4, CAPTION + y * (side + 4)))
         return sheet
+
+
+def earlier_pictures(results: Path) -> list[str]:
+    """The translations in a folder of `Results` that its last translation did not make; none if that is not known."""
+    folder = results / "images" / "fake_B"
+    try:
+        last = set((results / TRANSLATED).read_text(encoding="utf-8").splitlines())
+    except OSError:
+        return []
+    return sorted({path.relative_to(folder).as_posix() for path in folder.rglob("*.png")} - last)
 
 
 def _fitted(picture: Image.Image, side: int) -> Image.Image:
