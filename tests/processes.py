@@ -57,6 +57,7 @@ def finish(process: "subprocess.Popen[str]", seconds: float = PATIENCE) -> tuple
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise AssertionError(f"no end: {process.communicate()[0]}") from None
+    assert "SIGABRT" not in output, output
     return process.returncode, output
 
 

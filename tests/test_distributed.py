@@ -17,7 +17,7 @@ from tests.processes import (
     state,
     torchrun,
 )
-from tests.tools import names_in, pixels, run
+from tests.tools import ROOT, names_in, pixels, run
 from util.metrics.distribution import FIGURES
 from util.share import Share
 
@@ -40,6 +40,32 @@ def test_two_processes_train_as_one(folder: Path, case: str) -> None:
     assert code == 0, output
     assert output.count("run ") == 1, output
     check_same_training(folder, "one", "two")
+
+
+WATCHES = """
+import os, sys, weakref
+sys.path.insert(0, {root!r})
+import train
+from torch import distributed
+create = distributed.init_process_group
+groups = []
+def init_process_group(*args, **kwargs):
+    create(*args, **kwargs)
+    groups.append(weakref.ref(distributed.group.WORLD))
+distributed.init_process_group = init_process_group
+assert train.main(sys.argv[1:]) == 0
+(group,) = groups
+os.write(1, b"group gone\\n" if group() is None else b"group left\\n")
+"""
+
+
+def test_nothing_is_left_of_the_group(folder: Path) -> None:
+    """A thread of the group that still frees a tensor while Python ends aborts a process whose work is done."""
+    (folder / "watches.py").write_text(WATCHES.format(root=str(ROOT)))
+    argv = flags(folder, "r", "--model cut --batch_size 2 --max_iters 1")
+    code, output = finish(torchrun(str(folder / "watches.py"), argv))
+    assert code == 0, output
+    assert output.count("group gone") == 2, output
 
 
 def test_two_processes_evaluate_as_one(folder: Path) -> None:

@@ -49,6 +49,23 @@ def _say(text: str, stream: TextIO | None) -> None:
 
 def run_script(main: Callable[[Sequence[str]], int]) -> None:
     """Call `main` with the command line and exit with what it returns; a user's error is one line and exit code 2."""
+    try:
+        _run(main)
+    except SystemExit as end:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # Others of the group may not answer, so it was not taken down; its threads would not survive Python's end.
+            _end_at_once(end.code if isinstance(end.code, int) else 0)
+        raise
+
+
+def _end_at_once(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
+
+
+def _run(main: Callable[[Sequence[str]], int]) -> None:
     script = Path(sys.argv[0]).name
     level = logging.INFO if is_main_process() else logging.ERROR  # the others would say the same
     logging.basicConfig(level=level, handlers=[_Console()], force=True)

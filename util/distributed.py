@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -66,6 +67,9 @@ def join() -> Iterator["Peers"]:
     if int(os.environ.get("WORLD_SIZE") or 1) <= 1:
         yield Peers()
         return
+    # Its functions take the group of the moment they are imported as a default, and an optimizer imports them: a group
+    # that they keep is not taken down, and its threads may then need Python while it ends, which aborts the process.
+    import_module("torch.distributed.nn")
     timeout = datetime.timedelta(seconds=float(os.environ.get(TIMEOUT) or 600))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     try:
@@ -78,7 +82,7 @@ def join() -> Iterator["Peers"]:
     except BaseException as error:
         if getattr(error, "agreed", False):
             dist.destroy_process_group()
-        raise  # else it is left to the end of the process: others may not answer
+        raise  # else it is left to `run_script`: others may not answer
     dist.destroy_process_group()
 
 
