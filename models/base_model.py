@@ -3,7 +3,7 @@
 import logging
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.networks import create_G
+from models.passes import Pass, divide
 from models.precision import Caller, check_device
 from models.schedule import create_scheduler, obey_options
 from options.option import Option, Options
@@ -118,16 +119,36 @@ class BaseModel(ABC):
         self.schedulers[name] = create_scheduler(optimizer, self.opt)
         return optimizer
 
-    def take(self, batch: Any) -> None:
-        """Begin a step: losses are means over this process's share of the batch, random numbers are for all of it."""
-        self.share = getattr(batch, "share", None) or Share.whole(len(batch.A))
+    def take(self, batch: Any) -> list[Pass]:
+        """Begin a step: losses are means over this process's share of the batch, random numbers are for all of it.
 
-    def descend(self, loss: Tensor, *names: str) -> None:
-        """One step of the optimizers `names` (those that exist) on the gradient of `loss`, over all processes."""
+        Returns the passes that --accumulation_steps divides the share into.
+        """
+        self.share = getattr(batch, "share", None) or Share.whole(len(batch.A))
+        return divide(batch, self.share, self.opt.accumulation_steps)
+
+    def update(
+        self, names: Sequence[str], passes: Sequence[Pass], loss_of: Callable[[Pass], tuple[Tensor, dict[str, Tensor]]]
+    ) -> dict[str, Tensor]:
+        """One step of the optimizers `names` (those that exist) down the mean of `loss_of`, over all processes.
+
+        `loss_of(part)` gives the mean loss over a pass, and scalars for the log, whose means over `passes` are
+        returned. Each pass is given the same random numbers, which are drawn for the whole batch (see `Share`).
+        """
         optimizers = [self.optimizers[name] for name in names if name in self.optimizers]
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        whole, logged = self.share, list[dict[str, Tensor]]()
+        before = self.rng.state_dict() if len(passes) > 1 else {}
+        for part in passes:
+            if logged:
+                self.rng.load_state_dict(before)
+            self.share = part.share
+            loss, scalars = loss_of(part)
+            loss = loss if part.weight == 1 else loss * part.weight
+            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+            logged.append(scalars)
+        self.share = whole
         sum_gradients((p for o in optimizers for group in o.param_groups for p in group["params"]), self.share)
         for optimizer in optimizers:
             if self.scaler is None:
@@ -136,6 +157,10 @@ class BaseModel(ABC):
                 self.scaler.step(optimizer)
         if self.scaler is not None:
             self.scaler.update()
+        if len(passes) == 1:
+            return logged[0]
+        weighted = [[part.weight * each[name] for name in each] for part, each in zip(passes, logged, strict=True)]
+        return dict(zip(logged[0], (torch.stack(values).sum() for values in zip(*weighted, strict=True)), strict=True))
 
     def full_precision(self, name: str) -> AbstractContextManager[None]:
         """Within the block the network `name` computes in float32, whatever --amp says."""

@@ -24,6 +24,7 @@ from models.base_model import StepOutput, frozen
 from models.cut import CUT
 from models.langevin import Revision, revise
 from models.losses.cooperative import likelihood_loss, teaching_loss
+from models.passes import Pass, joined
 from models.registry import MODELS
 from options.option import Option, Options
 from util.errors import OptionError
@@ -102,20 +103,15 @@ class CoopCUT(CUT):
         share = self.coop_share(position)
         if share == 0:
             return super().step(batch, position)
-        real_A, real_B = self.inputs(batch)
-        out = self.forward(real_A, real_B)
-        revision = self.revise(out.fake_B)
-        losses = self.update_energy(real_B, out.fake_B, revision, share)
-        teaching = teaching_loss(out.fake_B, revision.x)
-        losses["teach"] = teaching.detach()
+        passes = self.translated(batch)
+        if share < 1:
+            self.choose_shown(passes)
+        losses = self.update(["D"], passes, lambda part: self.energy_loss(part, share))
         with frozen(self.networks["D"]):
-            other = share * self.opt.lambda_coop * teaching
-            if share < 1:
-                G_GAN = self.adversarial_loss(out.fake_B)
-                losses["G_GAN"] = G_GAN.detach()
-                other = other + (1 - share) * G_GAN
-            losses |= self.update_G(out, other)
-        return StepOutput(losses, self.images(real_A, real_B, out) | {"revised_B": revision.x})
+            losses |= self.update(["G", "F"], passes, lambda part: self.taught_loss(part, share))
+        self.update_ema()
+        revised = {"revised_B": joined([part.revision.x for part in passes if part.revision])}
+        return StepOutput(losses, self.images(passes) | revised)
 
     def f(self, images: Tensor) -> Tensor:
         """Minus the energy of each patch: [B, C, H, W] -> [B, 1, h, w]."""
@@ -136,25 +132,26 @@ class CoopCUT(CUT):
                 randn=self.share.randn,
             )
 
-    def update_energy(self, real_B: Tensor, fake_B: Tensor, revision: Revision, share: float) -> dict[str, Tensor]:
-        """One step of D up the likelihood of the real images, of which `share` counts, the rest being CUT's loss.
+    def energy_loss(self, part: Pass, share: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """What D minimises: `share` parts minus the likelihood of the real images, the rest CUT's loss.
 
-        Returns the diagnostics of the warm-up.
+        Revises the translations for it; the other values are the diagnostics of the warm-up.
         """
+        assert part.fake_B is not None
+        revision, real_B = self.revise(part.fake_B), part.real_B
+        part.revision = revision
         data = real_B
         if self.opt.coop_data_noise > 0:
             noise = self.share.randn(real_B.shape, self.rng.device, real_B.device)
             data = real_B + self.opt.coop_data_noise * noise
         f_revised, f_real = (scores - self.offset for scores in self.judge(revision.x, data))
         loss = likelihood_loss(f_revised, f_real, self.opt.lambda_energy)
+        minimised, parts = loss, dict[str, Tensor]()
         if share < 1:
-            adversarial, parts = self.discriminator_loss(real_B, fake_B)
-            self.descend(share * loss + (1 - share) * adversarial, "D")
-        else:
-            parts = {}
-            self.descend(loss, "D")
+            adversarial, parts = self.discriminator_loss(part)
+            minimised = share * loss + (1 - share) * adversarial
         f_real, f_revised = f_real.detach().mean(), f_revised.detach().mean()
-        return {
+        return minimised, {
             "D": loss.detach(),
             "f_real": f_real,
             "f_fake": revision.f_start,
@@ -166,6 +163,21 @@ class CoopCUT(CUT):
             "saturated_real": (real_B.abs() > 0.99).float().mean(),
             **parts,
         }
+
+    def taught_loss(self, part: Pass, share: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """What generator and projection minimise: the teaching loss, of which `share` counts, and CUT's losses."""
+        assert part.revision is not None
+        out = self.outputs(part)
+        teaching = teaching_loss(out.fake_B, part.revision.x)
+        losses = {"teach": teaching.detach()}
+        other = share * self.opt.lambda_coop * teaching
+        if share < 1:
+            G_GAN = self.adversarial_loss(out.fake_B)
+            losses["G_GAN"] = G_GAN.detach()
+            other = other + (1 - share) * G_GAN
+        NCE, parts = self.contrastive_loss(out)
+        loss = NCE + other
+        return loss, losses | {"G": loss.detach()} | parts
 
     def advice(self, losses: Mapping[str, float], position: Position) -> list[str]:
         """Warnings when the sampler is outside its healthy range; none in the first 100 steps, before D has a slope."""

@@ -13,6 +13,7 @@ from models.losses.gan import GAN_LOSSES, gradient_penalty
 from models.losses.patchnce import patch_nce
 from models.networks import create_D, create_F, create_G, nce_layers
 from models.networks.patch_sampler import sample_patch_ids
+from models.passes import Pass, check_passes, joined
 from models.registry import MODELS
 from options.option import Option, Options
 from util.distributed import gather
@@ -84,6 +85,7 @@ class CUT(BaseModel):
         if opt.nce_idt and opt.input_nc != opt.output_nc:
             raise OptionError("--nce_idt translates target images too and needs --input_nc equal to --output_nc")
         nce_layers(opt)
+        check_passes(opt)
 
     def __init__(self, opt: Options, devices: Sequence[torch.device]) -> None:
         super().__init__(opt, devices)
@@ -105,40 +107,54 @@ class CUT(BaseModel):
         self.layers = nce_layers(opt)
         self.gan = GAN_LOSSES[opt.gan_mode]
         self.pool = ImagePool(opt.pool_size, self.rng.cpu)
+        self.flipped = False  # whether this step's inputs are
 
     def phase(self, position: Position) -> str:
         return "adversarial"
 
     def step(self, batch: Any, position: Position) -> StepOutput:
         """Update D, then G and F (Park et al. 2020, eq. 5)."""
-        real_A, real_B = self.inputs(batch)
-        out = self.forward(real_A, real_B)
-        losses = self.update_D(real_B, out.fake_B)
+        passes = self.translated(batch)
+        self.choose_shown(passes)
+        losses = self.update(["D"], passes, self.discriminator_loss)
         with frozen(self.networks["D"]):
-            G_GAN = self.adversarial_loss(out.fake_B)
-            losses |= {"G_GAN": G_GAN.detach()} | self.update_G(out, G_GAN)
-        return StepOutput(losses, self.images(real_A, real_B, out))
+            losses |= self.update(["G", "F"], passes, self.generator_loss)
+        self.update_ema()
+        return StepOutput(losses, self.images(passes))
 
     # -- the parts of a step --------------------------------------------------------------------------------------
 
-    def inputs(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """The images of both domains. Raises `DataError` for images that the discriminator cannot judge."""
-        self.take(batch)
+    def translated(self, batch: Any) -> list[Pass]:
+        """The passes of a step with their translations. A single one keeps the graph, several compute it again.
+
+        Raises `DataError` for images that the discriminator cannot judge.
+        """
         for images, paths in ((batch.A, batch.A_paths), (batch.B, batch.B_paths)):
             if min(images.shape[2:]) < self.min_size:
                 size = f"{images.shape[3]}x{images.shape[2]}"
                 raise DataError(
                     f"{paths[0]}: {size} pixels after --preprocess; the discriminator (--netD) needs {self.min_size}"
                 )
-        return batch.A, batch.B
+        passes, self.flipped = self.take(batch), self.flips()
+        for part in passes:
+            if len(passes) == 1:
+                part.forward = self.forward(part.real_A, part.real_B, self.flipped)
+                part.fake_B = part.forward.fake_B.detach()
+            else:
+                with torch.no_grad():
+                    part.fake_B = self.G(_flip(part.real_A, self.flipped))
+        return passes
 
-    def forward(self, real_A: Tensor, real_B: Tensor) -> Forward:
+    def flips(self) -> bool:
+        """Whether this step's inputs are flipped: half of the steps with --flip_equivariance."""
+        return bool(self.opt.flip_equivariance) and self.rng.coin()
+
+    def forward(self, real_A: Tensor, real_B: Tensor, flipped: bool) -> Forward:
         """Translate A, and B where the identity term wants it, in one pass if the sizes allow it.
 
         The keys take no gradient, so that the features met on the way serve as well as a second pass through the
         encoder. Only flipped inputs, and networks whose features depend on the batch or on chance, need one.
         """
-        flipped = self.opt.flip_equivariance and self.rng.coin()
         both = [real_A, real_B] if self.opt.nce_idt else [real_A]
         if len({images.shape[1:] for images in both}) == 1:
             output, features = self.G(_flip(torch.cat(both), flipped), self.layers)
@@ -158,23 +174,29 @@ class CUT(BaseModel):
             return Forward(outputs[0], None, flipped, keys[0], [])
         return Forward(outputs[0], outputs[1], flipped, keys[0], keys[1])
 
-    def update_D(self, real_B: Tensor, fake_B: Tensor) -> dict[str, Tensor]:
-        """One step of the discriminator on real images and detached translations."""
-        loss, losses = self.discriminator_loss(real_B, fake_B)
-        self.descend(loss, "D")
-        return losses
+    def choose_shown(self, passes: Sequence[Pass]) -> None:
+        """What D is shown as translations: those of now, or with --pool_size some older ones.
 
-    def discriminator_loss(self, real_B: Tensor, fake_B: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the discriminator minimises, and its parts."""
-        fake = self.pooled(fake_B.detach())
-        fake_scores, real_scores = self.judge(self.noisy(fake), self.noisy(real_B))
+        The buffer is that of the whole batch in every process.
+        """
+        shown = joined([part.fake_B for part in passes])
+        if self.pool.size > 0:
+            shown = self.pool.query(gather(shown, self.share))[self.share.start : self.share.stop]
+        for part, images in zip(passes, shown.split([len(part.real_A) for part in passes]), strict=True):
+            part.shown_B = images
+
+    def discriminator_loss(self, part: Pass) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the discriminator minimises on real images and detached translations, and its parts."""
+        fake, real = part.shown_B, part.real_B
+        assert fake is not None
+        fake_scores, real_scores = self.judge(self.noisy(fake), self.noisy(real))
         D_fake, D_real = self.gan.fake(fake_scores), self.gan.real(real_scores)
         loss = (D_fake + D_real) * 0.5
         losses = {"D_real": D_real.detach(), "D_fake": D_fake.detach()}
         if self.gan.gradient_penalty > 0:
             where = self.share.rand((len(fake), 1, 1, 1), self.rng.device, self.rng.device.device)
             with self.full_precision("D"):
-                penalty = gradient_penalty(self.D, *_same_size(real_B, fake), where)
+                penalty = gradient_penalty(self.D, *_same_size(real, fake), where)
             loss = loss + 0.5 * self.gan.gradient_penalty * penalty  # as the critic's own terms
             losses["D_gp"] = penalty.detach()
         return loss, losses
@@ -184,12 +206,6 @@ class CUT(BaseModel):
         if self.opt.normD == "batch" or len({batch.shape[1:] for batch in images}) > 1:
             return [self.D(batch) for batch in images]
         return list(self.D(torch.cat(images)).split([len(batch) for batch in images]))
-
-    def pooled(self, fake_B: Tensor) -> Tensor:
-        """Translations, some swapped for earlier ones; the buffer is that of the whole batch in every process."""
-        if self.pool.size == 0:
-            return fake_B
-        return self.pool.query(gather(fake_B, self.share))[self.share.start : self.share.stop]
 
     def adversarial_loss(self, fake_B: Tensor) -> Tensor:
         """What the generator minimises to look real, weighted."""
@@ -207,13 +223,19 @@ class CUT(BaseModel):
         noise = self.share.randn(images.shape, self.rng.device, images.device)
         return images + self.opt.instance_noise * noise
 
-    def update_G(self, out: Forward, other: Tensor) -> dict[str, Tensor]:
-        """One step of generator and projection on the contrastive losses plus `other`."""
+    def generator_loss(self, part: Pass) -> tuple[Tensor, dict[str, Tensor]]:
+        """What generator and projection minimise: the adversarial and the contrastive losses."""
+        out = self.outputs(part)
+        G_GAN = self.adversarial_loss(out.fake_B)
         NCE, losses = self.contrastive_loss(out)
-        loss = NCE + other
-        self.descend(loss, "G", "F")
-        self.update_ema()
-        return {"G": loss.detach()} | losses
+        loss = NCE + G_GAN
+        return loss, {"G_GAN": G_GAN.detach(), "G": loss.detach()} | losses
+
+    def outputs(self, part: Pass) -> Forward:
+        """The generator's outputs for a pass, with their graph, which the pass then no longer holds."""
+        out: Forward = part.forward or self.forward(part.real_A, part.real_B, self.flipped)
+        part.forward, part.idt_B = None, None if out.idt_B is None else out.idt_B.detach()
+        return out
 
     def contrastive_loss(self, out: Forward) -> tuple[Tensor, dict[str, Tensor]]:
         """PatchNCE on the translation, averaged with the one on the identity if that is wanted."""
@@ -254,10 +276,10 @@ class CUT(BaseModel):
         ]
         return torch.stack(losses).mean() * self.opt.lambda_NCE
 
-    def images(self, real_A: Tensor, real_B: Tensor, out: Forward) -> dict[str, Tensor]:
+    def images(self, passes: Sequence[Pass]) -> dict[str, Tensor]:
         """The pictures of a step, by the names of CUT's pages."""
-        images = {"real_A": real_A, "fake_B": out.fake_B.detach(), "real_B": real_B}
-        return images if out.idt_B is None else images | {"idt_B": out.idt_B.detach()}
+        pictures = {name: [getattr(part, name) for part in passes] for name in ("real_A", "fake_B", "real_B", "idt_B")}
+        return {name: joined(parts) for name, parts in pictures.items() if parts[0] is not None}
 
     # -- state ----------------------------------------------------------------------------------------------------
 

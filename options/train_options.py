@@ -36,6 +36,12 @@ SCHEDULE = Group(
             "pool_size", 0, "discriminator sees a buffer of this many earlier translations; 0: only the new ones", low=0
         ),
         Option("cache_images", 0.0, "keep decoded images in memory, up to so many GiB a process", low=0),
+        Option(
+            "accumulation_steps",
+            1,
+            "less memory: divide a batch into so many passes, whose gradients add up; the numbers stay the same",
+            low=1,
+        ),
         Option("activation_checkpointing", False, "less memory: compute G's activations again for the gradients"),
         Option("ema", 0.0, "decay of an averaged copy of the generator, used for translating; 0: none", low=0, below=1),
     ],

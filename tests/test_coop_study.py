@@ -56,6 +56,8 @@ def test_a_short_run_ends_with_the_warmup_and_a_variant_is_trained(tmp_path: Pat
     data = Data.load(tmp_path / "toy")
     arms = sweep_arms()
     coop_study.one_run(data, out, "warm-up", arms["warm-up"], flags, 99)
+    noise = train(data, [*flags, "--langevin_noise", "0.01"], 10)  # its pictures are more than a batch has
+    assert float((noise.pictures["revised_B"] - noise.pictures["fake_B, warm-up"]).abs().mean()) > 0.005
     run = read_runs(out)["warm-up"][0]
     assert [row["step"] for row in run["rows"]] == list(range(1, 11))
     assert all("gap" in row["losses"] for row in run["rows"])

@@ -26,6 +26,7 @@ CASES = {
     "fastcut": "--model cut --CUT_mode FastCUT --n_epochs 2 --n_epochs_decay 1",
     "coop": COOP,
     "fading": f"{COOP} --coop_iters 1 --coop_fade 2 --coop_keep 0.3 --instance_noise 0.1 --ema 0.9",
+    "passes": f"{COOP} --coop_fade 1 --accumulation_steps 2 --langevin_noise 0.1",
     "pool": "--model cut --pool_size 3",
     "negatives": "--model cut --nce_includes_all_negatives_from_minibatch --gan_mode wgangp",
 }

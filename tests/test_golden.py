@@ -61,7 +61,7 @@ def test_state_names_and_shapes(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_forward_and_features(case: str) -> None:
     model, batch = golden_model(case), golden_batch(case)
-    out = model.forward(batch.A, batch.B)
+    out = model.forward(batch.A, batch.B, model.flips())
     close(out.fake_B, ARRAYS[f"{case}/fake_B"], 1e-4)
     if f"{case}/idt_B" in ARRAYS:
         close(out.idt_B, ARRAYS[f"{case}/idt_B"], 1e-4)

@@ -111,7 +111,11 @@ def test_bf16_gradient_penalty_is_float32() -> None:
 
 @pytest.mark.parametrize(
     "flags",
-    ["--amp bf16 --model coopcut --coop_iters 2 --coop_fade 1 --instance_noise 0.1", "--activation_checkpointing"],
+    [
+        "--amp bf16 --model coopcut --coop_iters 2 --coop_fade 1 --instance_noise 0.1",
+        "--activation_checkpointing",
+        "--accumulation_steps 2 --batch_size 2 --pool_size 2 --CUT_mode FastCUT",
+    ],
 )
 def test_continued_exactly(images: Path, flags: str) -> None:
     common = ["--num_threads", "0", *flags.split()]

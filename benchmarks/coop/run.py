@@ -28,6 +28,7 @@ from util.metrics.features import Features, create_features
 from util.metrics.looks import reverse_kl
 from util.position import Position
 from util.runtime import choose_devices, set_up
+from util.share import Share
 
 MEASURED = 10  # times in a run
 LAST = 3  # of these, which are averaged and have all figures
@@ -148,6 +149,7 @@ def _revised(model: CoopCUT, sources: Tensor) -> dict[str, Tensor]:
     """Translations before and after the revision, [N, 3, H, W] on the CPU."""
     with torch.no_grad():
         fake_B = model.networks["G"](sources)
+    model.share = Share.whole(len(fake_B))  # for the noise of the revision
     revised_B = model.revise(fake_B).x
     return {"fake_B, warm-up": fake_B.clamp(-1, 1).cpu(), "revised_B": revised_B.cpu()}
 

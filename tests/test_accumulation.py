@@ -1,0 +1,84 @@
+"""--accumulation_steps: a batch in several passes gives the step of the undivided batch, and keeps less at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from models import create_model
+from models.cut import CUT
+from tests.processes import check_close
+from tests.tools import refused, train_options
+from util.position import Position
+
+TINY = "--ngf 4 --ndf 4 --netF_nc 8 --num_patches 16 --netG resnet_4blocks --load_size 32 --crop_size 32 --gpu_ids -1"
+COOP = "--model coopcut --langevin_steps 2 --langevin_noise 0.1 --coop_data_noise 0.1"
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """In single precision a rectifier at its kink turns another order of a sum into percents of a gradient."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def model_with(flags: str) -> CUT:
+    torch.manual_seed(0)
+    more = f"{TINY} --init_gain 0.3 --lr 1e-5 --batch_size 5 {flags}".split()
+    model = create_model(train_options(more), [torch.device("cpu")])
+    assert isinstance(model, CUT)
+    return model
+
+
+def batch(number: int) -> SimpleNamespace:
+    generator = torch.Generator().manual_seed(number)
+    A, B = (torch.rand(number, 3, 32, 32, generator=generator) * 2 - 1 for _ in "AB")
+    return SimpleNamespace(A=A, B=B, A_paths=["a"] * number, B_paths=["b"] * number)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--ema 0.9 --instance_noise 0.1",
+        "--CUT_mode FastCUT --pool_size 4",
+        "--gan_mode wgangp",
+        COOP,
+        f"{COOP} --coop_epochs 0 --coop_keep 0.5 --instance_noise 0.1 --pool_size 4 --gan_mode wgangp",
+    ],
+)
+def test_passes_are_the_undivided_batch(flags: str, double: None) -> None:
+    """5 samples as 2, 2 and 1, 4 as 2 and 2, and 2 as 1 and 1: losses, pictures, weights, optimizers, generators."""
+    whole, divided = model_with(flags), model_with(f"{flags} --accumulation_steps 3")
+    for step, number in enumerate((5, 4, 2, 5)):
+        expected, found = (model.step(batch(number), Position(step=step)) for model in (whole, divided))
+        assert list(found.losses) == list(expected.losses)
+        for name, value in expected.losses.items():
+            assert float(found.losses[name]) == pytest.approx(float(value), rel=1e-6, abs=1e-10), name
+        assert list(found.images) == list(expected.images)
+        for name, images in expected.images.items():
+            torch.testing.assert_close(found.images[name], images, rtol=0, atol=1e-8)
+    check_close(divided.state_dict(), whole.state_dict(), relative=1e-6)
+
+
+def test_passes_keep_less() -> None:
+    """The graph of a pass holds its own samples, translation and identity, and no others."""
+    seen: dict[int, list[int]] = {}
+    for passes in (1, 5):
+        model = model_with(f"--accumulation_steps {passes}")
+        sizes = seen.setdefault(passes, [])
+        model.networks["G"].register_forward_hook(
+            lambda module, given, output, sizes=sizes: sizes.append(len(given[0]) * torch.is_grad_enabled())
+        )
+        model.step(batch(5), Position())
+    assert seen == {1: [10, 10], 5: [0] * 5 + [2] * 10}
+
+
+def test_what_passes_would_change_is_refused(place: Path) -> None:
+    common = ["--dataroot", "data", "--name", "new", "--gpu_ids", -1, "--num_threads", 0, "--accumulation_steps", 2]
+    refused("train", common, "--accumulation_steps 2", "--batch_size 1")
+    common += ["--batch_size", 2]
+    refused("train", [*common, "--nce_includes_all_negatives_from_minibatch"], "--accumulation_steps", "negatives")
+    refused("train", [*common, "--normG", "batch"], "--accumulation_steps", "batch norm")
