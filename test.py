@@ -46,7 +46,9 @@ def run(opt: Options, translator: Translator, loader: EpochLoader, peers: Peers)
     try:
         with peers.agreed():
             skipped = translate(opt, translator, loader, results, peers)
+            results.finish()
     finally:
+        results.close()
         loader.close()
     if not peers.alone:
         skipped = sum(peers.collect(skipped))

@@ -36,7 +36,7 @@ def test_files_where_the_folders_of_runs_and_results_are_expected(a_run: Path) -
     refused("test", [*TEST, "--name", "new"], "checkpoints/new/latest_net_G.pth does not exist")
     Path("results").mkdir()
     Path("results/tiny").write_text("a file")
-    refused("test", TEST, "results/tiny/test_latest cannot be written", "--results_dir")
+    refused("test", TEST, "results/tiny/test_latest", "cannot be written", "--results_dir")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")

@@ -7,7 +7,7 @@ format may hold (rotation flags, palettes, transparency, 16 bits) is settled her
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +136,8 @@ def save_image(image: Image.Image | Tensor, path: str | Path) -> None:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be written ({_reason(error)})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder could not be made
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

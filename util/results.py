@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -13,6 +14,7 @@ from util.errors import DataError
 from util.files import write_text
 from util.images import save_image
 from util.web import ImageCell, write_page
+from util.writer import PictureWriter
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +37,29 @@ class Results:
         self.source = source if os.path.isdir(source) else os.path.dirname(source)
         self.rows: list[tuple[str, list[str]]] = []  # file name, and the labels of its pictures
         self._taken: set[str] = set()
+        self._writer = PictureWriter()
         self._planned: dict[str, str] = {}
 
     def add(self, path: str, images: Mapping[str, Tensor | None]) -> None:
-        """Save the pictures [C, H, W] that were made of the file `path`, as images/<label>/<file>.png."""
+        """Save the pictures [C, H, W] that were made of the file `path`, as images/<label>/<file>.png.
+
+        They are there after `finish`. Raises the `DataError` of earlier ones that could not be written.
+        """
         name = self._planned.get(path) or self._file_name(path)
-        labels = [label for label, image in images.items() if image is not None]
-        for label in labels:
-            image = images[label]
-            assert image is not None
-            try:
-                save_image(image, self.folder / "images" / label / name)
-            except OSError as error:
-                raise DataError(f"{self.folder} cannot be written ({error.strerror}): check --results_dir") from None
-        self.rows.append((name, labels))
+        pictures = {label: image for label, image in images.items() if image is not None}
+        with _hint():
+            for label, image in pictures.items():
+                self._writer.save(image, self.folder / "images" / label / name)
+        self.rows.append((name, list(pictures)))
+
+    def finish(self) -> None:
+        """Wait until all pictures are written. Raises the `DataError` of those that cannot be."""
+        with _hint():
+            self._writer.finish()
+
+    def close(self) -> None:
+        """Save no more pictures."""
+        self._writer.close()
 
     def plan(self, paths: Sequence[str]) -> None:
         """Settle the file names of all images, when several processes will `add` a part of them each."""
@@ -121,6 +132,14 @@ def earlier_pictures(results: Path) -> list[str]:
     except OSError:
         return []
     return sorted({path.relative_to(folder).as_posix() for path in folder.rglob("*.png")} - last)
+
+
+@contextmanager
+def _hint() -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{error}; check --results_dir") from None
 
 
 def _fitted(picture: Image.Image, side: int) -> Image.Image:

@@ -32,8 +32,7 @@ class PatchSampler(nn.Module):
         """Feature maps [B, C_l, H_l, W_l] and positions [P_l] -> unit vectors [B, P_l, C], for each layer."""
         result = []
         for index, (feature, position) in enumerate(zip(features, ids, strict=True)):
-            # indexed as [B, C, H*W], so that the gradient comes back contiguous: on the CPU and for B = 1 torch's
-            # backward of instance norm is wrong for one with the strides of [B, H*W, C] (see tests/test_golden.py)
+            # indexed as [B, C, H*W], so that the gradient comes back contiguous, as the layers before want it
             vectors = feature.flatten(2)[:, :, position].transpose(1, 2)  # [B, P, C_l]
             vectors = getattr(self, f"mlp_{index}")(vectors)
             norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)  # its gradient at a zero vector is 0

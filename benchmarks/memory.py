@@ -1,0 +1,72 @@
+"""Peak memory of a training step by size, batch, model and precision: python -m benchmarks.memory
+
+On the CPU it is the resident memory of a process that makes two steps, less that of one which has made its networks and
+no step yet; on a GPU what PyTorch allocated. Each figure takes two steps, at 512 pixels some minutes on a CPU.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from benchmarks.speed import Side
+from models.precision import DTYPES
+
+ROWS = {
+    "CUT": ("cut", ""),
+    "CUT, `--activation_checkpointing`": ("cut", "--activation_checkpointing"),
+    "FastCUT": ("fastcut", ""),
+    "CoopCUT, warm-up": ("coopcut", ""),
+}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measure and print a table, a row at a time."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256, 512], help="sides of the images [pixels]")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--precisions", nargs="+", choices=("none", *DTYPES), default=["none", "bf16"])
+    parser.add_argument("--passes", action="store_true", help="batches above 1 with --accumulation_steps too")
+    parser.add_argument("--width", type=int, default=64, help="--ngf and --ndf [channels]")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of torch on the CPU")
+    options = parser.parse_args(argv)
+    columns = [(size, batch) for size in options.sizes for batch in options.batches]
+    print(f"| MiB | --amp | {' | '.join(f'{size} px, batch {batch}' for size, batch in columns)} |")
+    print("|---|---|" + "---:|" * len(columns))
+    for name, (case, flags) in rows(options).items():
+        for amp in options.precisions:
+            cells = []
+            for size, batch in columns:
+                more = flags.replace("BATCH", str(batch))
+                cells.append(f"{peak(options, case, more, amp, size, batch) / 2**20:.0f}")
+            print(f"| {name} | {amp} | {' | '.join(cells)} |", flush=True)
+
+
+def rows(options: argparse.Namespace) -> dict[str, tuple[str, str]]:
+    """Names of the rows, with case and flags."""
+    passes = {"CUT, `--accumulation_steps` the batch": ("cut", "--accumulation_steps BATCH")}
+    return ROWS | (passes if options.passes else {})
+
+
+def peak(options: argparse.Namespace, case: str, flags: str, amp: str, size: int, batch: int) -> float:
+    """Bytes."""
+    told = argparse.Namespace(**vars(options) | {"size": size, "batch": batch, "amp": amp, "flags": flags})
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("trainA", "trainB"):
+            Path(folder, name).mkdir()
+        side = Side(case, told, Path(folder), None)
+        before = side.ask("memory")[0]
+        for _ in range(2):
+            side.ask("run")
+        after = side.ask("memory")[0]
+        side.end()
+    return after if options.device == "cuda" else after - before
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
