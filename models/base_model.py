@@ -41,7 +41,11 @@ class BaseModel(ABC):
     `step` what happens to a batch. Saving, continuing, schedules, averaging and translating then work by themselves.
     """
 
+    divides = False  # whether `step` follows --accumulation_steps, with the passes of `take` and `update`
+
     def __init__(self, opt: Options, devices: Sequence[torch.device]) -> None:
+        if opt.isTrain and opt.accumulation_steps > 1 and not self.divides:
+            raise OptionError(f"--accumulation_steps: --model {opt.model} does not divide its batches; leave it out")
         self.opt = opt
         self.devices = list(devices)
         self.device = self.devices[0]
@@ -127,17 +131,21 @@ class BaseModel(ABC):
         self.share = getattr(batch, "share", None) or Share.whole(len(batch.A))
         return divide(batch, self.share, self.opt.accumulation_steps)
 
+    def descend(self, loss: Tensor, *names: str) -> None:
+        """One step of the optimizers `names` (those that exist) on the gradient of `loss`, over all processes."""
+        optimizers = self._start(names)
+        self._backward(loss)
+        self._finish(optimizers)
+
     def update(
         self, names: Sequence[str], passes: Sequence[Pass], loss_of: Callable[[Pass], tuple[Tensor, dict[str, Tensor]]]
     ) -> dict[str, Tensor]:
-        """One step of the optimizers `names` (those that exist) down the mean of `loss_of`, over all processes.
+        """As `descend`, on the mean of `loss_of` over `passes`, so that --accumulation_steps can divide the batch.
 
-        `loss_of(part)` gives the mean loss over a pass, and scalars for the log, whose means over `passes` are
-        returned. Each pass is given the same random numbers, which are drawn for the whole batch (see `Share`).
+        `loss_of(part)` gives the mean loss over a pass, and scalars for the log, whose means are returned. Each pass is
+        given the same random numbers, which are drawn for the whole batch (see `Share`).
         """
-        optimizers = [self.optimizers[name] for name in names if name in self.optimizers]
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        optimizers = self._start(names)
         whole, logged = self.share, list[dict[str, Tensor]]()
         before = self.rng.state_dict() if len(passes) > 1 else {}
         for part in passes:
@@ -145,10 +153,25 @@ class BaseModel(ABC):
                 self.rng.load_state_dict(before)
             self.share = part.share
             loss, scalars = loss_of(part)
-            loss = loss if part.weight == 1 else loss * part.weight
-            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+            self._backward(loss if part.weight == 1 else loss * part.weight)
             logged.append(scalars)
         self.share = whole
+        self._finish(optimizers)
+        if len(passes) == 1:
+            return logged[0]
+        weighted = [[part.weight * each[name] for name in each] for part, each in zip(passes, logged, strict=True)]
+        return dict(zip(logged[0], (torch.stack(values).sum() for values in zip(*weighted, strict=True)), strict=True))
+
+    def _start(self, names: Iterable[str]) -> list[torch.optim.Optimizer]:
+        optimizers = [self.optimizers[name] for name in names if name in self.optimizers]
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        return optimizers
+
+    def _backward(self, loss: Tensor) -> None:
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+
+    def _finish(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         sum_gradients((p for o in optimizers for group in o.param_groups for p in group["params"]), self.share)
         for optimizer in optimizers:
             if self.scaler is None:
@@ -157,10 +180,6 @@ class BaseModel(ABC):
                 self.scaler.step(optimizer)
         if self.scaler is not None:
             self.scaler.update()
-        if len(passes) == 1:
-            return logged[0]
-        weighted = [[part.weight * each[name] for name in each] for part, each in zip(passes, logged, strict=True)]
-        return dict(zip(logged[0], (torch.stack(values).sum() for values in zip(*weighted, strict=True)), strict=True))
 
     def full_precision(self, name: str) -> AbstractContextManager[None]:
         """Within the block the network `name` computes in float32, whatever --amp says."""

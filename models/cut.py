@@ -62,6 +62,8 @@ class Forward:
 class CUT(BaseModel):
     """One-sided translation: adversarial loss on G(A), contrastive losses between A and G(A), and B and G(B)."""
 
+    divides = True
+
     @classmethod
     def options(cls) -> Sequence[Option]:
         return CUT_OPTIONS

@@ -11,6 +11,7 @@ from models import create_model
 from models.cut import CUT
 from tests.processes import check_close
 from tests.tools import refused, train_options
+from util.errors import OptionError
 from util.position import Position
 
 TINY = "--ngf 4 --ndf 4 --netF_nc 8 --num_patches 16 --netG resnet_4blocks --load_size 32 --crop_size 32 --gpu_ids -1"
@@ -74,6 +75,12 @@ def test_passes_keep_less() -> None:
         )
         model.step(batch(5), Position())
     assert seen == {1: [10, 10], 5: [0] * 5 + [2] * 10}
+
+
+def test_a_method_that_does_not_divide_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CUT, "divides", False)
+    with pytest.raises(OptionError, match="--accumulation_steps: --model cut does not divide"):
+        model_with("--accumulation_steps 2")
 
 
 def test_what_passes_would_change_is_refused(place: Path) -> None:

@@ -7,7 +7,7 @@ from torch import nn
 from models.networks import DISCRIMINATORS, GENERATORS, create_D, create_F, create_G
 from models.networks.blur import Downsample, Upsample
 from models.networks.infer import infer_generator_options
-from models.networks.layers import init_weights
+from models.networks.layers import init_weights, norm_layer
 from models.networks.patch_sampler import PatchSampler, sample_patch_ids
 from tests.tools import train_options
 from util.errors import OptionError
@@ -29,6 +29,16 @@ def test_generator_shapes_and_features(name: str, plain: bool) -> None:
     encoded = net(x, [0, 4, 8], encode_only=True)
     for layer, feature in zip((0, 4), encoded, strict=False):
         assert torch.equal(feature, features[layer])
+
+
+def test_instance_norm_is_that_of_torch() -> None:
+    """Also for a gradient with the strides of [B, H, W, C], where torch's own is wrong on a CPU for one image."""
+    x = torch.randn(1, 4, 5, 6, dtype=torch.float64, requires_grad=True)
+    norm = norm_layer("instance")(4)
+    torch.testing.assert_close(norm(x), nn.InstanceNorm2d(4)(x))
+    assert torch.autograd.gradcheck(lambda x: norm(x).permute(0, 2, 3, 1).flatten(1, 2) ** 2, x)
+    assert norm(x.to(memory_format=torch.channels_last)).is_contiguous(memory_format=torch.channels_last)
+    assert not list(norm.parameters())
 
 
 def test_antialiased_features_have_the_sizes_of_the_paper() -> None:

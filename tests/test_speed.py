@@ -1,0 +1,66 @@
+"""The measures of speed and memory: what they count, and that they run."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import memory, profile, speed
+
+TINY = ["--size", "32", "--width", "4", "--device", "cpu", "--threads", "1"]
+
+
+def test_table_of_speed_has_medians_and_ratios(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def side(wall: float, cpu: float, peak: float) -> dict[str, float]:
+        return {"median_s": wall, "median_cpu_s": cpu, "peak_bytes": peak * 2**20}
+
+    rows = speed.table({"cut": {"ours": side(0.5, 0.8, 100), "reference": side(1.0, 1.2, 125)}})
+    assert rows.splitlines()[-1] == "| training step, CUT | 500.0 | 1000.0 | 2.00 | 1.50 | 100 | 125 |"
+    written = tmp_path / "speed.json"
+    flags = [*TINY, "--cases", "cut,loading", "--repeats", "3", "--warm_up", "0", "--images", "2"]
+    speed.main([*flags, "--flags", "--netG resnet_4blocks", "--json", str(written)])
+    assert capsys.readouterr().out.count("\n| ") == 1 + 1  # the first line of the table has no line break before it
+    found = json.loads(written.read_text())
+    assert found["machine"]["torch"] == torch.__version__
+    for case in ("cut", "loading"):
+        ours = found["results"][case]["ours"]
+        assert ours["median_s"] == sorted(wall for wall, _ in ours["all_s"])[1] > 0
+        assert ours["peak_bytes"] > 2**20
+
+
+def test_profile_groups_every_operator_once() -> None:
+    seconds = {
+        "aten::convolution_backward": 3.0,
+        "aten::mkldnn_convolution": 2.0,
+        "aten::native_group_norm": 1.0,
+        "aten::reflection_pad2d": 0.5,
+        "aten::addmm": 0.25,
+        "aten::_fused_adam_": 0.125,
+        "aten::copy_": 0.0625,
+        "aten::relu": 0.0625,
+    }
+    found = profile.grouped(seconds)
+    assert list(found.values()) == list(seconds.values())
+    assert profile.table({"a": 1.0, "b": 3.0})[2:] == ["| b | 3.00 | 75 % |", "| a | 1.00 | 25 % |"]
+
+
+def test_profile_of_a_step(capsys: pytest.CaptureFixture[str]) -> None:
+    profile.main([*TINY, "--repeats", "1", "--flags", "--netG resnet_4blocks"])
+    output = capsys.readouterr().out
+    assert "cut, 32 pixels, batch 1, --amp none, cpu" in output
+    assert "convolutions, gradients" in output
+
+
+def test_peak_memory_grows_with_the_batch() -> None:
+    """Of the activations of 2 and 16 images of 64 pixels; passes of one image keep them low."""
+    options = Namespace(width=8, device="cpu", threads=1, batches=[16], passes=True)
+    case, flags = memory.rows(options)["CUT, `--accumulation_steps` the batch"]
+    assert (case, flags) == ("cut", "--accumulation_steps BATCH")
+    few, many, passes = (
+        memory.peak(options, "cut", more, "none", 64, batch)
+        for batch, more in ((2, ""), (16, ""), (16, "--accumulation_steps 16"))
+    )
+    assert many > 1.5 * few > 0
+    assert passes < 0.7 * many
