@@ -18,6 +18,7 @@ from models.precision import DTYPES
 
 ROWS = {
     "CUT": ("cut", ""),
+    "CUT, `--selective_checkpointing`": ("cut", "--selective_checkpointing"),
     "CUT, `--activation_checkpointing`": ("cut", "--activation_checkpointing"),
     "FastCUT": ("fastcut", ""),
     "CoopCUT, warm-up": ("coopcut", ""),

@@ -106,15 +106,25 @@ class BaseModel(ABC):
         self.networks[name] = net
         if name == "G" and self.opt.ema > 0:
             self.ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(self.opt.ema), use_buffers=True)
-        if self.opt.activation_checkpointing and name == "G":
-            if not hasattr(net, "checkpointing"):
-                raise OptionError(f"--activation_checkpointing: --netG {self.opt.netG} has none; leave it out")
-            net.checkpointing = True  # type: ignore[assignment]
+        if name == "G":
+            self._set_checkpointing(net)
         spread = nn.DataParallel(net, self.devices) if len(self.devices) > 1 else net
         if self.opt.amp == "none" and not self.opt.compile:
             return spread
         self.callers[name] = Caller(spread, self.device, self.opt.amp, self.opt.compile)
         return self.callers[name]
+
+    def _set_checkpointing(self, net: nn.Module) -> None:
+        given = {"selective": self.opt.selective_checkpointing, "full": self.opt.activation_checkpointing}
+        for kind in [kind for kind, wanted in given.items() if wanted]:
+            flag = "--selective_checkpointing" if kind == "selective" else "--activation_checkpointing"
+            if not hasattr(net, "checkpointing"):
+                raise OptionError(f"{flag}: --netG {self.opt.netG} has none; leave it out")
+            if kind == "selective" and (given["full"] or self.opt.compile):
+                raise OptionError(
+                    f"{flag} does not go with --activation_checkpointing nor with --compile: leave it out"
+                )
+            net.checkpointing = kind  # type: ignore[assignment]
 
     def add_optimizer(self, name: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam with the rates of the options, for parameters that must not be none."""

@@ -43,6 +43,11 @@ SCHEDULE = Group(
             low=1,
         ),
         Option("activation_checkpointing", False, "less memory: compute G's activations again for the gradients"),
+        Option(
+            "selective_checkpointing",
+            False,
+            "less memory at little cost: keep what G's convolutions give and compute what lies between them again",
+        ),
         Option("ema", 0.0, "decay of an averaged copy of the generator, used for translating; 0: none", low=0, below=1),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from data import create_loader
 from models import create_model
@@ -58,13 +59,39 @@ def test_batches_joined_and_apart_agree(flags: str) -> None:
     torch.testing.assert_close(gradients(joined), gradients(apart), rtol=0, atol=1e-3 * scale)
 
 
-def test_activation_checkpointing_gives_the_same_numbers() -> None:
-    plain, saving = model_with(), model_with("--activation_checkpointing")
+@pytest.mark.parametrize("flag", ["--activation_checkpointing", "--selective_checkpointing"])
+@pytest.mark.parametrize("more", ["", "--no_antialias --no_antialias_up --CUT_mode FastCUT", "--nce_layers 2,7,9"])
+def test_checkpointing_gives_the_same_numbers(flag: str, more: str) -> None:
+    plain, saving = model_with(*more.split()), model_with(flag, *more.split())
     losses, expected = (model.step(batch(), Position()).losses for model in (saving, plain))
     assert {n: float(v) for n, v in losses.items()} == pytest.approx(
         {n: float(v) for n, v in expected.items()}, rel=1e-6
     )
     torch.testing.assert_close(gradients(saving), gradients(plain), rtol=1e-4, atol=1e-6)
+
+
+def convolutions_of(model: CUT) -> int:
+    """Convolutions, not counting those of the gradients, in the generator's passes forward and backward."""
+    number = 0
+
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal number
+            number += operator is torch.ops.aten.convolution.default
+            return operator(*args, **(kwargs or {}))
+
+    with Count():
+        model.G(batch().A).mean().backward()
+    return number
+
+
+def test_selective_checkpointing_computes_no_convolution_again() -> None:
+    plain, selective, full = (
+        convolutions_of(model_with(*flags))
+        for flags in ([], ["--selective_checkpointing"], ["--activation_checkpointing"])
+    )
+    assert selective == plain
+    assert full > 1.5 * plain
 
 
 def saved_bytes(model: CUT) -> int:
@@ -114,6 +141,7 @@ def test_bf16_gradient_penalty_is_float32() -> None:
     [
         "--amp bf16 --model coopcut --coop_iters 2 --coop_fade 1 --instance_noise 0.1",
         "--activation_checkpointing",
+        "--selective_checkpointing --model coopcut --coop_iters 2 --accumulation_steps 2 --batch_size 2",
         "--accumulation_steps 2 --batch_size 2 --pool_size 2 --CUT_mode FastCUT",
     ],
 )
@@ -130,6 +158,9 @@ def test_what_the_device_lacks_is_refused(place: Path) -> None:
     refused("train", [*common, "--amp", "fp16"], "--amp fp16", "bf16")
     refused("train", [*common, "--tf32"], "--tf32")
     refused("train", [*common, "--amp", "fp8"], "--amp")
+    selective = [*common, "--selective_checkpointing"]
+    refused("train", [*selective, "--compile"], "--selective_checkpointing", "--compile")
+    refused("train", [*selective, "--activation_checkpointing"], "--selective_checkpointing", "leave it out")
 
 
 def test_translating_in_bf16(a_run: Path) -> None:

@@ -53,14 +53,11 @@ def test_profile_of_a_step(capsys: pytest.CaptureFixture[str]) -> None:
     assert "convolutions, gradients" in output
 
 
-def test_peak_memory_grows_with_the_batch() -> None:
-    """Of the activations of 2 and 16 images of 64 pixels; passes of one image keep them low."""
-    options = Namespace(width=8, device="cpu", threads=1, batches=[16], passes=True)
-    case, flags = memory.rows(options)["CUT, `--accumulation_steps` the batch"]
-    assert (case, flags) == ("cut", "--accumulation_steps BATCH")
-    few, many, passes = (
-        memory.peak(options, "cut", more, "none", 64, batch)
-        for batch, more in ((2, ""), (16, ""), (16, "--accumulation_steps 16"))
-    )
-    assert many > 1.5 * few > 0
-    assert passes < 0.7 * many
+def test_peak_memory_of_batches_passes_and_checkpointing() -> None:
+    options = Namespace(width=8, device="cpu", threads=1, batches=[32], passes=True)
+    case, passes = memory.rows(options)["CUT, `--accumulation_steps` the batch"]
+    assert (case, passes) == ("cut", "--accumulation_steps BATCH")
+    more = ((8, ""), (32, ""), (32, "--selective_checkpointing"), (32, "--accumulation_steps 32"))
+    few, many, selective, divided = (memory.peak(options, "cut", flags, "none", 64, batch) for batch, flags in more)
+    assert many > 2 * few > 0
+    assert divided < 0.5 * selective < 0.45 * many

@@ -6,7 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+    noop_context_fn,
+)
 
 from models.networks.blur import Downsample, Upsample
 from models.networks.layers import has_bias, norm_layer
@@ -78,7 +83,9 @@ class ResnetGenerator(nn.Module):
             add(nc // 2, make_norm(nc // 2), nn.ReLU())
         add(ngf, nn.ReflectionPad2d(3))
         add(output_nc, nn.Conv2d(ngf, output_nc, 7), nn.Tanh())
-        self.checkpointing = False  # compute activations again for the gradients instead of keeping them
+        self.checkpointing = (
+            ""  # what is computed again for the gradients instead of kept: "full", "selective", nothing
+        )
         self.rectifiers = {i for i, module in enumerate(self.model) if isinstance(module, nn.ReLU)}
 
     def forward(self, x: Tensor, layers: Sequence[int] = (), encode_only: bool = False) -> Any:
@@ -91,8 +98,8 @@ class ResnetGenerator(nn.Module):
         number = last + 1 if encode_only else len(self.model)
         features: list[Tensor] = []
         if self.checkpointing and torch.is_grad_enabled():
-            for start, stop in self._groups(number, layers):  # of each group the input alone is kept
-                x = checkpoint(self._run, x, start, stop, use_reentrant=False)
+            for start, stop in self._groups(number, layers):
+                x = checkpoint(self._run, x, start, stop, use_reentrant=False, context_fn=_KEPT[self.checkpointing])
                 self._note(x, stop - 1, layers, features)
         else:
             for index, module in enumerate(self.model[:number]):
@@ -113,12 +120,30 @@ class ResnetGenerator(nn.Module):
         return x
 
     def _groups(self, number: int, layers: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """The first `number` modules in groups that end with a rectifier, a block, the last module, or in `layers`."""
+        """The first `number` modules in groups, of which the inputs are kept: short ones, as each is computed at once.
+
+        They end with a block, the last module, one before a block, or one in `layers`; when all is computed again, with
+        a rectifier, else with a convolution, whose output is kept anyway.
+        """
+        ends = (nn.ReLU,) if self.checkpointing == "full" else (nn.Conv2d, nn.ConvTranspose2d)
         start = 0
         for index, module in enumerate(self.model[:number]):
-            if index in layers or index + 1 == number or isinstance(module, nn.ReLU | ResnetBlock):
+            before_block = index + 1 < number and isinstance(self.model[index + 1], ResnetBlock)
+            if index in layers or index + 1 == number or before_block or isinstance(module, (ResnetBlock, *ends)):
                 yield start, index + 1
                 start = index + 1
+
+
+def _keep_convolutions(context: Any, operator: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+    kept = operator is torch.ops.aten.convolution.default
+    return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+# by `checkpointing`: the context functions of torch.utils.checkpoint
+_KEPT: dict[str, Any] = {
+    "full": noop_context_fn,
+    "selective": partial(create_selective_checkpoint_contexts, _keep_convolutions),
+}
 
 
 for _n in (9, 6, 4):
