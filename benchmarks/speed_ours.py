@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.speed_serve import serve
 from data import DATASET_CHOICES, Batch, create_loader
-from models import MODELS, NETWORK_CHOICES, create_model
+from models import MODELS, NETWORK_CHOICES, Translator, create_model
 from options.option import Options
 from options.parser import OptionParser
 from util.position import Position
@@ -49,17 +49,13 @@ def step(told: dict[str, Any]) -> Callable[[], object]:
 
 
 def generator(told: dict[str, Any]) -> Callable[[], object]:
-    """G's forward pass."""
+    """G's forward pass, as `test.py` does it."""
     opt = options_of(told)
-    devices = choose_devices(opt.gpu_ids)
-    set_up(0, False, devices[0])
-    G, A = create_model(opt, devices).G, tensors(told)[0].to(devices[0])  # type: ignore[attr-defined]
-
-    def run() -> None:
-        with torch.inference_mode():
-            G(A)
-
-    return run
+    device = choose_devices(opt.gpu_ids)[0]
+    set_up(0, False, device)
+    G, (A, _) = create_model(opt, [device]).networks["G"], tensors(told)
+    translator = Translator(G, opt.input_nc, device, amp=told["amp"])
+    return lambda: translator.translate(A)
 
 
 def loading(told: dict[str, Any]) -> Callable[[], object]:

@@ -212,6 +212,8 @@ class BaseModel(ABC):
             if verbose:
                 log.info("%s", net)
             log.info("net%s: %.3f million parameters", name, sum(p.numel() for p in net.parameters()) / 1e6)
+        if self.opt.compile:
+            log.info("--compile: the first steps wait for the compiler, on a CPU for minutes")
 
     def advise(self, losses: Mapping[str, float], position: Position) -> None:
         """Log the `advice`, each warning at most once in an epoch."""
