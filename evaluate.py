@@ -127,8 +127,9 @@ def check_results(sources: Sources) -> None:
     older = earlier_pictures(sources.results) if sources.results is not None else []
     if older:
         raise DataError(
-            f"{sources.fake} holds {len(older)} pictures of an earlier translation too ({older[0]}): translate again "
-            f"with another --results_dir, or measure all of them with --fake {sources.fake}"
+            f"{sources.fake} holds {len(older)} pictures of an earlier translation or of one that was stopped "
+            f"({older[0]}): translate again with another --results_dir, or measure all with --real {sources.real} "
+            f"--fake {sources.fake}"
         )
 
 

@@ -1,7 +1,7 @@
 """Peak memory of a training step by size, batch, model and precision: python -m benchmarks.memory
 
-On the CPU it is the resident memory of a process that makes two steps, less that of one which has made its networks and
-no step yet; on a GPU what PyTorch allocated. Each figure takes two steps, at 512 pixels some minutes on a CPU.
+On the CPU it is the peak of resident memory of a process that makes two steps, less the peak before them, with the
+networks made; on a GPU what PyTorch allocated. Each figure takes two steps, at 512 pixels some minutes on a CPU.
 """
 
 import argparse

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -23,7 +24,7 @@ GROUPS = {
     "convolutions, gradients": ("convolution_backward",),
     "convolutions, forward": ("conv",),
     "normalisation": ("norm",),
-    "padding and resampling": ("pad", "upsample", "slow_conv"),
+    "padding and resampling": ("pad", "upsample"),
     "products of matrices": ("mm", "linear", "matmul"),
     "optimizer": ("adam", "foreach"),
     "copies and conversions": ("copy", "contiguous", "cat", "_to", "clone", "fill", "zero"),
@@ -63,6 +64,8 @@ def _seconds(run: Callable[[], object], repeats: int, device: str) -> float:
     """The median time of `run`."""
     times = []
     for _ in range(repeats):
+        if device == "cuda":
+            torch.cuda.synchronize()
         began = time.perf_counter()
         run()
         if device == "cuda":
@@ -89,6 +92,7 @@ def _shares(run: Callable[[], object], device: str) -> dict[str, float]:
         {
             event.key: (event.self_device_time_total if cuda else event.self_cpu_time_total) / 1e6
             for event in profiler.key_averages()
+            if event.device_type == DeviceType.CPU  # operators; kernels would count their time a second time
         }
     )
 

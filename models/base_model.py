@@ -41,10 +41,12 @@ class BaseModel(ABC):
     `step` what happens to a batch. Saving, continuing, schedules, averaging and translating then work by themselves.
     """
 
-    divides = False  # whether `step` follows --accumulation_steps, with the passes of `take` and `update`
+    # Whether `step` follows --accumulation_steps, with the passes of `take` and `update`; to be said with each `step`.
+    divides = False
 
     def __init__(self, opt: Options, devices: Sequence[torch.device]) -> None:
-        if opt.isTrain and opt.accumulation_steps > 1 and not self.divides:
+        stepping = next(cls for cls in type(self).__mro__ if "step" in vars(cls))
+        if opt.isTrain and opt.accumulation_steps > 1 and not vars(stepping).get("divides", False):
             raise OptionError(f"--accumulation_steps: --model {opt.model} does not divide its batches; leave it out")
         self.opt = opt
         self.devices = list(devices)
@@ -120,6 +122,8 @@ class BaseModel(ABC):
             flag = "--selective_checkpointing" if kind == "selective" else "--activation_checkpointing"
             if not hasattr(net, "checkpointing"):
                 raise OptionError(f"{flag}: --netG {self.opt.netG} has none; leave it out")
+            if self.opt.normG == "batch":
+                raise OptionError(f"{flag}: batch norm would count each batch twice; use --normG instance")
             if kind == "selective" and (given["full"] or self.opt.compile):
                 raise OptionError(
                     f"{flag} does not go with --activation_checkpointing nor with --compile: leave it out"

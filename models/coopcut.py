@@ -54,6 +54,8 @@ COOP_OPTIONS = (
 class CoopCUT(CUT):
     """CUT with a cooperative warm-up of its discriminator and generator."""
 
+    divides = True
+
     @classmethod
     def options(cls) -> Sequence[Option]:
         return (*super().options(), *COOP_OPTIONS)

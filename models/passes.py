@@ -9,7 +9,6 @@ from torch import Tensor
 
 from models.langevin import Revision
 from options.option import Options
-from util.distributed import world_size
 from util.errors import OptionError
 from util.share import Share
 
@@ -34,14 +33,16 @@ class Pass:
 
 
 def check_passes(opt: Options) -> None:
-    """Raise `OptionError` for what passes would change, and for more passes than images."""
+    """Raise `OptionError` for what passes would change, and for more passes than a batch has images."""
     if not opt.isTrain or opt.accumulation_steps == 1:
         return
-    if opt.accumulation_steps > opt.batch_size // world_size():
+    if opt.accumulation_steps > opt.batch_size:
         raise OptionError(
-            f"--accumulation_steps {opt.accumulation_steps}: a pass would have no image, of --batch_size "
-            f"{opt.batch_size} each process has {opt.batch_size // world_size()}; lower the one or raise the other"
+            f"--accumulation_steps {opt.accumulation_steps} is more than the images of --batch_size {opt.batch_size}: "
+            "lower the one or raise the other"
         )
+    if not opt.no_dropout:
+        raise OptionError("--accumulation_steps: dropout would differ from pass to pass; leave --no_dropout as it is")
     if opt.nce_includes_all_negatives_from_minibatch:
         raise OptionError(
             "--accumulation_steps: the negatives of --nce_includes_all_negatives_from_minibatch would be those of a "
@@ -55,7 +56,7 @@ def check_passes(opt: Options) -> None:
 
 
 def divide(batch: Any, share: Share, number: int) -> list[Pass]:
-    """The batch (or `share` of one) in up to `number` equal passes; fewer if it has fewer samples."""
+    """The batch (or `share` of one) in up to `number` passes of equally many samples, the last perhaps fewer."""
     total = len(batch.A)
     parts = [part for part in (Share.of(total, i, number) for i in range(number)) if part.counted]
     return [

@@ -39,7 +39,8 @@ SCHEDULE = Group(
         Option(
             "accumulation_steps",
             1,
-            "less memory: divide a batch into so many passes, whose gradients add up; the numbers stay the same",
+            "less memory: divide a batch into up to so many passes, whose gradients add up; the numbers stay the same, "
+            "a tenth more time",
             low=1,
         ),
         Option("activation_checkpointing", False, "less memory: compute G's activations again for the gradients"),

@@ -86,6 +86,7 @@ def test_a_method_that_does_not_divide_says_so(monkeypatch: pytest.MonkeyPatch) 
 def test_what_passes_would_change_is_refused(place: Path) -> None:
     common = ["--dataroot", "data", "--name", "new", "--gpu_ids", -1, "--num_threads", 0, "--accumulation_steps", 2]
     refused("train", common, "--accumulation_steps 2", "--batch_size 1")
+    refused("train", [*common, "--batch_size", 2, "--no_dropout", "False"], "--accumulation_steps", "dropout")
     common += ["--batch_size", 2]
     refused("train", [*common, "--nce_includes_all_negatives_from_minibatch"], "--accumulation_steps", "negatives")
     refused("train", [*common, "--normG", "batch"], "--accumulation_steps", "batch norm")

@@ -236,7 +236,13 @@ def test_pictures_of_an_earlier_translation_are_not_measured_along(toy: Path) ->
         assert run("test", "--name", "r", "--dataroot", toy, "--gpu_ids", "-1", *more).code == 0
     fakes = "results/r/test_latest/images/fake_B"
     for flags in (["--name", "r"], ["--results", "results/r/test_latest", "--real", toy / "testB"]):
-        refused("evaluate", [*flags, *SMALL], "5 pictures of an earlier translation", "00003.png", f"--fake {fakes}")
+        refused(
+            "evaluate",
+            [*flags, *SMALL],
+            "5 pictures of an earlier translation",
+            "00003.png",
+            f"--real {toy / 'testB'} --fake {fakes}",
+        )
     assert "8 images" in evaluate("--real", toy / "testB", "--fake", fakes).out
 
 

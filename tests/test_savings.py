@@ -161,6 +161,8 @@ def test_what_the_device_lacks_is_refused(place: Path) -> None:
     selective = [*common, "--selective_checkpointing"]
     refused("train", [*selective, "--compile"], "--selective_checkpointing", "--compile")
     refused("train", [*selective, "--activation_checkpointing"], "--selective_checkpointing", "leave it out")
+    for flag in ("--selective_checkpointing", "--activation_checkpointing"):
+        refused("train", [*common, flag, "--normG", "batch"], flag, "batch norm")
 
 
 def test_translating_in_bf16(a_run: Path) -> None:

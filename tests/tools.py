@@ -181,10 +181,10 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def generator_of(run_folder: Path, weights: str = "latest_net_G.pth") -> torch.nn.Module:
-    """The generator of `tiny`, built and filled by hand; in the layout of `Translator`, to be equal to the last bit."""
+    """The generator of `tiny`, built and filled by hand."""
     net = create_G(train_options(TINY))
     net.load_state_dict(torch.load(run_folder / weights, weights_only=True))
-    return net.to(memory_format=torch.channels_last)
+    return net
 
 
 def by_hand(net: torch.nn.Module, path: Path, size: tuple[int, int] | None = (32, 32)) -> np.ndarray:

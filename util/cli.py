@@ -54,15 +54,17 @@ def run_script(main: Callable[[Sequence[str]], int]) -> None:
     except SystemExit as end:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # Others of the group may not answer, so it was not taken down; its threads would not survive Python's end.
-            _end_at_once(end.code if isinstance(end.code, int) else 0)
+            _end_at_once(end.code)
         raise
 
 
-def _end_at_once(code: int) -> None:
+def _end_at_once(code: int | str | None) -> None:
+    if isinstance(code, str):
+        _say(code, sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    os._exit(code)
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _run(main: Callable[[Sequence[str]], int]) -> None:

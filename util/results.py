@@ -1,5 +1,6 @@
 """The folder of translated images: the pictures, pages to look at them, and a contact sheet."""
 
+import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 ROWS_PER_PAGE = 200
 SHEET_ROWS = 8
 CAPTION = 16  # pixels
-TRANSLATED = "translated.txt"  # the pictures of the last translation, one name in a line
+TRANSLATED = "translated.json"  # the names of the pictures of the last translation; none until it has finished
 
 
 class Results:
@@ -48,9 +49,18 @@ class Results:
         name = self._planned.get(path) or self._file_name(path)
         pictures = {label: image for label, image in images.items() if image is not None}
         with _hint():
+            if not self.rows:
+                self._note_translated()
             for label, image in pictures.items():
                 self._writer.save(image, self.folder / "images" / label / name)
         self.rows.append((name, list(pictures)))
+
+    def _note_translated(self, names: Sequence[str] = ()) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(self.folder / TRANSLATED, json.dumps(names))
+        except OSError as error:
+            raise DataError(f"{self.folder}: cannot be written ({error.strerror})") from None
 
     def finish(self) -> None:
         """Wait until all pictures are written. Raises the `DataError` of those that cannot be."""
@@ -90,7 +100,7 @@ class Results:
             near = {number - 1: "previous page", number + 1: "next page"}
             links = [(text, names[n]) for n, text in near.items() if 0 <= n < len(names)]
             _write_page(self.folder / names[number], self.title, cells, self.width, links)
-        write_text(self.folder / TRANSLATED, "".join(f"{name}\n" for name, _ in self.rows))
+        self._note_translated([name for name, _ in self.rows])
         self._tell_of_earlier_results(names)
         sheet = self.folder / "contact_sheet.png"
         save_image(self._contact_sheet(), sheet)
@@ -125,11 +135,14 @@ class Results:
 
 
 def earlier_pictures(results: Path) -> list[str]:
-    """The translations in a folder of `Results` that its last translation did not make; none if that is not known."""
+    """The translations in a folder of `Results` that its last translation, if it finished, did not make.
+
+    None if that is not known.
+    """
     folder = results / "images" / "fake_B"
     try:
-        last = set((results / TRANSLATED).read_text(encoding="utf-8").splitlines())
-    except OSError:
+        last = set(json.loads((results / TRANSLATED).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
         return []
     return sorted({path.relative_to(folder).as_posix() for path in folder.rglob("*.png")} - last)
 

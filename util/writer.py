@@ -6,10 +6,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from util.images import save_image
+from util.images import save_image, to_image
 
 THREADS = 2
-WAITING = 32  # pictures, which bounds the memory they take
+WAITING = 8  # pictures, which bounds the memory they take
 
 
 class PictureWriter:
@@ -23,7 +23,7 @@ class PictureWriter:
         """Save [C, H, W] in [-1, 1] soon. Raises the `DataError` of an earlier picture that could not be written."""
         while self._waiting and (len(self._waiting) >= WAITING or self._waiting[0].done()):
             self._waiting.popleft().result()
-        self._waiting.append(self._threads.submit(save_image, image, path))
+        self._waiting.append(self._threads.submit(save_image, to_image(image), path))
 
     def finish(self) -> None:
         """Wait until all are saved. Raises the `DataError` of the first that could not be."""

@@ -83,9 +83,9 @@ class ResnetGenerator(nn.Module):
             add(nc // 2, make_norm(nc // 2), nn.ReLU())
         add(ngf, nn.ReflectionPad2d(3))
         add(output_nc, nn.Conv2d(ngf, output_nc, 7), nn.Tanh())
-        self.checkpointing = (
-            ""  # what is computed again for the gradients instead of kept: "full", "selective", nothing
-        )
+        # what is computed again for the gradients instead of being kept: all ("full"), what lies between convolutions
+        # ("selective"), or nothing
+        self.checkpointing = ""
         self.rectifiers = {i for i, module in enumerate(self.model) if isinstance(module, nn.ReLU)}
 
     def forward(self, x: Tensor, layers: Sequence[int] = (), encode_only: bool = False) -> Any:
