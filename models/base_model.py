@@ -126,7 +126,7 @@ class BaseModel(ABC):
                 raise OptionError(f"{flag}: batch norm would count each batch twice; use --normG instance")
             if kind == "selective" and (given["full"] or self.opt.compile):
                 raise OptionError(
-                    f"{flag} does not go with --activation_checkpointing nor with --compile: leave it out"
+                    f"{flag} does not go with --activation_checkpointing nor with --compile: {flag} False"
                 )
             net.checkpointing = kind  # type: ignore[assignment]
 

@@ -57,7 +57,7 @@ def test_peak_memory_of_batches_passes_and_checkpointing() -> None:
     options = Namespace(width=8, device="cpu", threads=1, batches=[32], passes=True)
     case, passes = memory.rows(options)["CUT, `--accumulation_steps` the batch"]
     assert (case, passes) == ("cut", "--accumulation_steps BATCH")
-    more = ((8, ""), (32, ""), (32, "--selective_checkpointing"), (32, "--accumulation_steps 32"))
-    few, many, selective, divided = (memory.peak(options, "cut", flags, "none", 64, batch) for batch, flags in more)
-    assert many > 2 * few > 0
+    more = ("", "--selective_checkpointing", "--accumulation_steps 32")
+    many, selective, divided = (memory.peak(options, "cut", flags, "none", 64, 32) for flags in more)
+    assert many > 300 * 2**20
     assert divided < 0.5 * selective < 0.45 * many

@@ -10,7 +10,6 @@ from torch.utils.checkpoint import (
     CheckpointPolicy,
     checkpoint,
     create_selective_checkpoint_contexts,
-    noop_context_fn,
 )
 
 from models.networks.blur import Downsample, Upsample
@@ -99,7 +98,7 @@ class ResnetGenerator(nn.Module):
         features: list[Tensor] = []
         if self.checkpointing and torch.is_grad_enabled():
             for start, stop in self._groups(number, layers):
-                x = checkpoint(self._run, x, start, stop, use_reentrant=False, context_fn=_KEPT[self.checkpointing])
+                x = checkpoint(self._run, x, start, stop, use_reentrant=False, **_KEPT[self.checkpointing])
                 self._note(x, stop - 1, layers, features)
         else:
             for index, module in enumerate(self.model[:number]):
@@ -139,10 +138,10 @@ def _keep_convolutions(context: Any, operator: Any, *args: Any, **kwargs: Any) -
     return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
-# by `checkpointing`: the context functions of torch.utils.checkpoint
+# by `checkpointing`: more arguments of torch.utils.checkpoint
 _KEPT: dict[str, Any] = {
-    "full": noop_context_fn,
-    "selective": partial(create_selective_checkpoint_contexts, _keep_convolutions),
+    "full": {},  # torch.compile takes no context function
+    "selective": {"context_fn": partial(create_selective_checkpoint_contexts, _keep_convolutions)},
 }
 
 
