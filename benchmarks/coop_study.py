@@ -1,7 +1,7 @@
 """Does the cooperative start help? cut, FastCUT and coopcut on the toy set with its known looks, over several seeds.
 
     python -m benchmarks.coop_study                   # the arms: equal steps, equal time, and a supervised ceiling
-    python -m benchmarks.coop_study --sweep           # each option of the warm-up by itself
+    python -m benchmarks.coop_study --sweep           # each setting of the warm-up by itself
     python -m benchmarks.coop_study --report docs     # tables (printed) and plots, of whatever is finished
 
 A run that is finished is not done again, so that the study can be stopped and started at any time. Each run writes
@@ -21,10 +21,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.coop.arms import ARMS, SMALL, SWEEPS, WARMUP, WARMUP_SWEEPS, Arm, sweep_arms
+from benchmarks.coop.arms import ARMS, SMALL, WARMUP, Arm
 from benchmarks.coop.pictures import read_strip, save_strips, sheet
 from benchmarks.coop.report import VIEWS, arms_table, plot_arms, plot_sweeps, read_runs, sweep_tables
 from benchmarks.coop.run import Data, options, train
+from benchmarks.coop.sweeps import SWITCH_SWEEPS, WARMUP_SWEEPS, sweep_arms
 from data.batch import Batch
 from datasets.make_toy import Settings, make_dataset
 from models import create_model
@@ -54,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--arms", nargs="+", choices=sorted(ARMS), default=list(ARMS), help="[default: all]")
     parser.add_argument("--images", type=int, default=400, help="training images of a domain [default: 400]")
     parser.add_argument("--test_images", type=int, default=64, help="[default: 64]")
-    parser.add_argument("--sweep", action="store_true", help="vary each option of the warm-up instead")
+    parser.add_argument("--sweep", action="store_true", help="vary each setting of the warm-up instead")
     parser.add_argument("--flags", default="", help="further flags of train.py for all runs (a larger --ngf, say)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU, for a run")
     parser.add_argument(
@@ -132,7 +133,7 @@ def report(out: Path, folder: Path) -> None:
         log.info("\n%s: a cooperative step takes %.2f times that of CUT", arm, statistics.median(costs))
     plot_arms(runs, [arm for arm in ARMS if not ARMS[arm].equal_time], folder / "coop_arms.png")
     save_image(gallery(out, runs), folder / "coop_pictures.png")
-    for name, sweeps in (("warmup", WARMUP_SWEEPS), ("switch", SWEEPS)):
+    for name, sweeps in (("warmup", WARMUP_SWEEPS), ("switch", SWITCH_SWEEPS)):
         log.info("\nsweeps, %s (EMA)\n\n%s", name, "\n".join(sweep_tables(runs, sweeps)))
         plot_sweeps(runs, sweeps, folder / f"coop_sweeps_{name}.png")
 

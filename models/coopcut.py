@@ -134,6 +134,14 @@ class CoopCUT(CUT):
                 randn=self.share.randn,
             )
 
+    def likelihood(self, f_revised: Tensor, f_real: Tensor) -> Tensor:
+        """The loss of D on the scores f of revised and real images, [B, 1, h, w] each."""
+        return likelihood_loss(f_revised, f_real, self.opt.lambda_energy)
+
+    def teaching(self, x0: Tensor, x_T: Tensor) -> Tensor:
+        """The loss of G on translations and their revisions, [B, C, H, W] each, without its weight."""
+        return teaching_loss(x0, x_T)
+
     def energy_loss(self, part: Pass, share: float) -> tuple[Tensor, dict[str, Tensor]]:
         """What D minimises: `share` parts minus the likelihood of the real images, the rest CUT's loss.
 
@@ -147,7 +155,7 @@ class CoopCUT(CUT):
             noise = self.share.randn(real_B.shape, self.rng.device, real_B.device)
             data = real_B + self.opt.coop_data_noise * noise
         f_revised, f_real = (scores - self.offset for scores in self.judge(revision.x, data))
-        loss = likelihood_loss(f_revised, f_real, self.opt.lambda_energy)
+        loss = self.likelihood(f_revised, f_real)
         minimised, parts = loss, dict[str, Tensor]()
         if share < 1:
             adversarial, parts = self.discriminator_loss(part)
@@ -170,7 +178,7 @@ class CoopCUT(CUT):
         """What generator and projection minimise: the teaching loss, of which `share` counts, and CUT's losses."""
         assert part.revision is not None
         out = self.outputs(part)
-        teaching = teaching_loss(out.fake_B, part.revision.x)
+        teaching = self.teaching(out.fake_B, part.revision.x)
         losses = {"teach": teaching.detach()}
         other = share * self.opt.lambda_coop * teaching
         if share < 1:

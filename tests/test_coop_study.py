@@ -4,13 +4,24 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
 from benchmarks import coop_study
-from benchmarks.coop.arms import ARMS, SMALL, SWEEPS, WARMUP_SWEEPS, arm_of, sweep_arms
+from benchmarks.coop.arms import ARMS, SMALL
 from benchmarks.coop.pictures import read_strip
-from benchmarks.coop.report import arms_table, read_runs, sweep_tables, warmup_end
+from benchmarks.coop.report import arms_table, plot_sweeps, read_runs, sweep_tables, warmup_end
 from benchmarks.coop.run import Data, options, train
+from benchmarks.coop.sweeps import (
+    REDUCTIONS,
+    SWITCH_SWEEPS,
+    WARMUP_SWEEPS,
+    arm_of,
+    sweep_arms,
+)
+from benchmarks.coop.variants import EnergySums, ImageEnergy, TeachingSums
 from datasets.make_toy import Settings, make_dataset
+from models.coopcut import CoopCUT
 
 pytest.importorskip("torchmetrics", reason="the package torchmetrics is not installed")
 pytest.importorskip("prdc", reason="the package prdc is not installed")
@@ -68,7 +79,7 @@ def test_a_short_run_ends_with_the_warmup_and_a_variant_is_trained(tmp_path: Pat
     assert unshifted[0]["losses"]["f_real"] == pytest.approx(kept[0]["losses"]["f_real"], abs=0.2)
 
 
-def test_tables_hold_means_and_paired_tests() -> None:
+def test_tables_hold_means_and_paired_tests(tmp_path: Path) -> None:
     def run(arm: str, seed: int, kl: float) -> dict[str, object]:
         figures = dict.fromkeys(("covered", "KID", "coverage", "true_look", "RMSE"), 1.0) | {"reverse_KL": kl}
         losses = {"gap": 0.5, "displacement": 0.1, "f_revised": 0.3, "f_fake": 0.1}
@@ -83,17 +94,49 @@ def test_tables_hold_means_and_paired_tests() -> None:
     assert "0.5 \u00b1 0.1 (p 0.074)" in table[3]
     assert "(equal)" in table[3]
     assert warmup_end(cut[0])["gain"] == pytest.approx(0.2)
-    rows = sweep_tables({"lambda_coop=1": cut, "warm-up": coop}, {"lambda_coop": WARMUP_SWEEPS["lambda_coop"]})
-    assert len(rows) == 4
+    runs = {"lambda_coop=1": cut, "warm-up": coop, "reduction=summed teaching": cut}
+    sweeps = {swept: WARMUP_SWEEPS[swept] for swept in ("lambda_coop", "loss reduction")}
+    rows = sweep_tables(runs, sweeps)
+    assert len(rows) == 6
     assert "| `--lambda_coop 1` | 3 | 0.5 | 0.1 | 0.2 | too far (1) |" in rows[2]
     assert rows[3].startswith("| `--lambda_coop 10` | 3 |")  # the default
+    assert rows[4].startswith("| `loss reduction: means` | 3 |")
+    assert "| `loss reduction: summed teaching` | 3 | 0.5 |" in rows[5]
+    plot_sweeps(runs, sweeps, tmp_path / "sweeps.png")
+    with Image.open(tmp_path / "sweeps.png") as plot:
+        width = plot.width
+    plot_sweeps(runs, {"lambda_coop": sweeps["lambda_coop"]}, tmp_path / "sweeps.png")
+    with Image.open(tmp_path / "sweeps.png") as plot:  # a column for each sweep
+        assert plot.width == width // 2
+
+
+def test_reductions_are_what_their_names_say() -> None:
+    f_revised, f_real = (
+        torch.tensor(values).reshape(2, 1, 1, 3) for values in ([0.0, 1, 2, 3, 4, 5], [1.0, 0, 1, 0, 1, 0])
+    )
+    x0, x_T = torch.zeros(2, 3, 4, 4), torch.full((2, 3, 4, 4), 0.5)
+
+    def losses(variant: type[CoopCUT]) -> tuple[float, float]:
+        opt = options(["--model", "coopcut", *SMALL, "--ngf", "4", "--ndf", "4", "--lambda_energy", "0.1"])
+        model = variant(opt, [torch.device("cpu")])
+        return float(model.likelihood(f_revised, f_real)), float(model.teaching(x0, x_T))
+
+    means = 2.5 - 0.5 + 0.1 * (55 / 6 + 3 / 6)
+    assert losses(CoopCUT) == pytest.approx((means, 0.25))
+    assert losses(TeachingSums) == pytest.approx((means, 0.25 * 48))
+    assert losses(EnergySums) == pytest.approx((3 * means, 0.25))
+    # sums over the patches of an image: 3 and 12, 2 and 1
+    assert losses(ImageEnergy) == pytest.approx((7.5 - 1.5 + 0.1 * ((9 + 144) / 2 + (4 + 1) / 2), 0.25))
+    assert set(REDUCTIONS.values()) == {TeachingSums, EnergySums, ImageEnergy}
 
 
 def test_values_at_their_default_share_one_run() -> None:
     assert arm_of("coop_iters", "200") == "coopcut"
     assert arm_of("lambda_coop", "10") == arm_of("langevin_steps", "15") == "warm-up"
     assert arm_of("lambda_coop", "1") == "lambda_coop=1"
-    assert {arm_of(o, v) for o, vs in (WARMUP_SWEEPS | SWEEPS).items() for v in vs} <= {"coopcut", *sweep_arms()}
+    arms = [*WARMUP_SWEEPS.values(), *SWITCH_SWEEPS.values()]
+    assert {arm for values in arms for arm in values.values()} == {"coopcut", *sweep_arms()}
+    assert all(len(set(values.values())) == len(values) for values in arms)  # no value is the run of another
 
 
 def test_every_arm_and_every_value_of_a_sweep_parses() -> None:

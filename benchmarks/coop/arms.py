@@ -1,10 +1,8 @@
-"""What is compared: arms (methods at equal cost) and sweeps (one option of the warm-up at a time)."""
+"""What is compared: arms, that is methods at equal cost."""
 
 from dataclasses import dataclass
 
-from benchmarks.coop.variants import NewAll, NewD, Unshifted
 from models import BaseModel
-from models.coopcut import COOP_OPTIONS
 
 # Networks and images at which five seeds of every arm take an hour on a CPU.
 SMALL = [
@@ -12,6 +10,8 @@ SMALL = [
     *("--netF_nc", "64", "--num_patches", "64", "--nce_layers", "0,4,8,10"),
     *("--preprocess", "none", "--batch_size", "4", "--ema", "0.995"),
 ]
+
+WARMUP = 200  # steps
 
 
 @dataclass(frozen=True)
@@ -50,50 +50,3 @@ ARMS = {
     "coopcut, no norm, kaiming, equal time": Arm(coopcut(*HE), equal_time=True, base="cut, no norm, kaiming"),
     "supervised": Arm(("--model", "cut"), supervised=True),
 }
-
-# option -> values; each is tried with the others at their defaults, in runs that end with the warm-up
-WARMUP_SWEEPS = {
-    "langevin_displacement": ("0.02", "0.05", "0.1", "0.2", "0.5"),
-    "langevin_step_size": ("0.1", "1", "10", "100"),
-    "langevin_steps": ("1", "2", "4", "15", "45"),
-    "langevin_clip": ("0.01", "0.05", "0"),
-    "langevin_noise": ("0", "0.01", "0.03"),
-    "lambda_coop": ("1", "10", "100", "1000"),
-    "lambda_energy": ("0", "0.01", "0.1", "1", "10"),
-    "coop_data_noise": ("0", "0.03", "0.1"),
-}
-# the same in runs of the full length
-SWEEPS = {
-    "coop_iters": ("50", "200", "500"),
-    "coop_fade": ("0", "1", "4"),
-    "coop_keep": ("0", "0.25", "0.5"),
-    "instance_noise": ("0", "0.05", "0.15"),
-}
-VARIANTS: dict[str, type[BaseModel]] = {
-    "no bias shift": Unshifted,
-    "new optimizer of D": NewD,
-    "new optimizers": NewAll,
-}
-
-
-WARMUP = 200  # steps
-
-
-def sweep_arms() -> dict[str, Arm]:
-    """An arm for each value of each sweep, and for each variant; all defaults in a run of the warm-up is "warm-up"."""
-    arms = {"warm-up": Arm(coopcut(), short=True)} | {
-        arm_of(option, value): Arm(coopcut(f"--{option}", value), short=option in WARMUP_SWEEPS)
-        for option, values in (WARMUP_SWEEPS | SWEEPS).items()
-        for value in values
-        if "=" in arm_of(option, value)
-    }
-    return arms | {f"switch={name}": Arm(coopcut(), variant=variant) for name, variant in VARIANTS.items()}
-
-
-def arm_of(option: str, value: str) -> str:
-    """The arm that has this value: option=value, or the one with all defaults."""
-    defaults = {option.name: option.default for option in COOP_OPTIONS} | {"coop_iters": WARMUP, "instance_noise": 0}
-    default = defaults[option]
-    if float(value) != float(default):
-        return f"{option}={value}"
-    return "warm-up" if option in WARMUP_SWEEPS else "coopcut"

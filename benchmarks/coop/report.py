@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.coop.arms import ARMS, arm_of
+from benchmarks.coop.arms import ARMS
 from benchmarks.coop.run import LAST
+from benchmarks.coop.sweeps import label_of
 
 Run = Mapping[str, Any]
 FIGURES = {"covered": "looks covered", "reverse_KL": "reverse KL", "KID": "KID", "coverage": "coverage",
@@ -62,12 +63,12 @@ def arms_table(runs: Mapping[str, Mapping[int, Run]], arms: Sequence[str], view:
     return lines
 
 
-def sweep_tables(runs: Mapping[str, Mapping[int, Run]], sweeps: Mapping[str, Sequence[str]]) -> list[str]:
-    """Markdown: each option's values with the state of the warm-up at its end and the figures at the end of the run."""
-    lines = ["| option | seeds | gap | displacement | gain | warnings | " + " | ".join(FIGURES.values()) + " |",
+def sweep_tables(runs: Mapping[str, Mapping[int, Run]], sweeps: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Markdown: the values of each sweep, the state of the warm-up at its end, the figures at the end of the run."""
+    lines = ["| | seeds | gap | displacement | gain | warnings | " + " | ".join(FIGURES.values()) + " |",
              "|---|---:|---:|---:|---:|---|" + "---:|" * len(FIGURES)]  # fmt: skip
-    tried = [(f"--{option} {value}", arm_of(option, value)) for option, values in sweeps.items() for value in values]
-    for label, arm in [*tried, *((arm, arm) for arm in runs if arm.startswith("switch="))]:
+    tried = [(label_of(swept, value), arm) for swept, values in sweeps.items() for value, arm in values.items()]
+    for label, arm in tried:
         found = runs.get(arm, {})
         if not found:
             continue
@@ -129,35 +130,36 @@ def plot_arms(runs: Mapping[str, Mapping[int, Run]], arms: Sequence[str], path: 
     plt.close(figure)
 
 
-def plot_sweeps(runs: Mapping[str, Mapping[int, Run]], sweeps: Mapping[str, Sequence[str]], path: Path) -> None:
-    """For each option: gap and displacement of the warm-up, reverse KL, RMSE and KID of the end, by its value."""
+def plot_sweeps(runs: Mapping[str, Mapping[int, Run]], sweeps: Mapping[str, Mapping[str, str]], path: Path) -> None:
+    """For each sweep: gap and displacement of the warm-up, reverse KL, RMSE and KID of the end, by value."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    present = {option: [v for v in tried if arm_of(option, v) in runs] for option, tried in sweeps.items()}
-    present = {option: tried for option, tried in present.items() if len(tried) > 1}
+    present = {swept: {v: arm for v, arm in values.items() if arm in runs} for swept, values in sweeps.items()}
+    present = {swept: values for swept, values in present.items() if len(values) > 1}
     if not present:
         return
     rows = ("gap", "displacement", "reverse_KL", "RMSE", "KID")
-    figure, axes = plt.subplots(len(rows), len(present), figsize=(2.2 * len(present), 9), squeeze=False, sharey="row")
-    for column, (option, tried) in enumerate(present.items()):
-        for row, name in enumerate(rows):
-            axis = axes[row][column]
-            for place, value in enumerate(tried):
-                found = runs[arm_of(option, value)]
-                points = [
-                    warmup_end(run).get(name, np.nan) if row < 2 else VIEWS["EMA"](run, name) for run in found.values()
-                ]
-                colour = "C0" if "=" in arm_of(option, value) else "C3"  # the default
-                axis.plot([place] * len(points), points, "o", color=colour, alpha=0.6)
-            axis.set_xticks(range(len(tried)), tried, fontsize=8)
+    figure, axes = plt.subplots(len(rows), len(present), figsize=(2.2 * len(present), 9.5), squeeze=False,
+                                sharex="col", sharey="row")  # fmt: skip
+    for column, (swept, arms) in enumerate(present.items()):
+        axes[0][column].set_title(swept.replace("langevin_", "").replace("_", " "), fontsize=9)
+        axes[-1][column].set_xticks(range(len(arms)), arms, fontsize=8, rotation=40, ha="right")
+        for axis, name in zip(axes[:, column], rows, strict=True):
+            for place, arm in enumerate(arms.values()):
+                ends = [warmup_end(run) if name in rows[:2] else figures_of(run) for run in runs[arm].values()]
+                colour = "C0" if "=" in arm else "C3"  # the default
+                axis.plot([place] * len(ends), [end.get(name, np.nan) for end in ends], "o", color=colour, alpha=0.6)
             axis.grid(alpha=0.3)
-            if column == 0:
-                axis.set_ylabel(FIGURES.get(name, name))
-            if row == 0:
-                axis.set_title(option.replace("langevin_", "").replace("_", " "), fontsize=9)
+    for axis, name in zip(axes[:, 0], rows, strict=True):
+        axis.set_ylabel(FIGURES.get(name, name))
     figure.tight_layout()
     figure.savefig(path, dpi=75)
     plt.close(figure)
+
+
+def figures_of(run: Run) -> dict[str, float]:
+    """The figures of the averaged generator at the end of a run."""
+    return {name: VIEWS["EMA"](run, name) for name in FIGURES}

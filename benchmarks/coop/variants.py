@@ -1,11 +1,12 @@
-"""Variants of coopcut for the study: what happens at the switch."""
+"""Variants of coopcut for the study: what happens at the switch, and how the losses are reduced."""
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from models.base_model import StepOutput
 from models.coopcut import CoopCUT
+from models.losses.cooperative import likelihood_loss, teaching_loss
 from util.position import Position
 
 
@@ -41,3 +42,24 @@ class NewAll(_Forgetting):
     """All optimizers start anew."""
 
     forgetting = ("G", "D", "F")
+
+
+class TeachingSums(CoopCUT):
+    """The teaching loss is summed over the values of an image, so it weighs as many times more."""
+
+    def teaching(self, x0: Tensor, x_T: Tensor) -> Tensor:
+        return teaching_loss(x0, x_T) * x0[0].numel()
+
+
+class EnergySums(CoopCUT):
+    """The likelihood loss and its penalty are summed over the patches of an image."""
+
+    def likelihood(self, f_revised: Tensor, f_real: Tensor) -> Tensor:
+        return super().likelihood(f_revised, f_real) * f_real[0].numel()
+
+
+class ImageEnergy(CoopCUT):
+    """The energy is that of an image, the sum over its patches, and the square of that is penalised."""
+
+    def likelihood(self, f_revised: Tensor, f_real: Tensor) -> Tensor:
+        return likelihood_loss(f_revised.flatten(1).sum(1), f_real.flatten(1).sum(1), self.opt.lambda_energy)
