@@ -31,7 +31,7 @@ from util.metrics.plot import check_format, draw
 from util.metrics.report import Report
 from util.metrics.sets import ImageSet, by_key, by_name, measure, read
 from util.metrics.sources import Sources, from_experiment, from_folders
-from util.results import earlier_pictures
+from util.results import METRICS, METRICS_PLOT, earlier_pictures
 from util.runtime import choose_devices
 
 log = logging.getLogger("evaluate")
@@ -200,8 +200,8 @@ def count_looks(fakes: dict[str, str], sources: Sources) -> LookFigures | None:
 
 def write(report: Report, opt: argparse.Namespace, sources: Sources, sets: dict[str, NDArray[np.float64]]) -> None:
     """The files that were asked for; for a folder of test.py both, in it."""
-    json_path = opt.json or (sources.results and sources.results / "metrics.json")
-    plot_path = opt.plot or (sources.results and sources.results / "metrics.png")
+    json_path = opt.json or (sources.results and sources.results / METRICS)
+    plot_path = opt.plot or (sources.results and sources.results / METRICS_PLOT)
     if json_path:
         report.write_json(json_path)
         log.info("figures: %s", json_path)

@@ -35,6 +35,7 @@ from options.option import Options
 from options.saved import to_dict
 from util.arguments import Parser
 from util.cli import run_script
+from util.errors import OptionError
 from util.files import write_text
 from util.images import save_image
 from util.position import Position
@@ -52,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--steps", type=int, default=1000, help="steps of a run [default: 1000]")
     parser.add_argument("--warmup", type=int, default=WARMUP, help=f"of which the warm-up [default: {WARMUP}]")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="[default: 1 2 3 4 5]")
-    parser.add_argument("--arms", nargs="+", choices=sorted(ARMS), default=list(ARMS), help="[default: all]")
+    parser.add_argument("--arms", nargs="+", help="of the study, or with --sweep of the sweeps [default: all]")
     parser.add_argument("--images", type=int, default=400, help="training images of a domain [default: 400]")
     parser.add_argument("--test_images", type=int, default=64, help="[default: 64]")
     parser.add_argument("--sweep", action="store_true", help="vary each setting of the warm-up instead")
@@ -65,10 +66,10 @@ def main(argv: Sequence[str]) -> int:
     if opt.report is not None:
         report(opt.out, opt.report)
         return 0
+    arms = chosen(sweep_arms() if opt.sweep else ARMS, opt.arms)
     torch.set_num_threads(opt.threads)
     folder = opt.out / "toy"
     make_dataset(folder, Settings(size=32, train=opt.images, test=opt.test_images, seed=0, cue=CUE))
-    arms = sweep_arms() if opt.sweep else {name: ARMS[name] for name in opt.arms}
     todo = [(seed, name, arm) for seed in opt.seeds for name, arm in arms.items()]  # seed by seed: pairs come first
     todo = [(seed, name, arm) for seed, name, arm in todo if not path_of(opt.out, name, seed).exists()]
     data = Data.load(folder)
@@ -77,6 +78,14 @@ def main(argv: Sequence[str]) -> int:
         flags = [*SMALL, *opt.flags.split(), *(str(opt.warmup) if flag == "WARMUP" else flag for flag in arm.flags)]
         one_run(data, opt.out, name, arm, [*flags, "--seed", str(seed)], opt.steps)
     return 0
+
+
+def chosen(arms: Mapping[str, Arm], names: Sequence[str] | None) -> dict[str, Arm]:
+    """Those of the names, or all. Raises `OptionError`."""
+    for name in names or ():
+        if name not in arms:
+            raise OptionError(f"--arms: '{name}' is unknown; known: {', '.join(arms)}")
+    return {name: arms[name] for name in names or arms}
 
 
 def path_of(out: Path, arm: str, seed: int) -> Path:

@@ -5,16 +5,15 @@ networks made; on a GPU what PyTorch allocated. Each figure takes two steps, at 
 """
 
 import argparse
-import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
+from benchmarks.arguments import add_machine, parse, positive
 from benchmarks.speed import Side
 from models.precision import DTYPES
+from util.arguments import Parser
+from util.cli import run_script
 
 ROWS = {
     "CUT": ("cut", ""),
@@ -25,17 +24,17 @@ ROWS = {
 }
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> int:
     """Measure and print a table, a row at a time."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256, 512], help="sides of the images [pixels]")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4])
+    parser = Parser(__doc__, "benchmarks.memory")
+    parser.add_argument(
+        "--sizes", type=positive, nargs="+", default=[128, 256, 512], help="sides of the images [pixels]"
+    )
+    parser.add_argument("--batches", type=positive, nargs="+", default=[1, 4], help="images [default: 1 4]")
     parser.add_argument("--precisions", nargs="+", choices=("none", *DTYPES), default=["none", "bf16"])
     parser.add_argument("--passes", action="store_true", help="batches above 1 with --accumulation_steps too")
-    parser.add_argument("--width", type=int, default=64, help="--ngf and --ndf [channels]")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of torch on the CPU")
-    options = parser.parse_args(argv)
+    add_machine(parser)
+    options = parse(parser, argv)
     columns = [(size, batch) for size in options.sizes for batch in options.batches]
     print(f"| MiB | --amp | {' | '.join(f'{size} px, batch {batch}' for size, batch in columns)} |")
     print("|---|---|" + "---:|" * len(columns))
@@ -46,6 +45,7 @@ def main(argv: Sequence[str]) -> None:
                 more = flags.replace("BATCH", str(batch))
                 cells.append(f"{peak(options, case, more, amp, size, batch) / 2**20:.0f}")
             print(f"| {name} | {amp} | {' | '.join(cells)} |", flush=True)
+    return 0
 
 
 def rows(options: argparse.Namespace) -> dict[str, tuple[str, str]]:
@@ -70,4 +70,4 @@ def peak(options: argparse.Namespace, case: str, flags: str, amp: str, size: int
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_script(main)

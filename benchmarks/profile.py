@@ -5,9 +5,7 @@ of its convolutions and products of matrices, a multiplication and its addition 
 """
 
 import argparse
-import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -16,8 +14,11 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.arguments import add_machine, parse, positive
 from benchmarks.speed_ours import FLAGS, step
 from models.precision import DTYPES
+from util.arguments import Parser
+from util.cli import run_script
 
 # A group takes the operators whose name holds one of its words, unless an earlier group has them.
 GROUPS = {
@@ -32,19 +33,17 @@ GROUPS = {
 REST = "rest (activations, sums, losses)"
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> int:
     """Profile one step, time several, and print both tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
+    parser = Parser(__doc__, "benchmarks.profile")
     parser.add_argument("--case", choices=sorted(FLAGS), default="cut")
-    parser.add_argument("--size", type=int, default=256, help="side of the images [pixels]")
-    parser.add_argument("--width", type=int, default=64, help="--ngf and --ndf [channels]")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=3, help="steps that are timed")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of torch on the CPU")
+    parser.add_argument("--size", type=positive, default=256, help="side of the images [pixels]")
+    parser.add_argument("--batch", type=positive, default=1)
+    parser.add_argument("--repeats", type=positive, default=3, help="steps that are timed")
+    add_machine(parser)
     parser.add_argument("--amp", choices=("none", *DTYPES), default="none")
     parser.add_argument("--flags", default="", help="further options of train.py, in quotes")
-    options = parser.parse_args(argv)
+    options = parse(parser, argv)
     torch.set_num_threads(options.threads)
     run = step(vars(options) | {"data": "."})
     run()
@@ -58,6 +57,7 @@ def main(argv: Sequence[str]) -> None:
     print(f"operations: {operations / 1e9:.0f} GFLOP; a step: {seconds:.3f} s, {rate / 1e9:.0f} GFLOP/s")
     print(f"peak (product of matrices): {peak / 1e9:.0f} GFLOP/s; share of it: {100 * rate / peak:.0f} %")
     print("\n".join(table(_shares(run, options.device))))
+    return 0
 
 
 def _seconds(run: Callable[[], object], repeats: int, device: str) -> float:
@@ -115,4 +115,4 @@ def table(found: dict[str, float]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_script(main)

@@ -23,6 +23,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.arguments import add_machine, natural, parse, positive
+from models.precision import DTYPES
+from util.arguments import Parser
+from util.cli import run_script
+from util.errors import OptionError
+from util.files import write_text
+
 ROOT = Path(__file__).resolve().parents[1]
 CASES = {
     "cut": "training step, CUT",
@@ -63,7 +70,7 @@ class Side:
         for line in self.process.stdout:
             if line.startswith("answer "):
                 return [float(number) for number in line.split()[1:]]
-        raise SystemExit(f"the process of the case ended with code {self.process.wait()}: see above")
+        sys.exit(self.process.wait() or 1)  # it has said why
 
     def end(self) -> None:
         """End the process."""
@@ -146,29 +153,29 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> int:
     """Measure the chosen cases, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser = Parser(__doc__, "benchmarks.speed")
     parser.add_argument("--reference", help="folder of a checkout of the public CUT")
     parser.add_argument("--cases", default=",".join(CASES), help="some of: " + ", ".join(CASES))
-    parser.add_argument("--size", type=int, default=256, help="side of the images [pixels]")
-    parser.add_argument("--width", type=int, default=64, help="--ngf and --ndf [channels]")
-    parser.add_argument("--batch", type=int, default=1, help="batch of the steps and of the generator")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--warm_up", type=int, default=2, help="repeats before those that count")
-    parser.add_argument("--images", type=int, default=16, help="images for loading and test.py")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of torch on the CPU")
-    parser.add_argument("--amp", default="none", help="--amp of ours; the reference computes in float32")
+    parser.add_argument("--size", type=positive, default=256, help="side of the images [pixels]")
+    parser.add_argument("--batch", type=positive, default=1, help="batch of the steps and of the generator")
+    parser.add_argument("--repeats", type=positive, default=7)
+    parser.add_argument("--warm_up", type=natural, default=2, help="repeats before those that count")
+    parser.add_argument("--images", type=positive, default=16, help="images for loading and test.py")
+    add_machine(parser)
+    parser.add_argument(
+        "--amp", choices=("none", *DTYPES), default="none", help="--amp of ours; the reference computes in float32"
+    )
     parser.add_argument("--flags", default="", help="further options of train.py for ours, in quotes")
     parser.add_argument("--json", help="file to write the figures to")
-    options = parser.parse_args(argv)
+    options = parse(parser, argv)
     options.reference = options.reference and str(Path(options.reference).resolve())
     unknown = set(options.cases.split(",")) - set(CASES)
     if unknown:
-        parser.error(f"--cases: unknown {', '.join(sorted(unknown))}; known: {', '.join(CASES)}")
+        raise OptionError(f"--cases: unknown {', '.join(sorted(unknown))}; known: {', '.join(CASES)}")
     if options.reference and not Path(options.reference, "models/cut_model.py").is_file():
-        parser.error(f"--reference {options.reference}: no checkout of CUT, it lacks models/cut_model.py")
+        raise OptionError(f"--reference {options.reference}: no checkout of CUT, it lacks models/cut_model.py")
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
@@ -178,8 +185,10 @@ def main(argv: Sequence[str]) -> None:
             print(f"{CASES[case]}: {1e3 * results[case]['ours']['median_s']:.1f} ms", file=sys.stderr)
     print(table(results))
     if options.json:
-        Path(options.json).write_text(json.dumps({"machine": machine(options), "results": results}, indent=1) + "\n")
+        found = {"machine": machine(options), "results": results}
+        write_text(Path(options.json), json.dumps(found, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_script(main)

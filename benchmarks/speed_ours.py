@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from data import DATASET_CHOICES, Batch, create_loader
 from models import MODELS, NETWORK_CHOICES, Translator, create_model
 from options.option import Options
 from options.parser import OptionParser
+from util.cli import run_script
 from util.position import Position
 from util.runtime import choose_devices, set_up
 
@@ -76,9 +77,15 @@ def test(told: dict[str, Any]) -> Callable[[], object]:
     return lambda: subprocess.run([sys.executable, "test.py", *flags], check=True, capture_output=True)
 
 
-if __name__ == "__main__":
-    told = json.loads(sys.argv[1])
+def main(argv: Sequence[str]) -> int:
+    """Serve the case that the JSON in `argv` tells."""
+    told = json.loads(argv[0])
     torch.set_num_threads(told["threads"])
     case = {"generator": generator, "loading": loading, "test": test}.get(told["case"], step)(told)
     number = sum(1 for _ in Path(told["data"], "testA").iterdir()) if told["case"] in ("loading", "test") else 1
     serve(case, number, told["device"] == "cuda" and told["case"] not in ("loading", "test"))
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

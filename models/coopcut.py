@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from models.base_model import StepOutput, frozen
 from models.cut import CUT
-from models.langevin import Revision, revise
+from models.langevin import Revision, revise, saturated
 from models.losses.cooperative import likelihood_loss, teaching_loss
 from models.passes import Pass, joined
 from models.registry import MODELS
@@ -170,7 +170,8 @@ class CoopCUT(CUT):
             "grad": revision.gradient,
             "displacement": revision.displacement,
             "saturated": revision.saturated,
-            "saturated_real": (real_B.abs() > 0.99).float().mean(),
+            "saturated_fake": saturated(part.fake_B),
+            "saturated_real": saturated(real_B),
             **parts,
         }
 
@@ -201,11 +202,15 @@ class CoopCUT(CUT):
             found.append(f"the revision hardly moves the images; raise {far} or --langevin_clip")
         elif losses["displacement"] > 0.2:
             found.append(f"the revision moves the images far; lower {far} or --langevin_clip")
-        if losses["saturated"] > losses["saturated_real"] + 0.2:
+        if losses["saturated"] > max(losses["saturated_fake"], losses["saturated_real"]) + 0.2:
             found.append(f"the revision saturates pixels; lower {far} or --langevin_clip")
+        if losses["saturated_fake"] > losses["saturated_real"] + 0.1:
+            found.append("the translations saturate, before any revision; lower --lr")
         most = 1 / max(self.opt.lambda_energy, 0.1)  # the gap of a D that tells every patch apart
         if "D_fake" not in losses and 0.8 * most < losses["gap"] <= most:
             found.append(f"D has won, it tells revised images from real ones; raise {far}")
         elif "D_fake" not in losses and abs(losses["gap"]) > most:
             found.append("the energies of real and revised images run apart; raise --lambda_energy or lower --lr")
+        if "D_fake" not in losses and losses["D"] > 0.5 * most:
+            found.append("D is further from the likelihood than one that is 0 everywhere; lower --lr")
         return found

@@ -72,5 +72,10 @@ def revise(
         f_start=f_start if f_start is not None else f(start).detach().mean(),
         gradient=torch.stack(gradients).mean() if gradients else x.new_zeros(()),
         displacement=(x - start).abs().mean(),
-        saturated=(x.abs() > 0.99).float().mean(),
+        saturated=saturated(x),
     )
+
+
+def saturated(images: Tensor) -> Tensor:
+    """Share of the values with a magnitude above 0.99, of images in [-1, 1]."""
+    return (images.abs() > 0.99).float().mean()

@@ -145,10 +145,13 @@ class OptionParser:
         if rest and not partial:
             known = [f"--{o.name}" for o in self._all(own)]
             flag = rest[0].split("=")[0]
+            other, groups = ("test", TEST) if self.is_train else ("train", TRAIN)
+            others = [f"--{option.name}" for group in groups for option in group.options]
             close = difflib.get_close_matches(flag, known, n=1)
             owners = [name for name in self.models if flag in (f"--{o.name}" for o in self.models[name].options())]
             hint = f"; did you mean {close[0]}?" if close else f"; see python {script} --help"
             hint = f"; it belongs to --model {', '.join(owners)}" if owners else hint
+            hint = f"; it is a flag of {other}.py" if flag in others else hint
             raise OptionError(
                 f"unknown flag {rest[0]}{hint}" if rest[0].startswith("-") else f"unexpected '{rest[0]}'{hint}"
             )

@@ -31,9 +31,9 @@ def test_words_without_a_flag(place: Path) -> None:
 
 
 def test_a_flag_of_the_other_script(a_run: Path) -> None:
-    refused("test", [*TEST, "--continue_train"], "unknown flag --continue_train")
-    refused("test", [*TEST, "--lr", "1"], "unknown flag --lr")
-    refused("train", [*TRAIN, "--num_test", "1"], "unknown flag --num_test")
+    refused("test", [*TEST, "--continue_train"], "unknown flag --continue_train; it is a flag of train.py")
+    refused("test", [*TEST, "--accumulation_steps", "1"], "--accumulation_steps; it is a flag of train.py")
+    refused("train", [*TRAIN, "--num_test", "1"], "unknown flag --num_test; it is a flag of test.py")
 
 
 def test_unknown_model_lists_the_known_ones(place: Path) -> None:

@@ -22,6 +22,7 @@ from benchmarks.coop.sweeps import (
 from benchmarks.coop.variants import EnergySums, ImageEnergy, TeachingSums
 from datasets.make_toy import Settings, make_dataset
 from models.coopcut import CoopCUT
+from util.errors import OptionError
 
 pytest.importorskip("torchmetrics", reason="the package torchmetrics is not installed")
 pytest.importorskip("prdc", reason="the package prdc is not installed")
@@ -137,6 +138,14 @@ def test_values_at_their_default_share_one_run() -> None:
     arms = [*WARMUP_SWEEPS.values(), *SWITCH_SWEEPS.values()]
     assert {arm for values in arms for arm in values.values()} == {"coopcut", *sweep_arms()}
     assert all(len(set(values.values())) == len(values) for values in arms)  # no value is the run of another
+
+
+def test_unknown_arms_are_named(tmp_path: Path) -> None:
+    flags = ["--out", str(tmp_path / "out")]
+    for more, known in (["--arms", "cut", "cat"], "coopcut"), (["--sweep", "--arms", "cut"], "lambda_coop=1, "):
+        with pytest.raises(OptionError, match=f"--arms: '{more[-1]}' is unknown; known: .*{known}"):
+            coop_study.main([*flags, *more])
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_arm_and_every_value_of_a_sweep_parses() -> None:

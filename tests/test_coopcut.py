@@ -98,7 +98,8 @@ def test_discriminator_learns_only_in_its_own_update() -> None:
     same(gradients, [p.grad for p in model.networks["D"].parameters() if p.grad is not None])
 
 
-HEALTHY = {"f_revised": 0.1, "f_fake": 0.0, "displacement": 0.05, "saturated": 0.0, "saturated_real": 0.0, "gap": 0.1}
+HEALTHY = {"D": -0.1, "f_revised": 0.1, "f_fake": 0.0, "displacement": 0.05, "gap": 0.1}
+HEALTHY |= {"saturated": 0.0, "saturated_fake": 0.0, "saturated_real": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,12 @@ HEALTHY = {"f_revised": 0.1, "f_fake": 0.0, "displacement": 0.05, "saturated": 0
         ({"f_revised": -0.1}, "lower --langevin_displacement"),
         ({"displacement": 0.0001}, "raise --langevin_displacement"),
         ({"displacement": 0.5}, "lower --langevin_displacement"),
-        ({"saturated": 0.9}, "saturates"),
+        ({"saturated": 0.9}, "revision saturates"),
+        ({"saturated": 0.9, "saturated_fake": 0.8}, "lower --lr"),  # they were so before the revision
+        ({"saturated_fake": 0.09}, None),
+        ({"saturated_fake": 0.5, "saturated": 0.5, "saturated_real": 0.45}, None),
+        ({"D": 0.4}, None),
+        ({"D": 0.6}, "lower --lr"),
         ({"gap": 3.0}, "--lambda_energy"),
         ({"gap": 0.97}, "--langevin_displacement"),  # measured with a displacement of 0.02
         ({"gap": 0.6}, None),

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from datasets.make_toy import Settings, make_dataset
+from options.option import Options
 from tests.tools import TINY, Outcome, make_images, refused, run, truncate, write_image
+from util.results import Results
 
 for _package in ("torchmetrics", "prdc"):
     pytest.importorskip(_package, reason=f"the package {_package} is not installed")
@@ -153,6 +156,23 @@ def test_a_run_by_name(toy: Path) -> None:
     assert found["paired"]["translations"]["PSNR"] is None  # infinite
     assert found["looks"]["confusion"] == [[int(i == j) for j in range(8)] for i in range(8)]
     assert (results / "metrics.png").is_file()
+
+
+def test_figures_go_with_the_pictures(toy: Path) -> None:
+    """Those of an earlier translation would be taken for those of the next one into the same folder."""
+    results = make_run(toy)
+    evaluate("--name", "r")
+    others = [results / "index.html", results / "images/fake_B/00000.png"]
+    others[0].touch()
+    opt = Options(results_dir="results", name="r", phase="test", epoch="latest", easy_label="", display_winsize=64)
+    writing = Results(opt, str(toy / "testA"))
+    assert (results / "metrics.json").is_file()
+    writing.add(str(toy / "testA/00001.png"), {"fake_B": torch.zeros(3, 8, 8)})
+    writing.finish()
+    writing.close()
+    assert not (results / "metrics.json").exists()
+    assert not (results / "metrics.png").exists()
+    assert all(path.is_file() for path in others)
 
 
 def test_lost_looks_are_said(toy: Path) -> None:

@@ -1,6 +1,8 @@
 """The measures of speed and memory: what they count, and that they run."""
 
 import json
+import subprocess
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 import torch
 
 from benchmarks import memory, profile, speed
+from tests.project import ROOT
+from util.errors import OptionError
 
 TINY = ["--size", "32", "--width", "4", "--device", "cpu", "--threads", "1"]
 
@@ -61,3 +65,32 @@ def test_peak_memory_of_batches_passes_and_checkpointing() -> None:
     many, selective, divided = (memory.peak(options, "cut", flags, "none", 64, 32) for flags in more)
     assert many > 300 * 2**20
     assert divided < 0.5 * selective < 0.45 * many
+
+
+@pytest.mark.parametrize("script", ["speed", "memory", "profile"])
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--width", "0"], "--width: '0' must be a whole number from 1 on"),
+        (["--threads", "two"], "--threads: 'two' must be"),
+        (["--devise", "cpu"], "--devise"),
+    ],
+)
+def test_wrong_arguments_are_one_line(script: str, flags: list[str], word: str) -> None:
+    with pytest.raises(OptionError, match=word):
+        {"speed": speed, "memory": memory, "profile": profile}[script].main(flags)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    with pytest.raises(OptionError, match="--device cuda: torch finds no GPU here"):
+        profile.main(["--device", "cuda"])
+
+
+def test_what_a_case_cannot_do_is_one_line() -> None:
+    command = ["-m", "benchmarks.speed", *TINY, "--repeats", "1", "--cases", "cut", "--flags", "--netG unet_256"]
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if "error" in line]
+    assert "unet_256" in line
+    assert "Traceback" not in done.stderr

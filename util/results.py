@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 ROWS_PER_PAGE = 200
 SHEET_ROWS = 8
 CAPTION = 16  # pixels
+METRICS, METRICS_PLOT = "metrics.json", "metrics.png"  # what evaluate.py writes there
 TRANSLATED = "translated.json"  # the names of the pictures of the last translation; none until it has finished
 
 
@@ -50,10 +51,16 @@ class Results:
         pictures = {label: image for label, image in images.items() if image is not None}
         with _hint():
             if not self.rows:
-                self._note_translated()
+                self._begin()
             for label, image in pictures.items():
                 self._writer.save(image, self.folder / "images" / label / name)
         self.rows.append((name, list(pictures)))
+
+    def _begin(self) -> None:
+        """Note that nothing is translated yet; the figures of an earlier translation would not be those of this one."""
+        self._note_translated()
+        for name in (METRICS, METRICS_PLOT):
+            (self.folder / name).unlink(missing_ok=True)
 
     def _note_translated(self, names: Sequence[str] = ()) -> None:
         try:

@@ -142,7 +142,10 @@ def common_keys(images: Mapping[str, str], truth: Mapping[str, str], folder: Pat
     """The keys that have a counterpart, sorted; a warning names some that have none. `DataError` if none has."""
     common = sorted(images.keys() & truth.keys())
     if not common:
-        raise DataError(f"{folder}: no image there has the name of a counterpart (for example {next(iter(truth))})")
+        raise DataError(
+            f"{folder}: no image there has the name of a counterpart (for example {next(iter(truth))}); name the "
+            "right folder with --truth, or if there are no counterparts leave it out, or with --name add --unpaired"
+        )
     without = sorted(images.keys() - truth.keys())
     if without:
         log.warning("%s: %d of %d images have no counterpart: %s", folder, len(without), len(images), some(without))

@@ -1,0 +1,37 @@
+"""What the measures of speed and memory are told alike."""
+
+import os
+from argparse import ArgumentTypeError
+from typing import Any
+
+import torch
+
+from util.arguments import Parser
+from util.errors import OptionError
+
+
+def add_machine(parser: Parser) -> None:
+    """The width of the networks, the device, and the threads."""
+    parser.add_argument("--width", type=positive, default=64, help="--ngf and --ndf [channels]")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=positive, default=os.cpu_count() or 1, help="threads of torch on the CPU")
+
+
+def parse(parser: Parser, argv: Any) -> Any:
+    """The arguments. Raises `OptionError`, also for a GPU that is not there."""
+    options = parser.parse_args(list(argv))
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise OptionError("--device cuda: torch finds no GPU here; leave --device out")
+    return options
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"'{text}' must be a whole number from 1 on")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """A whole number from 0 on."""
+    return 0 if text == "0" else positive(text)
