@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.visdom_tools import ADVERSARIAL, COOPERATIVE, record
 from util import plot_run
-from util.curves import Record, Thinned, grouped, of_its_kind, read_records, smoothed, switches
+from util.curves import Record, Thinned, grouped, of_its_kind, paces, read_records, smoothed, switches
 from util.errors import DataError, OptionError
 from util.monitors.text import LossFiles
 from util.position import Position
@@ -42,6 +42,20 @@ def test_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "losses.jsonl",
         "losses.png",
     ]
+
+
+def test_paces_are_medians_of_the_first_and_last_epoch() -> None:
+    def one(epoch: int, phase: str, seconds: float, **losses: float) -> Record:
+        return {"epoch": epoch, "phase": phase, "seconds": seconds, "waiting": seconds / 10, "losses": losses}
+
+    warm = [one(1, "cooperative", seconds, D=0.1) for seconds in (0.5, 0.3, 9.0)]
+    later = [one(epoch, "adversarial", epoch / 10, D_real=0.1) for epoch in (2, 3, 4)]
+    evaluation = {"epoch": 4, "phase": "adversarial", "losses": {"FID": 3.0}}
+    assert paces([*warm, *later, evaluation]) == [
+        "cooperative: 0.5 s per image in epoch 1; 10.0 % of it waiting for images",
+        "adversarial: 0.2 s per image in epoch 2, 0.4 in epoch 4; 10.0 % of it waiting for images",
+    ]
+    assert paces([evaluation]) == []
 
 
 def test_what_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,11 +56,12 @@ def grouped(names: Iterable[str]) -> list[tuple[str, list[str]]]:
 
 def of_its_kind(records: Iterable[Record], name: str) -> list[Record]:
     """The records that a loss may be in: those of training steps, or those of evaluations."""
-
-    def evaluates(names: Iterable[str]) -> bool:
-        return all(re.fullmatch(f"{_DISTANCES}|{_SHARES}", each) for each in names)
-
     return [record for record in records if evaluates(record["losses"] or ("",)) == evaluates([name])]
+
+
+def evaluates(names: Iterable[str]) -> bool:
+    """Whether all figures of these names are those of an evaluation."""
+    return all(re.fullmatch(f"{_DISTANCES}|{_SHARES}", each) for each in names)
 
 
 def names_of(records: Iterable[Record]) -> list[str]:
@@ -76,6 +77,26 @@ def values(records: Sequence[Record], name: str) -> NDArray[np.float64]:
 def switches(records: Sequence[Record]) -> list[tuple[float, str]]:
     """Where the phase changes: epochs done, and the phase that begins there."""
     return [(a["epochs"], b["phase"]) for a, b in pairwise(records) if a["phase"] != b["phase"]]
+
+
+def paces(records: Sequence[Record]) -> list[str]:
+    """For each phase the time of an image in its first and its last epoch, medians over what was logged, as text.
+
+    Equal times mean that training does not slow down as it goes on.
+    """
+    lines = []
+    for phase in dict.fromkeys(record["phase"] for record in records):
+        steps = [r for r in records if r["phase"] == phase and "seconds" in r and not evaluates(r["losses"])]
+        if not steps:
+            continue
+        first, last = steps[0]["epoch"], steps[-1]["epoch"]
+        begin, end = ([r["seconds"] for r in steps if r["epoch"] == epoch] for epoch in (first, last))
+        line = f"{phase}: {np.median(begin):.3g} s per image in epoch {first}"
+        if last > first:
+            line += f", {np.median(end):.3g} in epoch {last}"
+        waited = sum(r["waiting"] for r in steps) / max(sum(r["seconds"] for r in steps), 1e-9)
+        lines.append(f"{line}; {100 * waited:.1f} % of it waiting for images")
+    return lines
 
 
 def smoothed(curve: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,8 +2,10 @@
 
 A run is the name of a folder under --checkpoints_dir, or a path. The curves come from its losses.jsonl, so that a run
 in progress can be drawn too. The picture of one run lies in its folder as losses.png, unless --out says otherwise.
+The time of an image in the first and the last epoch of each phase is told.
 """
 
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +16,11 @@ from numpy.typing import NDArray
 
 from util.arguments import Parser
 from util.cli import run_script
-from util.curves import RECORDS, Record, grouped, names_of, of_its_kind, read_records, smoothed, switches, values
+from util.curves import RECORDS, Record, grouped, names_of, of_its_kind, paces, read_records, smoothed, switches, values
 from util.errors import DataError, OptionError
 from util.figures import save_figure
 
+log = logging.getLogger("plot_run")
 COLUMNS = 3
 SIZE = (5.0, 3.1)  # inches of a plot
 DASHES = ("-", "--", ":", "-.")  # one for each run
@@ -36,6 +39,9 @@ def main(argv: Sequence[str]) -> int:
     if out.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise OptionError(f"--out {out}: the name must end in .png, .pdf or .svg")
     draw(runs, out)
+    for name, records in runs.items():
+        for pace in paces(records):
+            log.info("%s, %s", name, pace)
     print(out)
     return 0
 
