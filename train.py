@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from data import TRAINING_CHOICES, EpochLoader, HeldOut, create_loader
+from data.prefetch import on_device
 from models import MODELS, NETWORK_CHOICES, BaseModel, create_model
 from models.evaluation import Evaluation
 from models.run import Run
@@ -128,9 +129,9 @@ def train_epoch(
     asked = time.perf_counter()
     # a data set that has shrunk since the checkpoint: its epoch is over
     batches = loader.epoch(position.epoch, min(position.samples, loader.samples_per_epoch))
-    for batch in peers.in_step(batches, stop, guard):
+    for batch in peers.in_step(on_device(batches, model.device), stop, guard):
         waited, phase = time.perf_counter() - asked, model.phase(position)
-        output = model.step(batch.to(model.device), position)
+        output = model.step(batch, position)
         images = output.images
         position.advance(batch.samples)
         run.add_loss(output.losses, batch.share)
