@@ -42,6 +42,8 @@ COOP_OPTIONS = (
            "rescaled; images are in [-1, 1]", above=0, high=2),
     Option("langevin_step_size", 0.0, "instead: factor on the gradient of the summed scores in a step (delta^2 / 2); "
            "0: rescale", low=0),
+    Option("langevin_stop", False, "revise an image no further than to the score of the real image beside it, so that "
+           "the energy does not go flat"),
     Option("langevin_noise", 0.0, "standard deviation of the noise of a step; images are in [-1, 1] (delta)", low=0),
     Option("langevin_clip", 0.05, "largest change of a value by the gradient in a step; 0: no limit", low=0),
     Option("lambda_coop", 10.0, "weight of the teaching loss, the mean squared difference to the revision", low=0),
@@ -119,9 +121,17 @@ class CoopCUT(CUT):
         """Minus the energy of each patch: [B, C, H, W] -> [B, 1, h, w]."""
         return self.D(images) - self.offset
 
-    def revise(self, fake_B: Tensor) -> Revision:
-        """The translations moved up the scores of D, whose weights rest meanwhile."""
+    def revise(self, fake_B: Tensor, real_B: Tensor) -> Revision:
+        """The translations moved up the scores of D, whose weights rest meanwhile.
+
+        With --langevin_stop each no further than to the score of its image of `real_B`: image by image, so that
+        neither other processes nor passes change what becomes of one.
+        """
         with frozen(self.networks["D"]), self.full_precision("D"):
+            ceiling = None
+            if self.opt.langevin_stop:
+                with torch.no_grad():
+                    ceiling = self.f(real_B).flatten(1).mean(dim=1)
             return revise(
                 self.f,
                 fake_B,
@@ -130,6 +140,7 @@ class CoopCUT(CUT):
                 noise=self.opt.langevin_noise,
                 clip=self.opt.langevin_clip,
                 displacement=0.0 if self.opt.langevin_step_size > 0 else self.opt.langevin_displacement,
+                ceiling=ceiling,
                 generator=self.rng.device,
                 randn=self.share.randn,
             )
@@ -148,12 +159,11 @@ class CoopCUT(CUT):
         Revises the translations for it; the other values are the diagnostics of the warm-up.
         """
         assert part.fake_B is not None
-        revision, real_B = self.revise(part.fake_B), part.real_B
-        part.revision = revision
-        data = real_B
+        data = real_B = part.real_B
         if self.opt.coop_data_noise > 0:
             noise = self.share.randn(real_B.shape, self.rng.device, real_B.device)
             data = real_B + self.opt.coop_data_noise * noise
+        part.revision = revision = self.revise(part.fake_B, data)
         f_revised, f_real = (scores - self.offset for scores in self.judge(revision.x, data))
         loss = self.likelihood(f_revised, f_real)
         minimised, parts = loss, dict[str, Tensor]()
@@ -211,6 +221,10 @@ class CoopCUT(CUT):
             found.append(f"D has won, it tells revised images from real ones; raise {far}")
         elif "D_fake" not in losses and abs(losses["gap"]) > most:
             found.append("the energies of real and revised images run apart; raise --lambda_energy or lower --lr")
+        gain = losses["f_revised"] - losses["f_fake"]
+        if "D_fake" not in losses and position.step >= 200 and max(abs(losses["gap"]), abs(gain)) < 0.01 * most:
+            how = "lower --lr, or begin with --init_type kaiming" if self.opt.langevin_stop else "add --langevin_stop"
+            found.append(f"the energies are flat, there is nothing to teach; {how}")
         if "D_fake" not in losses and losses["D"] > 0.5 * most:
             found.append("D is further from the likelihood than one that is 0 everywhere; lower --lr")
         return found

@@ -26,6 +26,7 @@ def revise(
     noise: float = 0.0,
     clip: float = 0.0,
     displacement: float = 0.0,
+    ceiling: Tensor | None = None,
     bounds: tuple[float, float] | None = (-1.0, 1.0),
     generator: torch.Generator | None = None,
     randn: Callable[..., Tensor] = torch.randn,
@@ -41,9 +42,11 @@ def revise(
     values by displacement / steps on average, before `clip`. A step then is as long for a flat f as for a steep one;
     the stationary density is lost, the direction and the order of the scores are not. A gradient of 0 moves nothing.
 
-    Gradients
-    are taken with respect to x alone: parameters of f and their gradients are left as they are. `generator` must be
-    on the device of x0. `randn(shape, generator=..., device=...)` draws z.
+    ceiling [B]: an image whose mean score has reached its value stays where it is (f then gives scores [B, ...]). With
+    the scores of data the samples are not pushed beyond those, where the likelihood would only flatten f again.
+
+    Gradients are taken with respect to x alone: parameters of f and their gradients are left as they are. `generator`
+    must be on the device of x0. `randn(shape, generator=..., device=...)` draws z.
     """
     x = x0.detach()
     f_start, gradients = None, []
@@ -61,11 +64,14 @@ def revise(
             change = gradient * step_size
         if clip > 0:
             change.clamp_(-clip, clip)
-        x = x.detach() + change
+        before, x = x.detach(), x.detach() + change
         if noise > 0:
             x += noise * randn(x.shape, generator=generator, device=x.device)
         if bounds is not None:
             x.clamp_(*bounds)
+        if ceiling is not None:
+            below = scores.detach().reshape(len(x), -1).mean(dim=1) < ceiling
+            x = torch.where(below.view(-1, *[1] * (x.ndim - 1)), x, before)
     start = x0.detach()
     return Revision(
         x=x,

@@ -47,6 +47,7 @@ def batch(number: int) -> SimpleNamespace:
         "--CUT_mode FastCUT --pool_size 4",
         "--gan_mode wgangp",
         COOP,
+        f"{COOP} --langevin_stop",
         f"{COOP} --coop_epochs 0 --coop_keep 0.5 --instance_noise 0.1 --pool_size 4 --gan_mode wgangp",
     ],
 )

@@ -135,6 +135,7 @@ def test_values_at_their_default_share_one_run() -> None:
     assert arm_of("coop_iters", "200") == "coopcut"
     assert arm_of("lambda_coop", "10") == arm_of("langevin_steps", "15") == "warm-up"
     assert arm_of("lambda_coop", "1") == "lambda_coop=1"
+    assert (arm_of("langevin_stop", "False"), arm_of("langevin_stop", "True")) == ("coopcut", "langevin_stop=True")
     arms = [*WARMUP_SWEEPS.values(), *SWITCH_SWEEPS.values()]
     assert {arm for values in arms for arm in values.values()} == {"coopcut", *sweep_arms()}
     assert all(len(set(values.values())) == len(values) for values in arms)  # no value is the run of another
@@ -153,4 +154,5 @@ def test_every_arm_and_every_value_of_a_sweep_parses() -> None:
         opt = options([*SMALL, *("7" if flag == "WARMUP" else flag for flag in arm.flags)])
         if "=" in name and arm.variant is None:
             option, value = name.split("=")
-            assert float(getattr(opt, option)) == float(value)
+            found = getattr(opt, option)
+            assert str(found) == value or float(found) == float(value)

@@ -94,7 +94,7 @@ def test_discriminator_learns_only_in_its_own_update() -> None:
     model.step(batch(), Position())
     same(before, dict(model.networks["D"].state_dict()))
     gradients = [p.grad.clone() for p in model.networks["D"].parameters() if p.grad is not None]
-    model.revise(real())
+    model.revise(real(), real())
     same(gradients, [p.grad for p in model.networks["D"].parameters() if p.grad is not None])
 
 
@@ -114,6 +114,9 @@ HEALTHY |= {"saturated": 0.0, "saturated_fake": 0.0, "saturated_real": 0.0}
         ({"saturated_fake": 0.09}, None),
         ({"saturated_fake": 0.5, "saturated": 0.5, "saturated_real": 0.45}, None),
         ({"D": 0.4}, None),
+        ({"gap": 0.005, "f_revised": 0.005}, "add --langevin_stop"),
+        ({"gap": 0.005, "f_revised": 0.02}, None),
+        ({"gap": 0.02, "f_revised": 0.005}, None),
         ({"D": 0.6}, "lower --lr"),
         ({"gap": 3.0}, "--lambda_energy"),
         ({"gap": 0.97}, "--langevin_displacement"),  # measured with a displacement of 0.02
@@ -127,6 +130,8 @@ def test_advice_names_the_option(change: dict[str, float], word: str | None) -> 
     if word and "displacement" in word:
         (advised,) = coop_model("--langevin_step_size", "1").advice({**HEALTHY, **change}, Position(step=500))
         assert "--langevin_step_size" in advised
+    (flat,) = coop_model("--langevin_stop").advice({**HEALTHY, "gap": 0.0, "f_revised": 0.0001}, Position(step=500))
+    assert "--init_type kaiming" in flat
     assert not coop_model().advice({**HEALTHY, "gap": 3.0, "D_fake": 0.1}, Position(step=500))  # wanted, while fading
 
 
@@ -182,11 +187,23 @@ def test_while_fading_the_gradients_are_a_mixture() -> None:
         assert float((ends[0][name] - ends[1][name]).norm()) > 0.01 * float(expected.norm())
 
 
+def test_revision_stops_at_the_score_of_the_real_image() -> None:
+    further = ["--langevin_displacement", "1", "--langevin_clip", "0"]
+    free, model = coop_model(*further), coop_model("--langevin_stop", *further)
+    generator = torch.Generator().manual_seed(3)
+    A, B = (torch.rand(6, 3, 32, 32, generator=generator) - 0.5 for _ in "AB")
+    stopped = model.revise(A, B)
+    start, limit, end = (model.f(x).detach().flatten(1).mean(1) for x in (A, B, stopped.x))
+    assert 0 < int((start >= limit).sum()) < 6
+    assert ((end == start) == (start >= limit)).all()
+    assert float(stopped.displacement) < 0.9 * float(free.revise(A, B).displacement)
+
+
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_revision_leaves_every_entry_of_D(norm: str) -> None:
     model = coop_model("--normD", norm, "--normG", norm)
     before = {name: value.clone() for name, value in model.networks["D"].state_dict().items()}
-    model.revise(real())
+    model.revise(real(), real())
     same(before, dict(model.networks["D"].state_dict()))
 
 

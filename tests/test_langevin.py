@@ -129,3 +129,20 @@ def test_rescaled_steps_are_as_long_for_a_flat_score_as_for_a_steep_one() -> Non
     moved = revise(partial(linear, slope, scale), x0, 5, 0.0, displacement=0.1).x - x0
     torch.testing.assert_close(moved[0], moved[1], rtol=1e-3, atol=1e-5)
     assert (revise(lambda x: 0 * x.sum((1, 2, 3)), x0, 5, 0.0, displacement=0.1).x == x0).all()
+
+
+def test_a_revision_stops_at_the_ceiling_of_its_image() -> None:
+    """The score is the sum of an image; a step adds 0.1 to each of its 12 values, so 1.2 to the score."""
+    x0 = torch.zeros(3, 3, 2, 2)
+    ceiling = torch.tensor([-1.0, 2.0, 100.0])
+
+    def score(x: torch.Tensor) -> torch.Tensor:
+        return x.sum((1, 2, 3))
+
+    found = revise(score, x0, 5, step_size=0.1, ceiling=ceiling, bounds=None)
+    torch.testing.assert_close(score(found.x), torch.tensor([0.0, 2.4, 6.0]))
+    assert float(found.displacement) == pytest.approx((0 + 0.2 + 0.5) / 3)
+    noisy = revise(score, x0, 5, 0.1, noise=1.0, ceiling=ceiling - 200, generator=generator(1)).x
+    assert torch.equal(noisy, x0)  # what rests is not moved by noise either
+    patches = revise(lambda x: x.mean(1, keepdim=True), x0, 5, step_size=0.3, ceiling=ceiling / 10, bounds=None).x
+    torch.testing.assert_close(patches[:, 0, 0, 0], torch.tensor([0.0, 0.2, 0.5]))  # the mean over the patches counts

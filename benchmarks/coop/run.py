@@ -131,7 +131,7 @@ def train(
             means.add(model.step(Batch(a, b, names, names).to(device), position).losses)
         position.advance(len(a))
         if warm is not None and (step == steps or not warm.in_warmup(position)):
-            pictures |= _revised(warm, pictures["testA"].to(device))
+            pictures |= _revised(warm, pictures["testA"].to(device), pictures["testB"].to(device))
             warm = None
         if step * MEASURED // steps > (step - 1) * MEASURED // steps:
             losses = means.take()  # waits for the device
@@ -145,12 +145,12 @@ def train(
     return Result(rows, pictures)
 
 
-def _revised(model: CoopCUT, sources: Tensor) -> dict[str, Tensor]:
+def _revised(model: CoopCUT, sources: Tensor, targets: Tensor) -> dict[str, Tensor]:
     """Translations before and after the revision, [N, 3, H, W] on the CPU."""
     with torch.no_grad():
         fake_B = model.networks["G"](sources)
     model.share = Share.whole(len(fake_B))  # for the noise of the revision
-    revised_B = model.revise(fake_B).x
+    revised_B = model.revise(fake_B, targets).x
     return {"fake_B, warm-up": fake_B.clamp(-1, 1).cpu(), "revised_B": revised_B.cpu()}
 
 

@@ -29,6 +29,7 @@ SWITCH_OPTIONS = {
     "coop_iters": ("50", "200", "500"),
     "coop_fade": ("0", "1", "4"),
     "coop_keep": ("0", "0.25", "0.5"),
+    "langevin_stop": ("False", "True"),
     "instance_noise": ("0", "0.05", "0.15"),
 }
 REDUCTIONS: dict[str, type[BaseModel]] = {
@@ -47,7 +48,7 @@ def arm_of(option: str, value: str) -> str:
     """The arm that has this value of an option: option=value, or the one with all defaults."""
     defaults = {option.name: option.default for option in COOP_OPTIONS}
     default = (defaults | {"coop_iters": WARMUP, "instance_noise": 0, "lr": 0.0002})[option]
-    if float(value) != float(default):
+    if value != str(default) and (isinstance(default, bool) or float(value) != float(default)):
         return f"{option}={value}"
     return "warm-up" if option in WARMUP_OPTIONS else "coopcut"
 
