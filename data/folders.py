@@ -1,12 +1,13 @@
 """The image files of one domain: found, counted and checked, with messages that say what was there instead."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from util.errors import DataError
-from util.images import IMAGE_EXTENSIONS, check_header, is_image_name, list_images
+from util.images import IMAGE_EXTENSIONS, OTHER_PICTURES, check_header, is_image_name, list_files, list_images
 
 _MAX_NAMES = 8  # sub-folders named in a message
 _CHECKING_THREADS = 8  # waiting for the disk or the network, not computing
@@ -19,6 +20,7 @@ class Domain:
     folder: str
     paths: list[str]
     total: int
+    others: str = ""  # pictures of kinds that are not read: "2 .gif, 1 .heic"
 
     def fingerprint(self) -> list[tuple[str, int]]:
         """The images by name and size in bytes, to tell whether two processes see the same ones."""
@@ -28,7 +30,7 @@ class Domain:
         """For example '1067 images in ./datasets/horse2zebra/trainA'; '100 of 1067 images ...' if capped."""
         used = len(self.paths)
         count = _count(used) if used == self.total else f"{used} of {_count(self.total)}"
-        return f"{count} in {self.folder}"
+        return f"{count} in {self.folder}" + (f" ({self.others} passed over)" if self.others else "")
 
 
 def find_domain(source: str, max_size: float, expected: str, check: bool = True) -> Domain:
@@ -39,19 +41,30 @@ def find_domain(source: str, max_size: float, expected: str, check: bool = True)
     """
     if max_size < 1:
         raise DataError(f"--max_dataset_size {max_size:g} must be at least 1")
+    files: list[str] = []
     if os.path.isfile(source):
         found = [source]
     elif not os.path.isdir(source):
         raise DataError(f"{source}: no such folder; {expected}; {_whats_near(source)}")
     else:
-        found = list_images(source)
+        files = list_files(source)
+        found = [path for path in files if is_image_name(os.path.basename(path))]
+    others = _other_pictures(files)
     if not found:
         known = " ".join(IMAGE_EXTENSIONS)
-        raise DataError(f"{source}: no images ({known}) in this folder; {expected}; {whats_in(source)}")
+        raise DataError(
+            f"{source}: no images ({known}) in this folder; {expected}; {whats_in(source)}"
+            + (f"; {others} are of a kind that is not read" if others else "")
+        )
     used = found[: int(min(max_size, len(found)))]
     if check:
         check_headers(used, source)
-    return Domain(source, used, len(found))
+    return Domain(source, used, len(found), others)
+
+
+def _other_pictures(files: Iterable[str]) -> str:
+    counts = Counter(os.path.splitext(path)[1].lower() for path in files)
+    return ", ".join(f"{counts[kind]} {kind}" for kind in OTHER_PICTURES if counts[kind])
 
 
 def check_headers(paths: Iterable[str], folder: str) -> None:

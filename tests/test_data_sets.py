@@ -15,6 +15,7 @@ from PIL import Image
 from data import DATASETS, create_dataset
 from data.base_dataset import ImageDataset
 from data.batch import Draw, Failure, Sample
+from data.folders import find_domain
 from util.errors import DataError, OptionError
 from util.images import to_tensor
 
@@ -189,7 +190,11 @@ def test_empty_folder(root: Path) -> None:
         file.rename(file.with_suffix(".gif"))
     text = message_of(make_options(root))
     assert text.startswith(f"{root}/trainA: no images (.bmp .jpeg .jpg .pgm .png .ppm .tif .tiff .webp) in this folder")
-    assert text.endswith(f"; found in {root}/trainA: no sub-folders and no images")
+    found = f"; found in {root}/trainA: no sub-folders and no images"
+    assert text.endswith(f"{found}; 4 .gif are of a kind that is not read")
+    for file in (root / "trainA").iterdir():
+        file.unlink()
+    assert message_of(make_options(root)).endswith(found)
 
 
 def test_bad_files_are_found_at_the_start(root: Path) -> None:
@@ -216,3 +221,15 @@ def test_data_sets_can_be_pickled(root: Path) -> None:
         copy = pickle.loads(pickle.dumps(dataset))
         draw = dataset.draws(1, 0, serial=False)[0]
         assert torch.equal(sample_of(copy, draw).A, sample_of(dataset, draw).A)
+
+
+def test_pictures_of_other_kinds_are_told(tmp_path: Path) -> None:
+    make_images(tmp_path / "photos", 2)
+    for name in ("a.gif", "b.GIF", "c.heic", "notes.txt", ".hidden.gif"):
+        (tmp_path / "photos" / name).write_bytes(b"?")
+    domain = find_domain(str(tmp_path / "photos"), 10, "photos")
+    assert domain.describe() == f"2 images in {tmp_path / 'photos'} (2 .gif, 1 .heic passed over)"
+    for path in domain.paths:
+        Path(path).unlink()
+    with pytest.raises(DataError, match=r"no images .*; 2 \.gif, 1 \.heic are of a kind that is not read$"):
+        find_domain(str(tmp_path / "photos"), 10, "photos")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from util.errors import DataError
 
+OTHER_PICTURES = (".avif", ".dng", ".exr", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".psd", ".svg", ".tga")  # not read
 IMAGE_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 # By content, not by name. Naming the formats keeps out those that run other programs (EPS) or are not pictures (PDF).
@@ -35,7 +36,12 @@ _UPRIGHT = {  # EXIF orientation -> what turns the stored picture upright
 
 
 def list_images(folder: str | Path) -> list[str]:
-    """The image files in `folder` and its sub-folders (links followed), by extension in any case, sorted by path.
+    """The image files in `folder` and its sub-folders, by extension in any case; see `list_files`."""
+    return [path for path in list_files(folder) if is_image_name(os.path.basename(path))]
+
+
+def list_files(folder: str | Path) -> list[str]:
+    """The files in `folder` and its sub-folders (links followed), sorted by path.
 
     Hidden files and folders (".name") are left out. Raises `DataError` if a folder cannot be listed.
     """
@@ -52,7 +58,7 @@ def list_images(folder: str | Path) -> list[str]:
             continue
         visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths += (os.path.join(root, name) for name in files if is_image_name(name))
+        paths += (os.path.join(root, name) for name in files if not name.startswith("."))
     return sorted(paths)
 
 
