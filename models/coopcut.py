@@ -221,8 +221,8 @@ class CoopCUT(CUT):
             found.append(f"D has won, it tells revised images from real ones; raise {far}")
         elif "D_fake" not in losses and abs(losses["gap"]) > most:
             found.append("the energies of real and revised images run apart; raise --lambda_energy or lower --lr")
-        gain = losses["f_revised"] - losses["f_fake"]
-        if "D_fake" not in losses and position.step >= 200 and max(abs(losses["gap"]), abs(gain)) < 0.01 * most:
+        told = max(abs(losses["gap"]), abs(losses["f_revised"] - losses["f_fake"]))
+        if "D_fake" not in losses and position.step >= 200 and told < 0.01 * min(1, most):
             how = "lower --lr, or begin with --init_type kaiming" if self.opt.langevin_stop else "add --langevin_stop"
             found.append(f"the energies are flat, there is nothing to teach; {how}")
         if "D_fake" not in losses and losses["D"] > 0.5 * most:

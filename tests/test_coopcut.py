@@ -132,6 +132,9 @@ def test_advice_names_the_option(change: dict[str, float], word: str | None) -> 
         assert "--langevin_step_size" in advised
     (flat,) = coop_model("--langevin_stop").advice({**HEALTHY, "gap": 0.0, "f_revised": 0.0001}, Position(step=500))
     assert "--init_type kaiming" in flat
+    few = {**HEALTHY, "gap": 0.0, "f_revised": 0.02}  # not so flat without a penalty either, where the gap may be large
+    assert not coop_model("--lambda_energy", "0").advice(few, Position(step=500))
+    assert not coop_model().advice({**HEALTHY, "gap": 0.0, "f_revised": 0.001}, Position(step=199))  # D begins so
     assert not coop_model().advice({**HEALTHY, "gap": 3.0, "D_fake": 0.1}, Position(step=500))  # wanted, while fading
 
 
