@@ -1,8 +1,8 @@
 """What the measures of speed and memory are told alike."""
 
 import os
-from argparse import ArgumentTypeError
-from typing import Any
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Sequence
 
 import torch
 
@@ -17,9 +17,9 @@ def add_machine(parser: Parser) -> None:
     parser.add_argument("--threads", type=positive, default=os.cpu_count() or 1, help="threads of torch on the CPU")
 
 
-def parse(parser: Parser, argv: Any) -> Any:
+def parse(parser: Parser, argv: Sequence[str]) -> Namespace:
     """The arguments. Raises `OptionError`, also for a GPU that is not there."""
-    options = parser.parse_args(list(argv))
+    options: Namespace = parser.parse_args(list(argv))
     if options.device == "cuda" and not torch.cuda.is_available():
         raise OptionError("--device cuda: torch finds no GPU here; leave --device out")
     return options
@@ -27,11 +27,15 @@ def parse(parser: Parser, argv: Any) -> Any:
 
 def positive(text: str) -> int:
     """A whole number from 1 on."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ArgumentTypeError(f"'{text}' must be a whole number from 1 on")
-    return int(text)
+    return _whole(text, 1)
 
 
 def natural(text: str) -> int:
     """A whole number from 0 on."""
-    return 0 if text == "0" else positive(text)
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise ArgumentTypeError(f"'{text}' must be a whole number from {least} on")
+    return int(text)

@@ -8,6 +8,7 @@ are not in it.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -27,7 +28,7 @@ from benchmarks.arguments import add_machine, natural, parse, positive
 from models.precision import DTYPES
 from util.arguments import Parser
 from util.cli import run_script
-from util.errors import OptionError
+from util.errors import OptionError, UserError
 from util.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,12 +66,16 @@ class Side:
         """`run`: seconds and CPU seconds of one repeat. `memory`: the most bytes that the case needed so far."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(what + "\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended: said below
+            self.process.stdin.write(what + "\n")
+            self.process.stdin.flush()
         for line in self.process.stdout:
             if line.startswith("answer "):
                 return [float(number) for number in line.split()[1:]]
-        sys.exit(self.process.wait() or 1)  # it has said why
+        code = self.process.wait()
+        if code < 0:
+            raise UserError(f"the process of the case was ended by signal {-code}: lower size or batch")
+        sys.exit(code or 1)  # it has said why
 
     def end(self) -> None:
         """End the process."""
@@ -173,7 +178,7 @@ def main(argv: Sequence[str]) -> int:
     options.reference = options.reference and str(Path(options.reference).resolve())
     unknown = set(options.cases.split(",")) - set(CASES)
     if unknown:
-        raise OptionError(f"--cases: unknown {', '.join(sorted(unknown))}; known: {', '.join(CASES)}")
+        raise OptionError(f"--cases: unknown '{', '.join(sorted(unknown))}'; known: {', '.join(CASES)}")
     if options.reference and not Path(options.reference, "models/cut_model.py").is_file():
         raise OptionError(f"--reference {options.reference}: no checkout of CUT, it lacks models/cut_model.py")
     results = {}

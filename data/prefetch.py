@@ -1,6 +1,7 @@
 """Batches brought to the device while it still computes the step before."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 import torch
 
@@ -29,6 +30,12 @@ class CopyStream:
         return batch
 
 
+@cache
+def _stream_of(device: torch.device) -> CopyStream:
+    """One for all epochs: PyTorch keeps the memory that a stream used for that stream."""
+    return CopyStream(device)
+
+
 def on_device(batches: Iterable[Batch], device: torch.device, stream: CopyStream | None = None) -> Iterator[Batch]:
     """The batches on `device`, the next one already on its way there while one is used, if it is a CUDA device.
 
@@ -38,7 +45,7 @@ def on_device(batches: Iterable[Batch], device: torch.device, stream: CopyStream
     if stream is None and device.type != "cuda":
         yield from (batch.to(device) for batch in batches)
         return
-    stream = stream or CopyStream(device)
+    stream = stream or _stream_of(device)
     ahead = None
     try:
         for batch in batches:

@@ -42,8 +42,8 @@ COOP_OPTIONS = (
            "rescaled; images are in [-1, 1]", above=0, high=2),
     Option("langevin_step_size", 0.0, "instead: factor on the gradient of the summed scores in a step (delta^2 / 2); "
            "0: rescale", low=0),
-    Option("langevin_stop", False, "revise an image no further than to the score of the real image beside it, so that "
-           "the energy does not go flat"),
+    Option("langevin_stop", False, "revise an image only until its mean score has reached that of the real image "
+           "beside it, so that the energy does not go flat"),
     Option("langevin_noise", 0.0, "standard deviation of the noise of a step; images are in [-1, 1] (delta)", low=0),
     Option("langevin_clip", 0.05, "largest change of a value by the gradient in a step; 0: no limit", low=0),
     Option("lambda_coop", 10.0, "weight of the teaching loss, the mean squared difference to the revision", low=0),
@@ -124,7 +124,7 @@ class CoopCUT(CUT):
     def revise(self, fake_B: Tensor, real_B: Tensor) -> Revision:
         """The translations moved up the scores of D, whose weights rest meanwhile.
 
-        With --langevin_stop each no further than to the score of its image of `real_B`: image by image, so that
+        With --langevin_stop each only until it scores as its image of `real_B` does: image by image, so that
         neither other processes nor passes change what becomes of one.
         """
         with frozen(self.networks["D"]), self.full_precision("D"):
@@ -205,10 +205,11 @@ class CoopCUT(CUT):
         if "f_revised" not in losses or position.step < 100:
             return []
         found = []
+        at_rest = self.opt.langevin_stop and losses["displacement"] == 0  # all scored as high as real images before
         far = "--langevin_step_size" if self.opt.langevin_step_size > 0 else "--langevin_displacement"
-        if losses["f_revised"] <= losses["f_fake"]:
+        if losses["f_revised"] <= losses["f_fake"] and not at_rest:
             found.append(f"the revision lowers the score: overshooting; lower {far} or raise --langevin_steps")
-        if losses["displacement"] < 0.005:
+        if losses["displacement"] < 0.005 and not self.opt.langevin_stop:
             found.append(f"the revision hardly moves the images; raise {far} or --langevin_clip")
         elif losses["displacement"] > 0.2:
             found.append(f"the revision moves the images far; lower {far} or --langevin_clip")
@@ -222,9 +223,9 @@ class CoopCUT(CUT):
         elif "D_fake" not in losses and abs(losses["gap"]) > most:
             found.append("the energies of real and revised images run apart; raise --lambda_energy or lower --lr")
         told = max(abs(losses["gap"]), abs(losses["f_revised"] - losses["f_fake"]))
-        if "D_fake" not in losses and position.step >= 200 and told < 0.01 * min(1, most):
-            how = "lower --lr, or begin with --init_type kaiming" if self.opt.langevin_stop else "add --langevin_stop"
-            found.append(f"the energies are flat, there is nothing to teach; {how}")
+        if "D_fake" not in losses and position.step >= 200 and told < 0.01 * min(1, most) and not at_rest:
+            or_else = "begin with --init_type kaiming" if self.opt.langevin_stop else "add --langevin_stop"
+            found.append(f"the energies are flat, there is nothing to teach; lower {far}, or {or_else}")
         if "D_fake" not in losses and losses["D"] > 0.5 * most:
-            found.append("D is further from the likelihood than one that is 0 everywhere; lower --lr")
+            found.append("the likelihood loss of D is far above 0, the loss of energies that are 0; lower --lr")
         return found

@@ -85,6 +85,9 @@ def test_warmup_step_reports_and_shows() -> None:
     assert float(moved.max()) <= 15 * 0.05 + 1e-6  # steps * clip
     assert float(out.losses["teach"]) == pytest.approx(float(moved.square().mean()), rel=1e-5)
     assert set(out.images) == {"real_A", "fake_B", "real_B", "idt_B", "revised_B"}
+    for name, images in (("fake", "fake_B"), ("real", "real_B")):
+        share = (out.images[images].abs() > 0.99).float().mean()
+        assert float(out.losses[f"saturated_{name}"]) == pytest.approx(float(share))
 
 
 def test_discriminator_learns_only_in_its_own_update() -> None:
@@ -114,7 +117,7 @@ HEALTHY |= {"saturated": 0.0, "saturated_fake": 0.0, "saturated_real": 0.0}
         ({"saturated_fake": 0.09}, None),
         ({"saturated_fake": 0.5, "saturated": 0.5, "saturated_real": 0.45}, None),
         ({"D": 0.4}, None),
-        ({"gap": 0.005, "f_revised": 0.005}, "add --langevin_stop"),
+        ({"gap": 0.005, "f_revised": 0.005}, "lower --langevin_displacement, or add --langevin_stop"),
         ({"gap": 0.005, "f_revised": 0.02}, None),
         ({"gap": 0.02, "f_revised": 0.005}, None),
         ({"D": 0.6}, "lower --lr"),
@@ -130,12 +133,27 @@ def test_advice_names_the_option(change: dict[str, float], word: str | None) -> 
     if word and "displacement" in word:
         (advised,) = coop_model("--langevin_step_size", "1").advice({**HEALTHY, **change}, Position(step=500))
         assert "--langevin_step_size" in advised
-    (flat,) = coop_model("--langevin_stop").advice({**HEALTHY, "gap": 0.0, "f_revised": 0.0001}, Position(step=500))
-    assert "--init_type kaiming" in flat
-    few = {**HEALTHY, "gap": 0.0, "f_revised": 0.02}  # not so flat without a penalty either, where the gap may be large
-    assert not coop_model("--lambda_energy", "0").advice(few, Position(step=500))
-    assert not coop_model().advice({**HEALTHY, "gap": 0.0, "f_revised": 0.001}, Position(step=199))  # D begins so
-    assert not coop_model().advice({**HEALTHY, "gap": 3.0, "D_fake": 0.1}, Position(step=500))  # wanted, while fading
+
+
+def advised(change: dict[str, float], *flags: str, step: int = 500) -> list[str]:
+    return coop_model(*flags).advice({**HEALTHY, **change}, Position(step=step))
+
+
+def test_advice_on_flat_energies() -> None:
+    (flat,) = advised({"gap": 0.0, "f_revised": 0.0001}, "--langevin_stop")
+    assert "or begin with --init_type kaiming" in flat
+    assert advised({"gap": 0.0, "f_revised": 0.0001, "displacement": 0.003}, "--langevin_stop") == [flat]
+    assert not advised({"gap": 0.0, "f_revised": 0.0, "displacement": 0.0}, "--langevin_stop")  # all at rest
+    assert not advised({"gap": 0.0, "f_revised": 0.02}, "--lambda_energy", "0")  # as without a penalty too
+    assert not advised({"gap": 0.0, "f_revised": 0.001}, step=199)  # D begins so
+    assert not advised({"gap": 0.0, "f_revised": 0.001, "D_fake": 0.1})
+
+
+def test_advice_follows_the_penalty_and_the_phase() -> None:
+    assert not advised({"D": 3.0, "gap": 0.5}, "--lambda_energy", "0.1")
+    assert "lower --lr" in advised({"D": 6.0, "gap": 0.5}, "--lambda_energy", "0.1")[0]
+    assert not advised({"D": 0.6, "D_fake": 0.1})
+    assert not advised({"gap": 3.0, "D_fake": 0.1})  # wanted, while fading
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,8 @@ def test_empty_folder(root: Path) -> None:
     for file in (root / "trainA").iterdir():
         file.rename(file.with_suffix(".gif"))
     text = message_of(make_options(root))
-    assert text.startswith(f"{root}/trainA: no images (.bmp .jpeg .jpg .pgm .png .ppm .tif .tiff .webp) in this folder")
+    assert text.startswith(f"{root}/trainA: no images (.bmp .jfif .jpe .jpeg .jpg .pgm .png .ppm ")
+    assert " .tif .tiff .webp) in this folder" in text
     found = f"; found in {root}/trainA: no sub-folders and no images"
     assert text.endswith(f"{found}; 4 .gif are of a kind that is not read")
     for file in (root / "trainA").iterdir():

@@ -108,7 +108,8 @@ def test_code_of_the_pages_has_the_style_of_the_project(page: Path, tmp_path: Pa
 
 def commands(script: str) -> list[list[str]]:
     """The arguments of all command lines of `script` in the pages."""
-    lines = [line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()]
+    texts = [page.read_text(encoding="utf-8").replace("\\\n", " ") for page in PAGES]  # continued lines are one
+    lines = [line for text in texts for line in text.splitlines()]
     return [shlex.split(line, comments=True)[2:] for line in lines if line.startswith(f"python {script}")]
 
 

@@ -94,10 +94,18 @@ def test_without_cuda_nothing_is_read_ahead() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_the_values_are_right_while_the_gpu_computes() -> None:
-    device = torch.device("cuda")
-    busy = torch.randn(4096, 4096, device=device)
-    for number, moved in enumerate(on_device((batch(n).pin_memory() for n in range(50)), device)):
-        busy = busy @ busy / 64
-        assert moved.A.device.type == "cuda"
-        assert float(moved.A.mean()) == number == -float((moved.B if moved.B is not None else moved.A).mean())
+def test_a_batch_is_used_after_its_copy_and_kept_until_it_was_used() -> None:
+    """Copies are late, so that a use at once would read too early; uses are late too, and nothing waits."""
+
+    class Late(CopyStream):
+        def start(self, batch: Batch) -> Any:
+            with torch.cuda.stream(self._stream):
+                torch.cuda._sleep(20_000_000)
+            return super().start(batch)
+
+    device, sums = torch.device("cuda"), []
+    for moved in on_device((batch(number).pin_memory() for number in range(30)), device, Late(device)):
+        assert moved.B is not None
+        torch.cuda._sleep(40_000_000)
+        sums += [moved.A.mean(), moved.B.mean()]
+    assert torch.stack(sums).tolist() == [sign * number for number in range(30) for sign in (1.0, -1.0)]

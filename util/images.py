@@ -18,7 +18,7 @@ from torch import Tensor
 from util.errors import DataError
 
 OTHER_PICTURES = (".avif", ".dng", ".exr", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".psd", ".svg", ".tga")  # not read
-IMAGE_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+IMAGE_EXTENSIONS = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 # By content, not by name. Naming the formats keeps out those that run other programs (EPS) or are not pictures (PDF).
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM")

@@ -11,6 +11,7 @@ from benchmarks.coop.variants import (
 )
 from models import BaseModel
 from models.coopcut import COOP_OPTIONS
+from options.train_options import TRAIN
 
 # option -> values, in runs that end with the warm-up
 WARMUP_OPTIONS = {
@@ -46,8 +47,8 @@ AT_SWITCH: dict[str, type[BaseModel]] = {
 
 def arm_of(option: str, value: str) -> str:
     """The arm that has this value of an option: option=value, or the one with all defaults."""
-    defaults = {option.name: option.default for option in COOP_OPTIONS}
-    default = (defaults | {"coop_iters": WARMUP, "instance_noise": 0, "lr": 0.0002})[option]
+    declared = [*COOP_OPTIONS, *(one for group in TRAIN for one in group.options)]
+    default = ({one.name: one.default for one in declared} | {"coop_iters": WARMUP, "instance_noise": 0})[option]
     if value != str(default) and (isinstance(default, bool) or float(value) != float(default)):
         return f"{option}={value}"
     return "warm-up" if option in WARMUP_OPTIONS else "coopcut"
@@ -69,10 +70,10 @@ def label_of(swept: str, value: str) -> str:
 def sweep_arms() -> dict[str, Arm]:
     """The arms of all sweeps but "coopcut", which is an arm of the study too."""
     arms = {"warm-up": Arm(coopcut(), short=True)}
-    for swept, values in (WARMUP_SWEEPS | SWITCH_SWEEPS).items():
-        for value, arm in values.items():
-            if swept in WARMUP_OPTIONS | SWITCH_OPTIONS and "=" in arm:
-                arms[arm] = Arm(coopcut(f"--{swept}", value), short=swept in WARMUP_OPTIONS)
+    for option, values in (WARMUP_OPTIONS | SWITCH_OPTIONS).items():
+        for value in values:
+            if (arm := arm_of(option, value)) not in ("warm-up", "coopcut"):
+                arms[arm] = Arm(coopcut(f"--{option}", value), short=option in WARMUP_OPTIONS)
     for name, variant in REDUCTIONS.items():
         arms[f"reduction={name}"] = Arm(coopcut(), variant=variant, short=True)
         arms[f"reduction, long={name}"] = Arm(coopcut(), variant=variant)

@@ -1,5 +1,6 @@
 """Variants of coopcut for the study: what happens at the switch, and how the losses are reduced."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -54,8 +55,16 @@ class TeachingSums(CoopCUT):
 class EnergySums(CoopCUT):
     """The likelihood loss and its penalty are summed over the patches of an image."""
 
+    patches = 1
+
     def likelihood(self, f_revised: Tensor, f_real: Tensor) -> Tensor:
-        return super().likelihood(f_revised, f_real) * f_real[0].numel()
+        self.patches = f_real[0].numel()
+        return super().likelihood(f_revised, f_real) * self.patches
+
+    def advice(self, losses: Mapping[str, float], position: Position) -> list[str]:
+        if "D" in losses:  # the loss is judged on the scale of means
+            losses = {**losses, "D": losses["D"] / self.patches}
+        return super().advice(losses, position)
 
 
 class ImageEnergy(CoopCUT):

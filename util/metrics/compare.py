@@ -61,7 +61,7 @@ def compare_pairs(
     rows = {"translations": paired_errors(_pairs(keys, truth, fakes, skipped), lpips)}
     if sources.inputs is not None:
         inputs = by_key(sources.inputs)
-        there = common_keys(inputs, truth, sources.inputs)
+        there = common_keys(inputs, truth, sources.inputs, "--inputs")
         rows["input unchanged"] = paired_errors(_pairs(there, truth, inputs, skipped), lpips)
     if sources.train is not None:
         train = by_name(sources.train)

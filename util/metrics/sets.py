@@ -138,13 +138,16 @@ def by_name(folder: Path) -> dict[str, str]:
     return found
 
 
-def common_keys(images: Mapping[str, str], truth: Mapping[str, str], folder: Path) -> list[str]:
+UNPAIRED = ", or if there are no counterparts leave it out, or with --name add --unpaired"
+
+
+def common_keys(images: Mapping[str, str], truth: Mapping[str, str], folder: Path, flag: str = "--truth") -> list[str]:
     """The keys that have a counterpart, sorted; a warning names some that have none. `DataError` if none has."""
     common = sorted(images.keys() & truth.keys())
     if not common:
         raise DataError(
             f"{folder}: no image there has the name of a counterpart (for example {next(iter(truth))}); name the "
-            "right folder with --truth, or if there are no counterparts leave it out, or with --name add --unpaired"
+            f"right folder with {flag}" + UNPAIRED * (flag == "--truth")
         )
     without = sorted(images.keys() - truth.keys())
     if without:
