@@ -201,15 +201,19 @@ class CoopCUT(CUT):
         return loss, losses | {"G": loss.detach()} | parts
 
     def advice(self, losses: Mapping[str, float], position: Position) -> list[str]:
-        """Warnings when the sampler is outside its healthy range; none in the first 100 steps, before D has a slope."""
-        if "f_revised" not in losses or position.step < 100:
+        """Warnings when the warm-up is outside its healthy range.
+
+        Of the sampler none in the first 100 steps, before D has a slope; of what no slope excuses from the first on.
+        """
+        if "f_revised" not in losses:
             return []
         found = []
+        young = position.step < 100
         at_rest = self.opt.langevin_stop and losses["displacement"] == 0  # all scored as high as real images before
         far = "--langevin_step_size" if self.opt.langevin_step_size > 0 else "--langevin_displacement"
-        if losses["f_revised"] <= losses["f_fake"] and not at_rest:
+        if losses["f_revised"] <= losses["f_fake"] and not at_rest and not young:
             found.append(f"the revision lowers the score: overshooting; lower {far} or raise --langevin_steps")
-        if losses["displacement"] < 0.005 and not self.opt.langevin_stop:
+        if losses["displacement"] < 0.005 and not self.opt.langevin_stop and not young:
             found.append(f"the revision hardly moves the images; raise {far} or --langevin_clip")
         elif losses["displacement"] > 0.2:
             found.append(f"the revision moves the images far; lower {far} or --langevin_clip")
@@ -218,7 +222,7 @@ class CoopCUT(CUT):
         if losses["saturated_fake"] > losses["saturated_real"] + 0.1:
             found.append("the translations saturate, before any revision; lower --lr")
         most = 1 / max(self.opt.lambda_energy, 0.1)  # the gap of a D that tells every patch apart
-        if "D_fake" not in losses and 0.8 * most < losses["gap"] <= most:
+        if "D_fake" not in losses and 0.8 * most < losses["gap"] <= most and not young:
             found.append(f"D has won, it tells revised images from real ones; raise {far}")
         elif "D_fake" not in losses and abs(losses["gap"]) > most:
             found.append("the energies of real and revised images run apart; raise --lambda_energy or lower --lr")
@@ -226,6 +230,6 @@ class CoopCUT(CUT):
         if "D_fake" not in losses and position.step >= 200 and told < 0.01 * min(1, most) and not at_rest:
             or_else = "begin with --init_type kaiming" if self.opt.langevin_stop else "add --langevin_stop"
             found.append(f"the energies are flat, there is nothing to teach; lower {far}, or {or_else}")
-        if "D_fake" not in losses and losses["D"] > 0.5 * most:
+        if "D_fake" not in losses and losses["D"] > 0.5 * most and not young:
             found.append("the likelihood loss of D is far above 0, the loss of energies that are 0; lower --lr")
         return found

@@ -149,6 +149,13 @@ def test_advice_on_flat_energies() -> None:
     assert not advised({"gap": 0.0, "f_revised": 0.001, "D_fake": 0.1})
 
 
+def test_what_no_slope_excuses_is_said_from_the_first_step() -> None:
+    for change in ({"displacement": 0.5}, {"saturated": 0.9}, {"saturated_fake": 0.5, "saturated": 0.5}, {"gap": 3.0}):
+        assert advised(change, step=1) == advised(change) != []
+    for change in ({"f_revised": -0.1}, {"displacement": 0.0001}, {"gap": 0.97}, {"D": 0.6}):
+        assert advised(change) != [] == advised(change, step=99)
+
+
 def test_advice_follows_the_penalty_and_the_phase() -> None:
     assert not advised({"D": 3.0, "gap": 0.5}, "--lambda_energy", "0.1")
     assert "lower --lr" in advised({"D": 6.0, "gap": 0.5}, "--lambda_energy", "0.1")[0]
