@@ -55,7 +55,7 @@ def generator(told: dict[str, Any]) -> Callable[[], object]:
     device = choose_devices(opt.gpu_ids)[0]
     set_up(0, False, device)
     G, (A, _) = create_model(opt, [device]).networks["G"], tensors(told)
-    translator = Translator(G, opt.input_nc, device, amp=told["amp"])
+    translator = Translator(G, opt.input_nc, device, amp=told["amp"], compile=opt.compile)
     return lambda: translator.translate(A)
 
 
@@ -74,6 +74,7 @@ def test(told: dict[str, Any]) -> Callable[[], object]:
     flags = ["--dataroot", data, "--checkpoints_dir", opt.checkpoints_dir, "--name", "run", "--gpu_ids", opt.gpu_ids]
     flags += ["--ngf", str(opt.ngf), "--crop_size", str(opt.crop_size), "--results_dir", f"{data}/ours_results"]
     flags += ["--amp", told["amp"]] if told["amp"] != "none" else []
+    flags += ["--compile"] if opt.compile else []
     return lambda: subprocess.run([sys.executable, "test.py", *flags], check=True, capture_output=True)
 
 

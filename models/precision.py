@@ -31,6 +31,21 @@ def check_device(opt: Options, device: torch.device, several: bool = False) -> N
         raise OptionError("--compile needs a C++ compiler on the CPU, and none is installed: leave it out")
 
 
+def lower(net: nn.Module, amp: str, device: torch.device) -> None:
+    """Store `net`, which will not be trained, in the precision that `amp` names, in place; its batch norms in float32.
+
+    On a CPU its convolutions are made channels-last, which runs twice as fast there in bfloat16.
+    """
+    if amp == "none":
+        return
+    for module in net.modules():
+        if not isinstance(module, nn.BatchNorm2d):
+            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                tensor.data = tensor.data.to(DTYPES[amp])
+    if device.type == "cpu":
+        net.to(memory_format=torch.channels_last)
+
+
 class Caller:
     """Calls a network under autocast, and hands float32 back so that losses are computed in it.
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks.infer import infer_generator_options
-from models.precision import Caller, check_device
+from models.precision import DTYPES, check_device, lower
 from models.registry import MODELS
 from options.option import Options
 from options.saved import contradictions_with_weights, default_options, load_options, run_folder
@@ -47,7 +47,11 @@ class Translator:
         compile: bool = False,
     ) -> None:
         self.generator = generator.to(device).train(not eval).requires_grad_(False)
-        self._call = Caller(self.generator, device, amp, compile)
+        lower(self.generator, amp, device)
+        self.dtype = DTYPES.get(amp, torch.float32)
+        pure = not any(isinstance(module, nn.BatchNorm2d) for module in self.generator.modules())
+        self.one_by_one = pure and device.type == "cpu" and amp == "bf16"  # see InstanceNorm2d
+        self._call: Any = torch.compile(self.generator, dynamic=False) if compile else self.generator
         self.input_nc = input_nc
         self.device = device
 
@@ -88,8 +92,13 @@ class Translator:
         Sides that are no multiples of 4 are padded by reflection and cut again; multiples of 4 are left alone.
         """
         height, width = images.shape[2:]
-        images = _padded(images.to(self.device), _goal(height), _goal(width))
-        return self._call(images)[:, :, :height, :width].cpu()
+        images = _padded(images.to(self.device), _goal(height), _goal(width)).to(self.dtype)
+        if self.one_by_one:
+            singles = images.contiguous(memory_format=torch.channels_last).split(1)
+            outputs = torch.cat([self._call(image) for image in singles])
+        else:
+            outputs = self._call(images)
+        return outputs[:, :, :height, :width].float().cpu()
 
     def __call__(self, image: Image.Image | NDArray[Any]) -> Image.Image | NDArray[np.uint8]:
         """Translate a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3] of uint8, into one of the same kind."""

@@ -40,6 +40,10 @@ def test_instance_norm_is_that_of_torch() -> None:
     far = (30 + torch.randn(2, 4, 64, 64)).to(memory_format=torch.channels_last)
     expected = nn.InstanceNorm2d(4)(far.double())
     torch.testing.assert_close(norm(far).double(), expected, rtol=0, atol=1e-4)
+    half = far[:1].bfloat16().to(memory_format=torch.channels_last)  # values up to 4 in steps of 1/64
+    torch.testing.assert_close(norm(half).double(), nn.InstanceNorm2d(4)(half.double()), rtol=0, atol=1 / 64)
+    constant = torch.full_like(half, 0.7)
+    assert float(norm(constant).abs().max()) < 1e-4
     assert not list(norm.parameters())
 
 

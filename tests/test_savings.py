@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from data import create_loader
-from models import create_model
+from models import Translator, create_model
 from models.cut import CUT
 from tests.tools import make_images, pixels, refused, train_options
 from tests.tools import run as script
@@ -180,6 +180,26 @@ def test_translating_in_bf16(a_run: Path) -> None:
     full, half = (pixels(next(Path(name).rglob("fake_B/0.png"))).astype(int) for name in ("full", "half"))
     assert abs(full - half).mean() < 2
     assert (full != half).any()
+
+
+@pytest.mark.parametrize("flags", [[], ["--no_antialias", "True", "--no_antialias_up", "True"], ["--normG", "batch"]])
+def test_bf16_translation_is_near_float32_and_each_image_for_itself(flags: list[str]) -> None:
+    nets = [model_with(*flags, "--init_gain", "1").networks["G"] for _ in range(2)]
+    full, half = (
+        Translator(net, 3, torch.device("cpu"), amp=amp) for net, amp in zip(nets, ("none", "bf16"), strict=True)
+    )
+    images = batch(3).A
+    expected, found = full.translate(images), half.translate(images)
+    assert found.dtype == torch.float32
+    assert float((found - expected).abs().mean()) < 0.02 < 0.1 * float(expected.std())
+    assert torch.equal(half.translate(images[1:2]), found[1:2]) == ("--normG" not in flags)  # batch norm sees the batch
+    kept = {
+        type(module).__name__
+        for module in half.generator.modules()
+        for p in module.parameters(recurse=False)
+        if p.dtype != torch.bfloat16
+    }
+    assert kept == ({"BatchNorm2d"} if "--normG" in flags else set())
 
 
 def test_cached_images_are_the_same_and_stay_within_the_budget(tmp_path: Path) -> None:
