@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.toy import N_LOOKS, ToyError, classify_look, look_name, read_truth
-from util.arguments import Parser
+from util.arguments import Parser, whole
 from util.cli import run_script
 from util.errors import DataError, OptionError
 from util.metrics.cache import FeatureCache, cache_folder
@@ -94,7 +94,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--nearest", type=_positive, default=NEAREST, help="neighbours of precision to coverage [default: 5]")
     add("--kid_subset", type=_positive, default=SUBSET_SIZE, help="images in a subset of KID [default: 1000]")
     add("--kid_subsets", type=_positive, default=SUBSETS, help="subsets of KID [default: 100]")
-    add("--seed", type=int, default=0, help="of the subsets of KID [default: 0]")
+    add("--seed", type=_seed, default=0, help="of the subsets of KID [default: 0]")
     add("--gpu_ids", default="auto", help="device of the feature network, as in train.py")
     add("--no_cache", action="store_true", help="do not keep features of real images in the user's cache")
     add("--json", type=Path, help="write everything to this file [for a folder of test.py: metrics.json there]")
@@ -103,10 +103,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is too small: the least is 1")
-    return value
+    return whole(text, 1, 2**31 - 1)
+
+
+def _seed(text: str) -> int:
+    return whole(text, 0, 2**63 - 1)
 
 
 def find_sources(opt: argparse.Namespace) -> Sources:

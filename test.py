@@ -40,7 +40,8 @@ def run(opt: Options, translator: Translator, loader: EpochLoader, peers: Peers)
     if opt.verbose:
         log.info("%s", translator.generator)
     if opt.preprocess == "resize_and_crop":
-        sizes = f"scaled to {opt.load_size}x{opt.load_size}, cut to {opt.crop_size}x{opt.crop_size}"
+        sizes = f"scaled to {opt.load_size}x{opt.load_size}"
+        sizes += f", cut to {opt.crop_size}x{opt.crop_size}" if opt.crop_size < opt.load_size else ""
         log.info("images are %s pixels, as CUT does; --preprocess none keeps the size of each", sizes)
     results = Results(opt, loader.dataset.source.folder)
     try:

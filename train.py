@@ -1,6 +1,7 @@
 """Train a translator: python train.py --model coopcut --dataroot ./datasets/horse2zebra"""
 
 import logging
+import shlex
 import time
 from collections.abc import Sequence
 
@@ -72,11 +73,17 @@ def start(
         loader.close()
         run.close()
     if stop.received:
-        again = f"python train.py --checkpoints_dir {opt.checkpoints_dir} --name {opt.name} --continue_train"
+        again = resume_command(opt)
         log.info("stopped by %s after step %d, saved; go on with: %s", stop.received.name, position.step, again)
         return 128 + stop.received
     log.info("done: %d steps; weights and options are in %s", position.step, run.folder)
     return 0
+
+
+def resume_command(opt: Options) -> str:
+    """What to type in a shell to go on with the run."""
+    where = [f"--checkpoints_dir={opt.checkpoints_dir}", f"--name={opt.name}"]
+    return f"python train.py {shlex.join(where)} --continue_train"
 
 
 def train(
@@ -91,6 +98,7 @@ def train(
 ) -> None:
     """Epochs of steps, from where `run` stands to the last one, --max_iters, or a signal to stop."""
     position, guard = run.position, FiniteGuard(defer=not peers.alone)
+    began = position.step
     while position.epoch <= last_epoch(opt) and position.step < opt.max_iters and not stop.received:
         try:
             images = train_epoch(opt, loader, model, run, monitors, stop, guard, peers)
@@ -110,7 +118,8 @@ def train(
             evaluation(ended, model, run, monitors)
         if ended % opt.save_epoch_freq == 0:
             run.save(str(ended))
-    run.save()
+    if position.step > began:  # else there is nothing new, and the options stay those of what is there
+        run.save()
 
 
 def train_epoch(

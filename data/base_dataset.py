@@ -38,6 +38,9 @@ class ImageDataset(Dataset[Sample | Failure]):
     """
 
     def __init__(self, opt: Namespace, source: Domain, target: Domain | None) -> None:
+        for domain in (source, target) if target else (source,):
+            option = "checkpoints_dir" if opt.isTrain else "results_dir"
+            domain.refuse_inside(f"--{option}", getattr(opt, option, ""))
         self.source = source
         self.target = target
         self.paths_A = source.paths

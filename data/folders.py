@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from util.errors import DataError
 from util.images import IMAGE_EXTENSIONS, OTHER_PICTURES, check_header, is_image_name, list_files, list_images
@@ -21,6 +22,15 @@ class Domain:
     paths: list[str]
     total: int
     others: str = ""  # pictures of kinds that are not read: "2 .gif, 1 .heic"
+
+    def refuse_inside(self, flag: str, written: str) -> None:
+        """Raise `DataError` if the folder `written`, which `flag` names, lies where these images are read."""
+        inside = Path(written).resolve().is_relative_to(Path(self.folder).resolve())
+        if written and inside and os.path.isdir(self.folder):
+            raise DataError(
+                f"{flag} {written} lies in {self.folder}, where images are read from all folders: the pictures "
+                "written there would be among them the next time; name a folder outside"
+            )
 
     def fingerprint(self) -> list[tuple[str, int]]:
         """The images by name and size in bytes, to tell whether two processes see the same ones."""

@@ -88,6 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         else:
             print(f"{args.out}: already there with these arguments, nothing to do")
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: error: interrupted", file=sys.stderr)
+        return 130
     except ToyError as err:
         print(f"{PROGRAM}: error: {err}", file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -47,6 +48,8 @@ class Run:
         """Make the folder, or continue what is in it; then save the options there. Raises `CheckpointError`."""
         state = self.folder / STATE
         if self.opt.continue_train and state.is_file():
+            if "pretrained_name" in self.opt.given:
+                raise OptionError("--pretrained_name begins a run and --continue_train goes on with one: leave one out")
             self._restore(read_file(state), state)
         elif self.opt.pretrained_name:
             self._refuse_to_overwrite()
@@ -56,6 +59,11 @@ class Run:
                 raise CheckpointError(
                     f"--continue_train: there is nothing to continue in {self.folder}; "
                     "check --name and --checkpoints_dir, or leave --continue_train out to start"
+                )
+            if load_options(self.folder):  # written here: CUT keeps no train_opt.json
+                raise CheckpointError(
+                    f"{state} is missing, without which nothing goes on exactly: restore it, or start a run from the "
+                    f"weights that are there with --pretrained_name {self.opt.name} and another --name"
                 )
             self._start_from(self.folder)  # weights of CUT, without the state of optimizers and schedule
         else:
@@ -70,6 +78,8 @@ class Run:
             for left in self.folder.glob(".*.tmp"):  # by a save that was killed
                 if not left.name.endswith(f".{os.getpid()}.tmp"):
                     left.unlink()
+            with TemporaryFile(dir=self.folder):  # else hours could pass before the first save fails
+                pass
             if not self.position.step:  # a continued run keeps its options until it has something new to save
                 save_options(self.opt, self.folder)
         except OSError as error:

@@ -147,7 +147,8 @@ class OptionParser:
             flag = rest[0].split("=")[0]
             other, groups = ("test", TEST) if self.is_train else ("train", TRAIN)
             others = [f"--{option.name}" for group in groups for option in group.options]
-            close = difflib.get_close_matches(flag, known, n=1)
+            close = [name for name in known if name.lower() == flag.lower()]
+            close = close or difflib.get_close_matches(flag, known, n=1)
             owners = [name for name in self.models if flag in (f"--{o.name}" for o in self.models[name].options())]
             hint = f"; did you mean {close[0]}?" if close else f"; see python {script} --help"
             hint = f"; it belongs to --model {', '.join(owners)}" if owners else hint

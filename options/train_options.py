@@ -35,7 +35,7 @@ SCHEDULE = Group(
         Option(
             "pool_size", 0, "discriminator sees a buffer of this many earlier translations; 0: only the new ones", low=0
         ),
-        Option("cache_images", 0.0, "keep decoded images in memory, up to so many GiB a process", low=0),
+        Option("cache_images", 0.0, "keep decoded images in memory, up to so many GiB a process", low=0, high=1e6),
         Option(
             "accumulation_steps",
             1,

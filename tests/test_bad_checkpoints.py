@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -26,6 +27,31 @@ def test_nothing_to_continue(place: Path) -> None:
     refused("train", ["--name", "new", "--continue_train"], "--continue_train", "nothing to continue", "--name", again)
     (place / "checkpoints" / "new").mkdir(parents=True)
     refused("train", [*TRAIN, "--continue_train"], "--continue_train", "nothing to continue", "checkpoints/new", again)
+
+
+def test_continuing_a_run_whose_state_is_lost(a_run: Path) -> None:
+    """Else it would begin again over the weights and figures that are there."""
+    (a_run / "latest_state.pth").unlink()
+    refused("train", CONTINUE, "latest_state.pth is missing", "--pretrained_name tiny", "another --name")
+    assert run("train", *TRAIN, "--pretrained_name", "tiny").code == 0
+
+
+def test_continuing_and_beginning_at_once(a_run: Path) -> None:
+    refused("train", [*CONTINUE, "--pretrained_name", "tony"], "--pretrained_name", "--continue_train", "leave one out")
+
+
+@pytest.mark.parametrize("name", ["latest_net_G.pth", "latest_state.pth"])
+def test_a_flipped_bit_in_the_weights(a_run: Path, name: str) -> None:
+    """torch reads such a file without a word."""
+    path = a_run / name
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    content[largest.header_offset + largest.file_size // 2] ^= 4
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)
+    script, flags = ("test", TEST) if "net" in name else ("train", CONTINUE)
+    refused(script, flags, name, "is damaged", "restore it")
 
 
 def test_starting_anew_over_a_run(a_run: Path) -> None:

@@ -25,7 +25,7 @@ from tests.tools import (
 
 def test_checkpoint_folder_not_writable(place: Path) -> None:
     """Below a file, which not even root can write to."""
-    for folder in ("data/trainA/0.png", "data/trainA/0.png/deeper"):
+    for folder in ("data/testA/0.png", "data/testA/0.png/deeper"):
         refused("train", [*TRAIN, "--checkpoints_dir", folder], folder, "cannot be written", "--checkpoints_dir")
 
 
@@ -43,6 +43,27 @@ def test_files_where_the_folders_of_runs_and_results_are_expected(a_run: Path) -
 def test_checkpoint_folder_without_permission(place: Path) -> None:
     (place / "checkpoints").mkdir(mode=0o500)
     refused("train", TRAIN, "checkpoints", "Permission denied", "--checkpoints_dir")
+
+
+def test_continuing_where_nothing_can_be_written(a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told before the training, not at its first save."""
+
+    def full(dir: Path) -> None:
+        raise OSError(errno.EACCES, "Permission denied", str(dir))
+
+    monkeypatch.setattr("models.run.TemporaryFile", full)
+    refused("train", CONTINUE, "checkpoints/tiny cannot be written (Permission denied)", "--checkpoints_dir")
+
+
+def test_output_among_the_input(a_run: Path) -> None:
+    """It would be input of the next run."""
+    refused("test", [*TEST, "--results_dir", "data/testA/out"], "--results_dir data/testA/out lies in data/testA")
+    single = [*TEST, "--dataset_mode", "single", "--dataroot", "data/testA", "--results_dir", "data/testA"]
+    refused("test", single, "lies in data/testA", "outside")
+    for domain in "AB":
+        inside = ["--checkpoints_dir", f"data/train{domain}/runs"]
+        refused("train", [*TRAIN, *inside], f"runs lies in data/train{domain}", "name a folder outside")
+    assert run("test", *TEST, "--results_dir", "data/out").code == 0
 
 
 def test_results_folder_not_writable(a_run: Path) -> None:

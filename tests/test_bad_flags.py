@@ -31,6 +31,8 @@ def test_words_without_a_flag(place: Path) -> None:
 
 
 def test_a_flag_of_the_other_script(a_run: Path) -> None:
+    refused("train", [*TRAIN, "--lambda_nce", 3], "unknown flag --lambda_nce; did you mean --lambda_NCE?")
+    refused("train", [*TRAIN, "--cache_images", "1e300"], "--cache_images")
     refused("test", [*TEST, "--continue_train"], "unknown flag --continue_train; it is a flag of train.py")
     refused("test", [*TEST, "--accumulation_steps", "1"], "--accumulation_steps; it is a flag of train.py")
     refused("train", [*TRAIN, "--num_test", "1"], "unknown flag --num_test; it is a flag of test.py")

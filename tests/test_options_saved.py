@@ -47,6 +47,16 @@ def test_continuing_a_copied_run_leaves_the_original_alone(a_run: Path, trained:
     assert torch.load(a_run / "latest_state.pth", weights_only=True)["position"]["step"] == 3
 
 
+def test_continuing_for_no_step_changes_nothing(a_run: Path) -> None:
+    before = tree(a_run)
+    flags = ["--max_iters", 2, "--lr", 0.1, "--n_epochs", 1, "--n_epochs_decay", 0]
+    outcome = run("train", "--name", "tiny", "--continue_train", "--gpu_ids", -1, *flags)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "it has had its epochs or steps" in outcome.out
+    after = tree(a_run)
+    assert [name for name in after if name.endswith((".pth", "opt.json")) and after[name] != before[name]] == []
+
+
 def test_max_iters_is_not_inherited(place: Path) -> None:
     flags = ["--dataroot", "data", "--name", "r", *TINY, "--no_html", "--n_epochs", 1, "--n_epochs_decay", 0]
     assert run("train", *flags, "--max_iters", 1).code == 0

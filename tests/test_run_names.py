@@ -1,10 +1,12 @@
 """Names of runs and their suffixes."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from tests.tools import TINY, run, train_options
+from train import resume_command
 from util.errors import OptionError
 
 
@@ -44,6 +46,8 @@ def test_unusual_names_train_and_translate(place: Path, name: str) -> None:
     assert run("train", "--dataroot", "data", f"--name={name}", *TINY, "--max_iters", 1).code == 0
     assert (place / "checkpoints" / name / "latest_net_G.pth").is_file()
     assert run("train", f"--name={name}", "--gpu_ids", -1, "--max_iters", 2, "--continue_train").code == 0
+    words = shlex.split(resume_command(train_options([f"--name={name}"])))
+    assert train_options(words[2:]).name == name
     outcome = run("test", "--dataroot", "data", "--checkpoint", f"checkpoints/{name}", "--num_threads", 0)
     assert outcome.code == 0
     assert (place / "results" / name / "test_latest" / "index.html").is_file()

@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def read_file(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's thoughts on a pickle that it goes on to refuse
+            _check_sums(path)
             return torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
@@ -93,6 +95,15 @@ def load_weights(net: nn.Module, weights: Mapping[str, Tensor], source: Path) ->
             theirs, wanted = tuple(weights[name].shape), tuple(ours[name].shape)
             raise CheckpointError(f"{source}: {name} has the shape {theirs} instead of {wanted}; {hint}")
     net.load_state_dict(dict(weights))
+
+
+def _check_sums(path: Path) -> None:
+    """Raise `zipfile.BadZipFile` if a part of the archive is not what was written; torch reads on over such damage."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+        if part is not None:
+            raise zipfile.BadZipFile(part)
 
 
 def _is_plain_pickle(path: Path) -> bool:

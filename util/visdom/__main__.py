@@ -11,17 +11,14 @@ import os
 import sys
 from pathlib import Path
 
-from util.arguments import Parser
+from util.arguments import Parser, whole
 from util.errors import OptionError, UserError
 from util.visdom.assets import cache_folder, complete, find_assets
 from util.visdom.environments import EnvironmentFiles
 
 
 def _port(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port: 1 to 65535")
-    return number
+    return whole(text, 1, 65535)
 
 
 def _seconds(text: str) -> float:
