@@ -92,7 +92,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--feature_range", choices=tuple(RANGES), default="imagenet", help="values that a TorchScript file takes")
     add("--lpips_weights", type=Path, help="torchvision's AlexNet, for LPIPS")
     add("--nearest", type=_positive, default=NEAREST, help="neighbours of precision to coverage [default: 5]")
-    add("--kid_subset", type=_positive, default=SUBSET_SIZE, help="images in a subset of KID [default: 1000]")
+    add("--kid_subset", type=_size, default=SUBSET_SIZE, help="images in a subset of KID [default: 1000]")
     add("--kid_subsets", type=_positive, default=SUBSETS, help="subsets of KID [default: 100]")
     add("--seed", type=_seed, default=0, help="of the subsets of KID [default: 0]")
     add("--gpu_ids", default="auto", help="device of the feature network, as in train.py")
@@ -104,6 +104,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _positive(text: str) -> int:
     return whole(text, 1, 2**31 - 1)
+
+
+def _size(text: str) -> int:
+    return whole(text, 2, 2**31 - 1)
 
 
 def _seed(text: str) -> int:

@@ -1,13 +1,15 @@
 """What the measures of speed and memory are told alike."""
 
 import os
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 
 import torch
 
-from util.arguments import Parser
+from util.arguments import Parser, whole
 from util.errors import OptionError
+
+MOST = 2**31 - 1  # of any number here
 
 
 def add_machine(parser: Parser) -> None:
@@ -27,15 +29,9 @@ def parse(parser: Parser, argv: Sequence[str]) -> Namespace:
 
 def positive(text: str) -> int:
     """A whole number from 1 on."""
-    return _whole(text, 1)
+    return whole(text, 1, MOST)
 
 
 def natural(text: str) -> int:
     """A whole number from 0 on."""
-    return _whole(text, 0)
-
-
-def _whole(text: str, least: int) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < least:
-        raise ArgumentTypeError(f"'{text}' must be a whole number from {least} on")
-    return int(text)
+    return whole(text, 0, MOST)

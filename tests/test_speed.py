@@ -71,7 +71,7 @@ def test_peak_memory_of_batches_and_passes() -> None:
 @pytest.mark.parametrize(
     ("flags", "word"),
     [
-        (["--width", "0"], "--width: '0' must be a whole number from 1 on"),
+        (["--width", "0"], "--width: '0' must be a whole number from 1 to"),
         (["--threads", "two"], "--threads: 'two' must be"),
         (["--devise", "cpu"], "--devise"),
     ],

@@ -241,8 +241,8 @@ def command(*flags: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--port", "0"], "--port: 0 is not a port"),
-        (["--port", "99999"], "99999 is not a port: 1 to 65535"),
+        (["--port", "0"], "--port: '0' must be a whole number from 1 to 65535"),
+        (["--port", "99999"], "--port: '99999' must be a whole number from 1 to 65535"),
         (["--prt", "1"], "unrecognized arguments: --prt 1"),
         (["--save_every", "0"], "0 is not a number above 0"),
         (["--name", "no_such_run"], "--name no_such_run: there is no run checkpoints/no_such_run"),
