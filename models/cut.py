@@ -243,40 +243,52 @@ class CUT(BaseModel):
         """PatchNCE on the translation, averaged with the one on the identity if that is wanted."""
         if self.opt.lambda_NCE == 0:
             return out.fake_B.new_zeros(()), {"NCE": out.fake_B.new_zeros(())}
-        if out.idt_B is None:
-            NCE = self.nce(out.fake_B, out.keys_A, out.flipped)
-            return NCE, {"NCE": NCE.detach()}
-        queries_A, queries_B = self.encode(out.fake_B, out.idt_B)
-        NCE = self.nce(out.fake_B, out.keys_A, out.flipped, queries_A)
-        NCE_Y = self.nce(out.idt_B, out.keys_B, out.flipped, queries_B)
-        return (NCE + NCE_Y) * 0.5, {"NCE": NCE.detach(), "NCE_Y": NCE_Y.detach()}
+        outputs, keys = [out.fake_B], [out.keys_A]
+        if out.idt_B is not None:
+            outputs, keys = [out.fake_B, out.idt_B], [out.keys_A, out.keys_B]
+        losses = self.nce(outputs, keys, out.flipped)
+        parts = {name: loss.detach() for name, loss in zip(("NCE", "NCE_Y"), losses, strict=False)}
+        return torch.stack(losses).mean(), parts
+
+    def nce(self, outputs: Sequence[Tensor], keys: Sequence[list[Tensor]], flipped: bool) -> list[Tensor]:
+        """For each batch of outputs the mean PatchNCE loss over the layers, weighted.
+
+        keys: the features of the inputs of each.
+        """
+        ids = [sample_patch_ids(features, self.opt.num_patches, self.rng.device) for features in keys]
+        queries = self.queries(outputs, ids, flipped)
+        with torch.no_grad():
+            keys = [self.F(features, positions) for features, positions in zip(keys, ids, strict=True)]
+        return [self.nce_of(query, key) * self.opt.lambda_NCE for query, key in zip(queries, keys, strict=True)]
+
+    def queries(self, outputs: Sequence[Tensor], ids: Sequence[list[Tensor]], flipped: bool) -> list[Sequence[Tensor]]:
+        """The unit vectors of each batch of outputs at its own positions, for each layer.
+
+        Taken from all batches at once where they were encoded at once, so that the gradient is filled in once.
+        """
+        features = [[_flip(feature, flipped) for feature in maps] for maps in self.encode(*outputs)]
+        if len(features) == len(outputs):
+            return [self.F(maps, positions) for maps, positions in zip(features, ids, strict=True)]
+        sizes = [len(images) for images in outputs]
+        rows = [[p.expand(n, -1) for p in positions] for positions, n in zip(ids, sizes, strict=True)]
+        vectors = self.F(features[0], [torch.cat(layer) for layer in zip(*rows, strict=True)])
+        return list(zip(*(layer.split(sizes) for layer in vectors), strict=True))
 
     def encode(self, *outputs: Tensor) -> list[list[Tensor]]:
-        """The features of each of several batches; in one pass if the sizes and G's norm allow it."""
+        """The features of each of several batches, or those of all together if the sizes and G's norm allow it."""
         if not self.joins_batches or len({batch.shape[1:] for batch in outputs}) > 1:
             return [self.G(batch, self.layers, True) for batch in outputs]
-        features = self.G(torch.cat(outputs), self.layers, True)
-        parts = [feature.split([len(batch) for batch in outputs]) for feature in features]
-        return [list(part) for part in zip(*parts, strict=True)]
+        return [self.G(torch.cat(outputs), self.layers, True)]
 
-    def nce(self, output: Tensor, keys: list[Tensor], flipped: bool, queries: Sequence[Tensor] | None = None) -> Tensor:
-        """Mean PatchNCE loss over the layers between `output` and the features of its input, weighted.
-
-        `queries`: the features of `output`, if they are known.
-        """
-        queries = self.encode(output)[0] if queries is None else queries
-        queries = [_flip(feature, flipped) for feature in queries]
-        ids = sample_patch_ids(keys, self.opt.num_patches, self.rng.device)
-        with torch.no_grad():
-            keys = self.F(keys, ids)
+    def nce_of(self, queries: Sequence[Tensor], keys: Sequence[Tensor]) -> Tensor:
+        """Mean PatchNCE loss over the layers, whose unit vectors are given."""
         everywhere, first = self.opt.nce_includes_all_negatives_from_minibatch, 0
         if everywhere:
             keys, first = [gather(key, self.share) for key in keys], self.share.start
         losses = [
-            patch_nce(query, key, self.opt.nce_T, everywhere, first)
-            for query, key in zip(self.F(queries, ids), keys, strict=True)
+            patch_nce(query, key, self.opt.nce_T, everywhere, first) for query, key in zip(queries, keys, strict=True)
         ]
-        return torch.stack(losses).mean() * self.opt.lambda_NCE
+        return torch.stack(losses).mean()
 
     def images(self, passes: Sequence[Pass]) -> dict[str, Tensor]:
         """The pictures of a step, by the names of CUT's pages."""

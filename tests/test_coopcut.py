@@ -242,8 +242,8 @@ def test_flipped_fastcut_contrasts_with_the_unflipped_input() -> None:
     torch.testing.assert_close(out.fake_B, model.G(A.flip(3)))
     for key, feature in zip(out.keys_A, model.G(A, model.layers, True), strict=True):
         torch.testing.assert_close(key, feature)
-    straight = model.nce(out.fake_B, out.keys_A, False)
-    assert float(model.nce(out.fake_B, out.keys_A, True)) != pytest.approx(float(straight), rel=1e-6)
+    straight = model.nce([out.fake_B], [out.keys_A], False)[0]
+    assert float(model.nce([out.fake_B], [out.keys_A], True)[0]) != pytest.approx(float(straight), rel=1e-6)
 
 
 def test_instance_noise_is_on_everything_that_D_sees_in_the_adversarial_losses_and_on_nothing_else() -> None:

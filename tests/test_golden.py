@@ -158,10 +158,10 @@ def test_gradient_of_the_contrastive_loss_is_right() -> None:
         net.double()
     keys = [k.detach() for k in model.G(batch.A.double(), model.layers, encode_only=True)]
     output = model.G(batch.A.double()).detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(model.nce(output, keys, False), output)
+    (gradient,) = torch.autograd.grad(model.nce([output], [keys], False)[0], output)
     direction = torch.randn(output.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with torch.no_grad():
-        up, down = (float(model.nce(output + e * direction, keys, False)) for e in (1e-6, -1e-6))
+        up, down = (float(model.nce([output + e * direction], [keys], False)[0]) for e in (1e-6, -1e-6))
     assert float((gradient * direction).sum()) == pytest.approx((up - down) / 2e-6, rel=1e-6)
 
 

@@ -122,6 +122,18 @@ def test_sampled_patches_are_different_positions_and_unit_vectors() -> None:
     torch.testing.assert_close(raw[1, 3], nn.functional.normalize(features[0][1, :, row, column], dim=0))
 
 
+def test_each_image_may_have_positions_of_its_own() -> None:
+    feature = torch.randn(2, 3, 4, 5, requires_grad=True)
+    own = torch.tensor([[0, 19, 7], [3, 1, 2]])
+    sampler = PatchSampler([3], use_mlp=False)
+    together = sampler([feature], [own])[0]
+    apart = torch.cat([sampler([feature[i : i + 1]], [own[i]])[0] for i in (0, 1)])
+    torch.testing.assert_close(together, apart, rtol=0, atol=0)
+    (gradient,) = torch.autograd.grad(together[0, :, 0].sum() + 2 * together[1, 1, 2], feature)
+    taken = gradient.flatten(2).abs().sum(1) > 0
+    assert [row.nonzero().flatten().tolist() for row in taken] == [[0, 7, 19], [1]]
+
+
 def test_zero_features_give_finite_gradients() -> None:
     feature = torch.zeros(1, 3, 2, 2, requires_grad=True)
     out = PatchSampler([3], use_mlp=False)([feature], [torch.arange(4)])[0]

@@ -34,6 +34,22 @@ def batch(number: int = 2) -> SimpleNamespace:
     return SimpleNamespace(A=A, B=B, A_paths=["a"] * number, B_paths=["b"] * number)
 
 
+@pytest.mark.parametrize("flipped", [False, True])
+def test_contrasting_both_outputs_at_once_changes_nothing(flipped: bool) -> None:
+    results = []
+    for joined in (True, False):
+        model = model_with()
+        model.joins_batches = joined
+        images = batch(3)
+        out = model.forward(images.A, images.B, flipped)
+        loss, parts = model.contrastive_loss(out)
+        loss.backward()
+        results.append((float(parts["NCE"]), float(parts["NCE_Y"]), float(loss.detach()), gradients(model)))
+    assert results[0][:3] == pytest.approx(results[1][:3], rel=1e-5)
+    assert results[0][2] == pytest.approx(sum(results[0][:2]) / 2, rel=1e-6)
+    torch.testing.assert_close(results[0][3], results[1][3], rtol=1e-4, atol=1e-5)
+
+
 def gradients(model: CUT) -> torch.Tensor:
     return torch.cat(
         [p.grad.flatten() for net in model.networks.values() for p in net.parameters() if p.grad is not None]

@@ -29,11 +29,12 @@ class PatchSampler(nn.Module):
             self.add_module(f"mlp_{index}", mlp)
 
     def forward(self, features: Sequence[Tensor], ids: Sequence[Tensor]) -> list[Tensor]:
-        """Feature maps [B, C_l, H_l, W_l] and positions [P_l] -> unit vectors [B, P_l, C], for each layer."""
+        """Feature maps [B, C_l, H_l, W_l], positions [P_l] or [B, P_l] -> unit vectors [B, P_l, C], for each layer."""
         result = []
         for index, (feature, position) in enumerate(zip(features, ids, strict=True)):
-            # indexed as [B, C, H*W], so that the gradient comes back contiguous, as the layers before want it
-            vectors = feature.flatten(2)[:, :, position].transpose(1, 2)  # [B, P, C_l]
+            # taken from [B, C, H*W], so that the gradient comes back contiguous, as the layers before want it
+            columns = position.expand(len(feature), -1)[:, None].expand(-1, feature.shape[1], -1)
+            vectors = feature.flatten(2).gather(2, columns).transpose(1, 2)  # [B, P, C_l]
             vectors = getattr(self, f"mlp_{index}")(vectors)
             norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)  # its gradient at a zero vector is 0
             result.append(vectors / (norm + 1e-7))
