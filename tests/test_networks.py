@@ -7,7 +7,7 @@ from torch import nn
 from models.networks import DISCRIMINATORS, GENERATORS, create_D, create_F, create_G
 from models.networks.blur import Downsample, Upsample
 from models.networks.infer import infer_generator_options
-from models.networks.layers import init_weights, norm_layer
+from models.networks.layers import InstanceNorm2d, init_weights, norm_layer
 from models.networks.patch_sampler import PatchSampler, sample_patch_ids
 from tests.tools import train_options
 from util.errors import OptionError
@@ -77,6 +77,29 @@ def test_pixel_discriminator_sees_one_pixel() -> None:
     x = torch.rand(1, 3, 6, 6, requires_grad=True)
     (gradient,) = torch.autograd.grad(net(x)[0, 0, 2, 3], x)
     assert int((gradient.abs().sum(1) > 0).sum()) == 1
+
+
+def test_gradients_of_the_blur_are_those_of_its_convolution_also_the_second_ones() -> None:
+    x = torch.randn(2, 3, 7, 6, dtype=torch.float64, requires_grad=True)
+    down = Downsample(3).double()
+    assert torch.autograd.gradcheck(down, x)
+    assert torch.autograd.gradgradcheck(down, x)
+    with torch.no_grad():
+        torch.testing.assert_close(down(x), down(x.clone().requires_grad_(True)), rtol=0, atol=0)
+
+
+def test_the_norm_that_rectifies_has_the_values_and_gradients_of_norm_and_rectifier() -> None:
+    x = (3 * torch.randn(2, 4, 6, 5) + torch.arange(4.0)[:, None, None]).requires_grad_(True)
+    weights = torch.randn(2, 4, 6, 5)
+    norm = InstanceNorm2d(4)
+    apart = nn.functional.relu(nn.functional.instance_norm(x))
+    (expected,) = torch.autograd.grad((apart * weights).sum(), x)
+    together = norm.rectified(x)
+    (gradient,) = torch.autograd.grad((together * weights).sum(), x)
+    torch.testing.assert_close(together, apart, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
+    for other in (x.detach(), x.double(), x.bfloat16()):  # what takes torch's own way
+        torch.testing.assert_close(norm.rectified(other), nn.functional.relu(norm(other)), rtol=0, atol=0)
 
 
 def test_blur_keeps_a_constant_and_has_known_weights() -> None:

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from data import create_loader
 from models import Translator, create_model
 from models.cut import CUT
+from models.networks.blur import Downsample, blur
+from models.networks.layers import InstanceNorm2d
 from tests.tools import make_images, pixels, refused, train_options
 from tests.tools import run as script
 from tests.training import run, same
@@ -130,6 +133,13 @@ def test_checkpointing_holds_less_at_the_peak() -> None:
     assert plain > 32 * 32 * 8 * 4
     assert selective < 0.8 * plain
     assert full < 0.9 * selective
+
+
+def test_norms_and_blurs_keep_less_than_torch_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    lean = peak_bytes(model_with())
+    monkeypatch.setattr(InstanceNorm2d, "rectified", lambda self, x: functional.relu(self(x)))
+    monkeypatch.setattr(Downsample, "forward", lambda self, x: blur(x, self.filt))
+    assert lean < 0.85 * peak_bytes(model_with())
 
 
 def test_bf16_is_near_float32_and_its_revision_is_float32() -> None:

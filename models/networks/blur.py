@@ -1,9 +1,12 @@
 """Antialiased resampling by 2 with fixed binomial filters (Zhang, "Making convolutional networks shift-invariant
 again", ICML 2019). The buffer `filt` has CUT's name and shape, so that checkpoints are interchangeable."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.grad import conv2d_input
 
 
 def binomial_filter(taps: list[float]) -> Tensor:
@@ -11,6 +14,43 @@ def binomial_filter(taps: list[float]) -> Tensor:
     line = torch.tensor(taps)
     filt = line[:, None] * line[None, :]
     return filt / filt.sum()
+
+
+def blur(x: Tensor, filt: Tensor) -> Tensor:
+    """`filt` [C, 1, 3, 3] at every second pixel of x [B, C, H, W], mirrored at its borders: [B, C, ~H/2, ~W/2]."""
+    padded = functional.pad(x, (1, 1, 1, 1), "reflect")
+    return functional.conv2d(padded, filt, stride=2, groups=len(filt))
+
+
+class _Blur(torch.autograd.Function):
+    """`blur`, which keeps nothing for its gradient but the filter: torch's convolution keeps its input."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, filt: Tensor) -> Tensor:
+        ctx.save_for_backward(filt)
+        ctx.like = x.shape, x.dtype
+        return blur(x, filt)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _BlurTransposed.apply(gradient, *ctx.saved_tensors, *ctx.like), None
+
+
+class _BlurTransposed(torch.autograd.Function):
+    """The gradient of `blur`, whose own gradient is `blur` again: both are linear."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, filt: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        ctx.save_for_backward(filt)
+        b, c, h, w = shape
+        filt = filt.to(gradient.dtype)
+        padded = conv2d_input((b, c, h + 2, w + 2), filt, gradient, stride=2, groups=c)
+        x = padded.new_empty(1).expand(shape)  # its shape is what is needed of it
+        return torch.ops.aten.reflection_pad2d_backward(padded, x, [1, 1, 1, 1]).to(dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return _Blur.apply(gradient, *ctx.saved_tensors), None, None, None
 
 
 class Downsample(nn.Module):
@@ -24,7 +64,7 @@ class Downsample(nn.Module):
         self.register_buffer("filt", binomial_filter([1.0, 2.0, 1.0]).repeat(channels, 1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.conv2d(functional.pad(x, (1, 1, 1, 1), "reflect"), self.filt, stride=2, groups=self.channels)
+        return _Blur.apply(x, self.filt) if x.requires_grad and torch.is_grad_enabled() else blur(x, self.filt)
 
 
 class Upsample(nn.Module):

@@ -1,9 +1,11 @@
 """Choices shared by all networks: normalisation layers and initial weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
@@ -28,8 +30,55 @@ class InstanceNorm2d(nn.Module):
             return functional.batch_norm(x, None, None, x.new_ones(self.channels, dtype=torch.float32), training=True)
         return functional.group_norm(x.contiguous(), self.channels)
 
+    def rectified(self, x: Tensor) -> Tensor:
+        """max(0, forward(x)). In float32 on the CPU nothing but `x` and its statistics is kept for the gradient."""
+        if x.device.type == "cpu" and x.dtype == torch.float32 and x.requires_grad and torch.is_grad_enabled():
+            return _RectifiedNorm.apply(x.contiguous())
+        return functional.relu(self(x), inplace=True)
+
     def extra_repr(self) -> str:
         return str(self.channels)
+
+
+class _RectifiedNorm(torch.autograd.Function):
+    """Instance norm and rectifier of a contiguous [B, C, H, W]: what exceeds the mean of its channel is what passes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        y, mean, rstd = torch.native_group_norm(x, None, None, b, c, h * w, c, 1e-5)
+        ctx.save_for_backward(x, mean, rstd)
+        return y.relu_()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        x, mean, rstd = ctx.saved_tensors
+        b, c, h, w = x.shape
+        passed = torch.where(x > mean[:, :, None, None], gradient, 0.0)
+        return torch.ops.aten.native_group_norm_backward(
+            passed, x, mean, rstd, None, b, c, h * w, c, [True, False, False]
+        )[0]
+
+
+def run_layers(modules: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """What `modules` make of x, one after another; an instance norm and the rectifier behind it as one."""
+    index = 0
+    while index < len(modules):
+        module = modules[index]
+        if rectifies(modules, index):
+            x = cast(InstanceNorm2d, module).rectified(x)
+            index += 2
+        else:
+            x = module(x)
+            index += 1
+    return x
+
+
+def rectifies(modules: Sequence[nn.Module], index: int) -> bool:
+    """Whether `modules[index]` is an instance norm with a rectifier behind it."""
+    pair = modules[index : index + 2]
+    return len(pair) == 2 and isinstance(pair[0], InstanceNorm2d) and isinstance(pair[1], nn.ReLU)
 
 
 def norm_layer(name: str) -> Callable[[int], nn.Module]:

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import (
 )
 
 from models.networks.blur import Downsample, Upsample
-from models.networks.layers import has_bias, norm_layer
+from models.networks.layers import has_bias, norm_layer, rectifies, run_layers
 from models.networks.registry import GENERATORS
 
 
@@ -31,7 +31,7 @@ class ResnetBlock(nn.Module):
         self.conv_block = nn.Sequential(*block)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv_block(x)
+        return x + run_layers(list(self.conv_block), x)
 
 
 class ResnetGenerator(nn.Module):
@@ -96,14 +96,13 @@ class ResnetGenerator(nn.Module):
         last = max(layers, default=-1)
         number = last + 1 if encode_only else len(self.model)
         features: list[Tensor] = []
-        if self.checkpointing and torch.is_grad_enabled():
-            for start, stop in self._groups(number, layers):
-                x = checkpoint(self._run, x, start, stop, use_reentrant=False, **_KEPT[self.checkpointing])
-                self._note(x, stop - 1, layers, features)
-        else:
-            for index, module in enumerate(self.model[:number]):
-                x = module(x)
-                self._note(x, index, layers, features)
+        again = self.checkpointing if torch.is_grad_enabled() else ""
+        for start, stop in self._groups(number, layers, again):
+            if again:
+                x = checkpoint(self._run, x, start, stop, use_reentrant=False, **_KEPT[again])
+            else:
+                x = self._run(x, start, stop)
+            self._note(x, stop - 1, layers, features)
         if encode_only:
             return features
         return (x, features) if layers else x
@@ -114,21 +113,22 @@ class ResnetGenerator(nn.Module):
             features.append(x.relu() if index < max(layers) and index + 1 in self.rectifiers else x)
 
     def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
-        for index in range(start, stop):
-            x = self.model[index](x)
-        return x
+        return run_layers(list(self.model)[start:stop], x)
 
-    def _groups(self, number: int, layers: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """The first `number` modules in groups, of which the inputs are kept: short ones, as each is computed at once.
+    def _groups(self, number: int, layers: Sequence[int], again: str) -> Iterator[tuple[int, int]]:
+        """The first `number` modules in groups, as short as can be; those in `layers` end one.
 
-        They end with a block, the last module, one before a block, or one in `layers`; when all is computed again, with
-        a rectifier, else with a convolution, whose output is kept anyway.
+        An instance norm and its rectifier are one. Of those that are computed `again` for the gradients the inputs are
+        kept: they end with a block, the last module, one before a block, and when all is computed again with a
+        rectifier, else with a convolution, whose output is kept anyway.
         """
-        ends = (nn.ReLU,) if self.checkpointing == "full" else (nn.Conv2d, nn.ConvTranspose2d)
+        modules = list(self.model)[:number]
+        ends = _ENDS[again]
         start = 0
-        for index, module in enumerate(self.model[:number]):
-            before_block = index + 1 < number and isinstance(self.model[index + 1], ResnetBlock)
-            if index in layers or index + 1 == number or before_block or isinstance(module, (ResnetBlock, *ends)):
+        for index, module in enumerate(modules):
+            before_block = index + 1 < number and isinstance(modules[index + 1], ResnetBlock)
+            ended = isinstance(module, (ResnetBlock, *ends)) and not rectifies(modules, index)
+            if index in layers or index + 1 == number or before_block or ended:
                 yield start, index + 1
                 start = index + 1
 
@@ -138,6 +138,12 @@ def _keep_convolutions(context: Any, operator: Any, *args: Any, **kwargs: Any) -
     return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
+# by `checkpointing`: the modules that end a group
+_ENDS: dict[str, tuple[type[nn.Module], ...]] = {
+    "": (nn.Module,),
+    "full": (nn.ReLU,),
+    "selective": (nn.Conv2d, nn.ConvTranspose2d),
+}
 # by `checkpointing`: more arguments of torch.utils.checkpoint
 _KEPT: dict[str, Any] = {
     "full": {},  # torch.compile takes no context function
