@@ -12,7 +12,7 @@ from models.image_pool import ImagePool
 from models.losses.gan import GAN_LOSSES, gradient_penalty
 from models.losses.patchnce import patch_nce
 from models.networks import create_D, create_F, create_G, nce_layers
-from models.networks.patch_sampler import sample_patch_ids
+from models.networks.patch_sampler import mirrored, sample_patch_ids, sample_patches
 from models.passes import Pass, check_passes, joined
 from models.registry import MODELS
 from options.option import Option, Options
@@ -256,29 +256,30 @@ class CUT(BaseModel):
         keys: the features of the inputs of each.
         """
         ids = [sample_patch_ids(features, self.opt.num_patches, self.rng.device) for features in keys]
-        queries = self.queries(outputs, ids, flipped)
+        places = ids
+        if flipped:
+            places = [
+                [mirrored(p, f.shape[3]) for p, f in zip(*pair, strict=True)] for pair in zip(ids, keys, strict=True)
+            ]
+        queries = self.queries(outputs, places)
         with torch.no_grad():
-            keys = [self.F(features, positions) for features, positions in zip(keys, ids, strict=True)]
+            keys = [self.F(list(map(sample_patches, *pair))) for pair in zip(keys, ids, strict=True)]
         return [self.nce_of(query, key) * self.opt.lambda_NCE for query, key in zip(queries, keys, strict=True)]
 
-    def queries(self, outputs: Sequence[Tensor], ids: Sequence[list[Tensor]], flipped: bool) -> list[Sequence[Tensor]]:
-        """The unit vectors of each batch of outputs at its own positions, for each layer.
+    def queries(self, outputs: Sequence[Tensor], ids: Sequence[list[Tensor]]) -> list[Sequence[Tensor]]:
+        """The unit vectors of each of several batches at its positions, for each layer.
 
-        Taken from all batches at once where they were encoded at once, so that the gradient is filled in once.
+        The batches are encoded in one pass if the sizes and G's norm allow it.
         """
-        features = [[_flip(feature, flipped) for feature in maps] for maps in self.encode(*outputs)]
-        if len(features) == len(outputs):
-            return [self.F(maps, positions) for maps, positions in zip(features, ids, strict=True)]
+        rows = [[p.expand(len(images), -1) for p in of_one] for images, of_one in zip(outputs, ids, strict=True)]
+        if not self.joins_batches or len({images.shape[1:] for images in outputs}) > 1:
+            return [
+                self.F(self.G(images, self.layers, True, of_one)) for images, of_one in zip(outputs, rows, strict=True)
+            ]
+        layers = [torch.cat(list(layer)) for layer in zip(*rows, strict=True)]
+        vectors = self.F(self.G(torch.cat(list(outputs)), self.layers, True, layers))
         sizes = [len(images) for images in outputs]
-        rows = [[p.expand(n, -1) for p in positions] for positions, n in zip(ids, sizes, strict=True)]
-        vectors = self.F(features[0], [torch.cat(layer) for layer in zip(*rows, strict=True)])
         return list(zip(*(layer.split(sizes) for layer in vectors), strict=True))
-
-    def encode(self, *outputs: Tensor) -> list[list[Tensor]]:
-        """The features of each of several batches, or those of all together if the sizes and G's norm allow it."""
-        if not self.joins_batches or len({batch.shape[1:] for batch in outputs}) > 1:
-            return [self.G(batch, self.layers, True) for batch in outputs]
-        return [self.G(torch.cat(outputs), self.layers, True)]
 
     def nce_of(self, queries: Sequence[Tensor], keys: Sequence[Tensor]) -> Tensor:
         """Mean PatchNCE loss over the layers, whose unit vectors are given."""

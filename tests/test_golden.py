@@ -11,7 +11,6 @@ import torch
 from models import create_model
 from models.cut import CUT
 from models.networks.layers import InstanceNorm2d
-from models.networks.patch_sampler import PatchSampler
 from options.option import Options
 from tests.tools import train_options
 from util.position import Position
@@ -131,7 +130,7 @@ def instance_norm_backward_is_wrong() -> bool:
 
 @pytest.fixture
 def strides_of_cut(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Sample the features as CUT does, through [B, H*W, C].
+    """Sample the features as CUT does, through [B, H*W, C], once all are there.
 
     The recorded gradients of batches of one hold a fault of torch: on a CPU the backward of InstanceNorm2d is wrong
     for a gradient with such strides, and CUT's sampling gives it one at the residual blocks. Ours has neither (see
@@ -141,14 +140,16 @@ def strides_of_cut(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReque
     if not instance_norm_backward_is_wrong() and request.node.callspec.params["case"] != "cut_batch2":
         pytest.skip("this torch has mended InstanceNorm2d's backward; the recorded gradients hold the old fault")
 
-    def forward(self: PatchSampler, features: list[torch.Tensor], ids: list[torch.Tensor]) -> list[torch.Tensor]:
-        vectors = [f.permute(0, 2, 3, 1).flatten(1, 2)[:, i, :] for f, i in zip(features, ids, strict=True)]
-        vectors = [getattr(self, f"mlp_{n}")(v) for n, v in enumerate(vectors)]
-        return [v / (torch.linalg.vector_norm(v, dim=-1, keepdim=True) + 1e-7) for v in vectors]
+    def queries(self: CUT, outputs: list[torch.Tensor], ids: list[list[torch.Tensor]]) -> list[list[torch.Tensor]]:
+        vectors = []
+        for output, of_one in zip(outputs, ids, strict=True):
+            maps = [f.permute(0, 2, 3, 1).flatten(1, 2) for f in self.G(output, self.layers, True)]
+            vectors.append(self.F([f[:, p, :] for f, p in zip(maps, of_one, strict=True)]))
+        return vectors
 
-    monkeypatch.setattr(PatchSampler, "forward", forward)
     monkeypatch.setattr(InstanceNorm2d, "forward", lambda self, x: torch.nn.functional.instance_norm(x))
-    monkeypatch.setattr(CUT, "encode", lambda self, *outputs: [self.G(o, self.layers, True) for o in outputs])
+    monkeypatch.setattr(InstanceNorm2d, "rectified", lambda self, x: self(x).relu())
+    monkeypatch.setattr(CUT, "queries", queries)
 
 
 def test_gradient_of_the_contrastive_loss_is_right() -> None:

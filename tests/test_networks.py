@@ -8,7 +8,7 @@ from models.networks import DISCRIMINATORS, GENERATORS, create_D, create_F, crea
 from models.networks.blur import Downsample, Upsample
 from models.networks.infer import infer_generator_options
 from models.networks.layers import InstanceNorm2d, init_weights, norm_layer
-from models.networks.patch_sampler import PatchSampler, sample_patch_ids
+from models.networks.patch_sampler import PatchProjection, mirrored, sample_patch_ids, sample_patches
 from tests.tools import train_options
 from util.errors import OptionError
 
@@ -29,6 +29,9 @@ def test_generator_shapes_and_features(name: str, plain: bool) -> None:
     encoded = net(x, [0, 4, 8], encode_only=True)
     for layer, feature in zip((0, 4), encoded, strict=False):
         assert torch.equal(feature, features[layer])
+    ids = [torch.tensor([[0, 7], [3, 1]])] * 3
+    for feature, patches in zip(encoded, net(x, [0, 4, 8], True, ids), strict=True):
+        assert torch.equal(patches, sample_patches(feature, ids[0]))
 
 
 def test_instance_norm_is_that_of_torch() -> None:
@@ -137,10 +140,10 @@ def test_sampled_patches_are_different_positions_and_unit_vectors() -> None:
     assert [len(i) for i in ids] == [7, 4]
     assert len(set(ids[0].tolist())) == 7
     for mlp in (False, True):
-        out = PatchSampler([3, 6], nc=8, use_mlp=mlp)(features, ids)
+        out = PatchProjection([3, 6], nc=8, use_mlp=mlp)(list(map(sample_patches, features, ids)))
         assert [tuple(v.shape) for v in out] == [(2, 7, 8 if mlp else 3), (2, 4, 8 if mlp else 6)]
         torch.testing.assert_close(out[0].norm(dim=-1), torch.ones(2, 7))
-    raw = PatchSampler([3, 6], use_mlp=False)(features, ids)[0]
+    raw = PatchProjection([3], use_mlp=False)([sample_patches(features[0], ids[0])])[0]
     row, column = divmod(int(ids[0][3]), 5)
     torch.testing.assert_close(raw[1, 3], nn.functional.normalize(features[0][1, :, row, column], dim=0))
 
@@ -148,10 +151,11 @@ def test_sampled_patches_are_different_positions_and_unit_vectors() -> None:
 def test_each_image_may_have_positions_of_its_own() -> None:
     feature = torch.randn(2, 3, 4, 5, requires_grad=True)
     own = torch.tensor([[0, 19, 7], [3, 1, 2]])
-    sampler = PatchSampler([3], use_mlp=False)
-    together = sampler([feature], [own])[0]
-    apart = torch.cat([sampler([feature[i : i + 1]], [own[i]])[0] for i in (0, 1)])
+    together = sample_patches(feature, own)
+    apart = torch.cat([sample_patches(feature[i : i + 1], own[i]) for i in (0, 1)])
     torch.testing.assert_close(together, apart, rtol=0, atol=0)
+    flipped = sample_patches(feature.flip(3), mirrored(own, 5))
+    torch.testing.assert_close(flipped, together, rtol=0, atol=0)
     (gradient,) = torch.autograd.grad(together[0, :, 0].sum() + 2 * together[1, 1, 2], feature)
     taken = gradient.flatten(2).abs().sum(1) > 0
     assert [row.nonzero().flatten().tolist() for row in taken] == [[0, 7, 19], [1]]
@@ -159,7 +163,7 @@ def test_each_image_may_have_positions_of_its_own() -> None:
 
 def test_zero_features_give_finite_gradients() -> None:
     feature = torch.zeros(1, 3, 2, 2, requires_grad=True)
-    out = PatchSampler([3], use_mlp=False)([feature], [torch.arange(4)])[0]
+    out = PatchProjection([3], use_mlp=False)([sample_patches(feature, torch.arange(4))])[0]
     out.sum().backward()
     assert feature.grad is not None
     assert bool(feature.grad.isfinite().all())

@@ -16,8 +16,20 @@ def sample_patch_ids(features: Sequence[Tensor], num_patches: int, generator: to
     ]
 
 
-class PatchSampler(nn.Module):
-    """Takes the feature vectors at given positions, optionally through one small MLP per layer, and normalises them.
+def mirrored(ids: Tensor, width: int) -> Tensor:
+    """The positions `ids` in feature maps that are `width` wide, once these are mirrored left to right."""
+    return ids + (width - 1) - 2 * (ids % width)
+
+
+def sample_patches(feature: Tensor, ids: Tensor) -> Tensor:
+    """The vectors of a feature map [B, C, H, W] at the positions [P] or [B, P] of each image: [B, P, C]."""
+    # taken from [B, C, H*W], so that the gradient comes back contiguous, as the layers before want it
+    columns = ids.expand(len(feature), -1)[:, None].expand(-1, feature.shape[1], -1)
+    return feature.flatten(2).gather(2, columns).transpose(1, 2)
+
+
+class PatchProjection(nn.Module):
+    """Normalises feature vectors, optionally after one small MLP per layer.
 
     channels: those of each feature map. nc: width and output size of the MLP, for `use_mlp`.
     """
@@ -28,13 +40,10 @@ class PatchSampler(nn.Module):
             mlp = nn.Sequential(nn.Linear(channel, nc), nn.ReLU(), nn.Linear(nc, nc)) if use_mlp else nn.Identity()
             self.add_module(f"mlp_{index}", mlp)
 
-    def forward(self, features: Sequence[Tensor], ids: Sequence[Tensor]) -> list[Tensor]:
-        """Feature maps [B, C_l, H_l, W_l], positions [P_l] or [B, P_l] -> unit vectors [B, P_l, C], for each layer."""
+    def forward(self, patches: Sequence[Tensor]) -> list[Tensor]:
+        """Feature vectors [B, P_l, C_l] -> unit vectors [B, P_l, C], for each layer."""
         result = []
-        for index, (feature, position) in enumerate(zip(features, ids, strict=True)):
-            # taken from [B, C, H*W], so that the gradient comes back contiguous, as the layers before want it
-            columns = position.expand(len(feature), -1)[:, None].expand(-1, feature.shape[1], -1)
-            vectors = feature.flatten(2).gather(2, columns).transpose(1, 2)  # [B, P, C_l]
+        for index, vectors in enumerate(patches):
             vectors = getattr(self, f"mlp_{index}")(vectors)
             norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)  # its gradient at a zero vector is 0
             result.append(vectors / (norm + 1e-7))
@@ -43,11 +52,11 @@ class PatchSampler(nn.Module):
 
 @PROJECTIONS.register("mlp_sample")
 def mlp_sample(channels: Sequence[int], nc: int) -> nn.Module:
-    """Sampling and a two-layer MLP."""
-    return PatchSampler(channels, nc, use_mlp=True)
+    """A two-layer MLP for each layer."""
+    return PatchProjection(channels, nc, use_mlp=True)
 
 
 @PROJECTIONS.register("sample")
 def sample(channels: Sequence[int], nc: int) -> nn.Module:
-    """Sampling alone."""
-    return PatchSampler(channels, nc, use_mlp=False)
+    """Nothing but the norm."""
+    return PatchProjection(channels, nc, use_mlp=False)

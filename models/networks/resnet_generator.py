@@ -14,6 +14,7 @@ from torch.utils.checkpoint import (
 
 from models.networks.blur import Downsample, Upsample
 from models.networks.layers import has_bias, norm_layer, rectifies, run_layers
+from models.networks.patch_sampler import sample_patches
 from models.networks.registry import GENERATORS
 
 
@@ -87,11 +88,15 @@ class ResnetGenerator(nn.Module):
         self.checkpointing = ""
         self.rectifiers = {i for i, module in enumerate(self.model) if isinstance(module, nn.ReLU)}
 
-    def forward(self, x: Tensor, layers: Sequence[int] = (), encode_only: bool = False) -> Any:
+    def forward(
+        self, x: Tensor, layers: Sequence[int] = (), encode_only: bool = False, ids: Sequence[Tensor] | None = None
+    ) -> Any:
         """Images alone; with `layers` (images, features); with `encode_only` features, run no further than needed.
 
         The features are the outputs of `model[l]` for `layers` in increasing order, each [B, C_l, H_l, W_l]. As in
         CUT, whose ReLU overwrites its input, a layer before a ReLU is seen after it, unless it is the last one.
+        With `ids`, positions [B, P_l] for each of the layers, they are the vectors [B, P_l, C_l] there; taken on the
+        way, so that their gradients are filled into maps one by one on the way back.
         """
         last = max(layers, default=-1)
         number = last + 1 if encode_only else len(self.model)
@@ -102,15 +107,12 @@ class ResnetGenerator(nn.Module):
                 x = checkpoint(self._run, x, start, stop, use_reentrant=False, **_KEPT[again])
             else:
                 x = self._run(x, start, stop)
-            self._note(x, stop - 1, layers, features)
+            if stop - 1 in layers:
+                feature = x.relu() if stop - 1 < last and stop in self.rectifiers else x
+                features.append(sample_patches(feature, ids[len(features)]) if ids else feature)
         if encode_only:
             return features
         return (x, features) if layers else x
-
-    def _note(self, x: Tensor, index: int, layers: Sequence[int], features: list[Tensor]) -> None:
-        """Add the output `x` of `model[index]` to `features` if it is one of `layers`."""
-        if index in layers:
-            features.append(x.relu() if index < max(layers) and index + 1 in self.rectifiers else x)
 
     def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
         return run_layers(list(self.model)[start:stop], x)
