@@ -1,18 +1,16 @@
 """CUT and FastCUT (Park et al., "Contrastive learning for unpaired image-to-image translation", ECCV 2020)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.base_model import BaseModel, StepOutput, frozen
+from models.base_model import StepOutput, frozen
+from models.contrastive import ContrastiveModel, Forward, flip
 from models.image_pool import ImagePool
 from models.losses.gan import GAN_LOSSES, gradient_penalty
-from models.losses.patchnce import patch_nce
-from models.networks import create_D, create_F, create_G, nce_layers
-from models.networks.patch_sampler import mirrored, sample_patch_ids, sample_patches
+from models.networks import create_D, create_G, nce_layers
 from models.passes import Pass, check_passes, joined
 from models.registry import MODELS
 from options.option import Option, Options
@@ -47,19 +45,8 @@ CUT_OPTIONS = (
 SMALLEST = 8  # pixels: the generator's reflection padding at a quarter of the size
 
 
-@dataclass(frozen=True)
-class Forward:
-    """The generator's outputs for a batch, and the features of its inputs as keys of the contrastive loss."""
-
-    fake_B: Tensor
-    idt_B: Tensor | None
-    flipped: bool
-    keys_A: list[Tensor]
-    keys_B: list[Tensor]
-
-
 @MODELS.register("cut")
-class CUT(BaseModel):
+class CUT(ContrastiveModel):
     """One-sided translation: adversarial loss on G(A), contrastive losses between A and G(A), and B and G(B)."""
 
     divides = True
@@ -92,21 +79,14 @@ class CUT(BaseModel):
     def __init__(self, opt: Options, devices: Sequence[torch.device]) -> None:
         super().__init__(opt, devices)
         G, D = create_G(opt), create_D(opt)
-        F = create_F(opt, G)
-        self.reuse_features = self.joins_batches = bool(G.features_are_pure)
         self.min_size = max(int(D.min_size), SMALLEST)  # type: ignore[arg-type]
         if opt.preprocess.endswith("crop") and round(opt.crop_size / 4) * 4 < self.min_size:
             raise OptionError(
                 f"--crop_size {opt.crop_size} is too small for --netD {opt.netD}, which needs {self.min_size} pixels"
             )
-        self.G, self.D = self.add_network("G", G), self.add_network("D", D)
-        call_F = self.add_network("F", F)
-        self.F = call_F if len(self.devices) == 1 else F  # lists of features are not spread over devices
-        self.add_optimizer("G", G.parameters())
+        self.add_generator(G)
+        self.D = self.add_network("D", D)
         self.add_optimizer("D", D.parameters())
-        if list(F.parameters()):
-            self.add_optimizer("F", F.parameters())
-        self.layers = nce_layers(opt)
         self.gan = GAN_LOSSES[opt.gan_mode]
         self.pool = ImagePool(opt.pool_size, self.rng.cpu)
         self.flipped = False  # whether this step's inputs are
@@ -144,37 +124,12 @@ class CUT(BaseModel):
                 part.fake_B = part.forward.fake_B.detach()
             else:
                 with torch.no_grad():
-                    part.fake_B = self.G(_flip(part.real_A, self.flipped))
+                    part.fake_B = self.G(flip(part.real_A, self.flipped))
         return passes
 
     def flips(self) -> bool:
         """Whether this step's inputs are flipped: half of the steps with --flip_equivariance."""
         return bool(self.opt.flip_equivariance) and self.rng.coin()
-
-    def forward(self, real_A: Tensor, real_B: Tensor, flipped: bool) -> Forward:
-        """Translate A, and B where the identity term wants it, in one pass if the sizes allow it.
-
-        The keys take no gradient, so that the features met on the way serve as well as a second pass through the
-        encoder. Only flipped inputs, and networks whose features depend on the batch or on chance, need one.
-        """
-        both = [real_A, real_B] if self.opt.nce_idt else [real_A]
-        if len({images.shape[1:] for images in both}) == 1:
-            output, features = self.G(_flip(torch.cat(both), flipped), self.layers)
-            outputs = output.split([len(images) for images in both])
-            keys = [
-                [f.detach() for f in fs]
-                for fs in zip(*(f.split([len(i) for i in both]) for f in features), strict=True)
-            ]
-        else:
-            passes = [self.G(_flip(images, flipped), self.layers) for images in both]
-            outputs = [output for output, _ in passes]
-            keys = [[f.detach() for f in features] for _, features in passes]
-        if self.opt.lambda_NCE > 0 and (flipped or not self.reuse_features):
-            with torch.no_grad():
-                keys = [self.G(images, self.layers, True) for images in both]
-        if not self.opt.nce_idt:
-            return Forward(outputs[0], None, flipped, keys[0], [])
-        return Forward(outputs[0], outputs[1], flipped, keys[0], keys[1])
 
     def choose_shown(self, passes: Sequence[Pass]) -> None:
         """What D is shown as translations: those of now, or with --pool_size some older ones.
@@ -239,58 +194,6 @@ class CUT(BaseModel):
         part.forward, part.idt_B = None, None if out.idt_B is None else out.idt_B.detach()
         return out
 
-    def contrastive_loss(self, out: Forward) -> tuple[Tensor, dict[str, Tensor]]:
-        """PatchNCE on the translation, averaged with the one on the identity if that is wanted."""
-        if self.opt.lambda_NCE == 0:
-            return out.fake_B.new_zeros(()), {"NCE": out.fake_B.new_zeros(())}
-        outputs, keys = [out.fake_B], [out.keys_A]
-        if out.idt_B is not None:
-            outputs, keys = [out.fake_B, out.idt_B], [out.keys_A, out.keys_B]
-        losses = self.nce(outputs, keys, out.flipped)
-        parts = {name: loss.detach() for name, loss in zip(("NCE", "NCE_Y"), losses, strict=False)}
-        return torch.stack(losses).mean(), parts
-
-    def nce(self, outputs: Sequence[Tensor], keys: Sequence[list[Tensor]], flipped: bool) -> list[Tensor]:
-        """For each batch of outputs the mean PatchNCE loss over the layers, weighted.
-
-        keys: the features of the inputs of each.
-        """
-        ids = [sample_patch_ids(features, self.opt.num_patches, self.rng.device) for features in keys]
-        places = ids
-        if flipped:
-            places = [
-                [mirrored(p, f.shape[3]) for p, f in zip(*pair, strict=True)] for pair in zip(ids, keys, strict=True)
-            ]
-        queries = self.queries(outputs, places)
-        with torch.no_grad():
-            keys = [self.F(list(map(sample_patches, *pair))) for pair in zip(keys, ids, strict=True)]
-        return [self.nce_of(query, key) * self.opt.lambda_NCE for query, key in zip(queries, keys, strict=True)]
-
-    def queries(self, outputs: Sequence[Tensor], ids: Sequence[list[Tensor]]) -> list[Sequence[Tensor]]:
-        """The unit vectors of each of several batches at its positions, for each layer.
-
-        The batches are encoded in one pass if the sizes and G's norm allow it.
-        """
-        rows = [[p.expand(len(images), -1) for p in of_one] for images, of_one in zip(outputs, ids, strict=True)]
-        if not self.joins_batches or len({images.shape[1:] for images in outputs}) > 1:
-            return [
-                self.F(self.G(images, self.layers, True, of_one)) for images, of_one in zip(outputs, rows, strict=True)
-            ]
-        layers = [torch.cat(list(layer)) for layer in zip(*rows, strict=True)]
-        vectors = self.F(self.G(torch.cat(list(outputs)), self.layers, True, layers))
-        sizes = [len(images) for images in outputs]
-        return list(zip(*(layer.split(sizes) for layer in vectors), strict=True))
-
-    def nce_of(self, queries: Sequence[Tensor], keys: Sequence[Tensor]) -> Tensor:
-        """Mean PatchNCE loss over the layers, whose unit vectors are given."""
-        everywhere, first = self.opt.nce_includes_all_negatives_from_minibatch, 0
-        if everywhere:
-            keys, first = [gather(key, self.share) for key in keys], self.share.start
-        losses = [
-            patch_nce(query, key, self.opt.nce_T, everywhere, first) for query, key in zip(queries, keys, strict=True)
-        ]
-        return torch.stack(losses).mean()
-
     def images(self, passes: Sequence[Pass]) -> dict[str, Tensor]:
         """The pictures of a step, by the names of CUT's pages."""
         pictures = {name: [getattr(part, name) for part in passes] for name in ("real_A", "fake_B", "real_B", "idt_B")}
@@ -304,11 +207,6 @@ class CUT(BaseModel):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         self.pool.load_state_dict(state["pool"], self.device)
-
-
-def _flip(images: Tensor, flipped: bool) -> Tensor:
-    """Mirror [B, C, H, W] left to right if wanted."""
-    return images.flip(3) if flipped else images
 
 
 def _same_size(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:

@@ -154,7 +154,7 @@ def test_each_image_may_have_positions_of_its_own() -> None:
     together = sample_patches(feature, own)
     apart = torch.cat([sample_patches(feature[i : i + 1], own[i]) for i in (0, 1)])
     torch.testing.assert_close(together, apart, rtol=0, atol=0)
-    flipped = sample_patches(feature.flip(3), mirrored(own, 5))
+    flipped = sample_patches(feature.flip(3), mirrored(own, feature))
     torch.testing.assert_close(flipped, together, rtol=0, atol=0)
     (gradient,) = torch.autograd.grad(together[0, :, 0].sum() + 2 * together[1, 1, 2], feature)
     taken = gradient.flatten(2).abs().sum(1) > 0

@@ -27,15 +27,15 @@ def test_non_finite_loss_names_loss_step_and_files(images: Path, monkeypatch: py
     run(images, "nan", "--num_threads", "0", "--max_iters", "2")
     state = images.parent / "checkpoints/nan/latest_state.pth"
     before = state.read_bytes()
-    from models import cut
+    from models import contrastive
 
-    original, calls = cut.patch_nce, []
+    original, calls = contrastive.patch_nce, []
 
     def broken(*arguments: Any) -> torch.Tensor:
         calls.append(1)
         return original(*arguments) * (float("nan") if len(calls) > 20 else 1)
 
-    monkeypatch.setattr(cut, "patch_nce", broken)
+    monkeypatch.setattr(contrastive, "patch_nce", broken)
     with pytest.raises(
         NonFiniteLossError, match=r"loss (G|NCE|NCE_Y) is nan at step 5, images .*trainA.*\.png.*trainB"
     ):

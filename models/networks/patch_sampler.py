@@ -16,8 +16,9 @@ def sample_patch_ids(features: Sequence[Tensor], num_patches: int, generator: to
     ]
 
 
-def mirrored(ids: Tensor, width: int) -> Tensor:
-    """The positions `ids` in feature maps that are `width` wide, once these are mirrored left to right."""
+def mirrored(ids: Tensor, feature: Tensor) -> Tensor:
+    """Where the positions `ids` of feature maps [B, C, H, W] are once these are mirrored left to right."""
+    width = feature.shape[3]
     return ids + (width - 1) - 2 * (ids % width)
 
 
