@@ -183,8 +183,8 @@ class CUT(ContrastiveModel):
     def generator_loss(self, part: Pass) -> tuple[Tensor, dict[str, Tensor]]:
         """What generator and projection minimise: the adversarial and the contrastive losses."""
         out = self.outputs(part)
-        G_GAN = self.adversarial_loss(out.fake_B)
         NCE, losses = self.contrastive_loss(out)
+        G_GAN = self.adversarial_loss(out.fake_B)  # last, so that its graph goes first
         loss = NCE + G_GAN
         return loss, {"G_GAN": G_GAN.detach(), "G": loss.detach()} | losses
 

@@ -6,6 +6,7 @@ from torch import nn
 
 from models.networks import DISCRIMINATORS, GENERATORS, create_D, create_F, create_G
 from models.networks.blur import Downsample, Upsample
+from models.networks.fused import convolve_upsampled
 from models.networks.infer import infer_generator_options
 from models.networks.layers import InstanceNorm2d, init_weights, norm_layer
 from models.networks.patch_sampler import PatchProjection, mirrored, sample_patch_ids, sample_patches
@@ -89,6 +90,16 @@ def test_gradients_of_the_blur_are_those_of_its_convolution_also_the_second_ones
     assert torch.autograd.gradgradcheck(down, x)
     with torch.no_grad():
         torch.testing.assert_close(down(x), down(x.clone().requires_grad_(True)), rtol=0, atol=0)
+
+
+def test_a_convolution_of_upsampled_images_keeps_them_small() -> None:
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    up, convolution = Upsample(3).double(), nn.Conv2d(3, 2, 3, padding=1).double()
+    expected, found = convolution(up(x)), convolve_upsampled(up, convolution, x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    wanted = [x, *convolution.parameters()]
+    for a, b in zip(*(torch.autograd.grad(y.square().sum(), wanted) for y in (expected, found)), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
 def test_the_norm_that_rectifies_has_the_values_and_gradients_of_norm_and_rectifier() -> None:

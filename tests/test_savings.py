@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from data import create_loader
 from models import Translator, create_model
 from models.cut import CUT
+from models.networks import fused
 from models.networks.blur import Downsample, blur
 from models.networks.layers import InstanceNorm2d
 from tests.tools import make_images, pixels, refused, train_options
@@ -131,15 +132,16 @@ def test_checkpointing_holds_less_at_the_peak() -> None:
         peak_bytes(model_with(*flags)) for flags in ([], ["--selective_checkpointing"], ["--activation_checkpointing"])
     )
     assert plain > 32 * 32 * 8 * 4
-    assert selective < 0.8 * plain
+    assert selective < 0.9 * plain
     assert full < 0.9 * selective
 
 
-def test_norms_and_blurs_keep_less_than_torch_would(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_norms_blurs_and_upsampling_keep_less_than_torch_would(monkeypatch: pytest.MonkeyPatch) -> None:
     lean = peak_bytes(model_with())
     monkeypatch.setattr(InstanceNorm2d, "rectified", lambda self, x: functional.relu(self(x)))
     monkeypatch.setattr(Downsample, "forward", lambda self, x: blur(x, self.filt))
-    assert lean < 0.85 * peak_bytes(model_with())
+    monkeypatch.setattr(fused, "convolve_upsampled", lambda up, convolution, x: convolution(up(x)))
+    assert lean < 0.8 * peak_bytes(model_with())
 
 
 def test_bf16_is_near_float32_and_its_revision_is_float32() -> None:

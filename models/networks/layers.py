@@ -1,7 +1,7 @@
 """Choices shared by all networks: normalisation layers and initial weights."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,26 +59,6 @@ class _RectifiedNorm(torch.autograd.Function):
         return torch.ops.aten.native_group_norm_backward(
             passed, x, mean, rstd, None, b, c, h * w, c, [True, False, False]
         )[0]
-
-
-def run_layers(modules: Sequence[nn.Module], x: Tensor) -> Tensor:
-    """What `modules` make of x, one after another; an instance norm and the rectifier behind it as one."""
-    index = 0
-    while index < len(modules):
-        module = modules[index]
-        if rectifies(modules, index):
-            x = cast(InstanceNorm2d, module).rectified(x)
-            index += 2
-        else:
-            x = module(x)
-            index += 1
-    return x
-
-
-def rectifies(modules: Sequence[nn.Module], index: int) -> bool:
-    """Whether `modules[index]` is an instance norm with a rectifier behind it."""
-    pair = modules[index : index + 2]
-    return len(pair) == 2 and isinstance(pair[0], InstanceNorm2d) and isinstance(pair[1], nn.ReLU)
 
 
 def norm_layer(name: str) -> Callable[[int], nn.Module]:

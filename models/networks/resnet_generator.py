@@ -13,7 +13,8 @@ from torch.utils.checkpoint import (
 )
 
 from models.networks.blur import Downsample, Upsample
-from models.networks.layers import has_bias, norm_layer, rectifies, run_layers
+from models.networks.fused import pairs_up, run_layers
+from models.networks.layers import has_bias, norm_layer
 from models.networks.patch_sampler import sample_patches
 from models.networks.registry import GENERATORS
 
@@ -101,12 +102,13 @@ class ResnetGenerator(nn.Module):
         last = max(layers, default=-1)
         number = last + 1 if encode_only else len(self.model)
         features: list[Tensor] = []
+        modules = list(self.model)
         again = self.checkpointing if torch.is_grad_enabled() else ""
         for start, stop in self._groups(number, layers, again):
             if again:
                 x = checkpoint(self._run, x, start, stop, use_reentrant=False, **_KEPT[again])
             else:
-                x = self._run(x, start, stop)
+                x = run_layers(modules[start:stop], x)
             if stop - 1 in layers:
                 feature = x.relu() if stop - 1 < last and stop in self.rectifiers else x
                 features.append(sample_patches(feature, ids[len(features)]) if ids else feature)
@@ -115,21 +117,23 @@ class ResnetGenerator(nn.Module):
         return (x, features) if layers else x
 
     def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
-        return run_layers(list(self.model)[start:stop], x)
+        for module in list(self.model)[start:stop]:
+            x = module(x)
+        return x
 
     def _groups(self, number: int, layers: Sequence[int], again: str) -> Iterator[tuple[int, int]]:
         """The first `number` modules in groups, as short as can be; those in `layers` end one.
 
-        An instance norm and its rectifier are one. Of those that are computed `again` for the gradients the inputs are
-        kept: they end with a block, the last module, one before a block, and when all is computed again with a
-        rectifier, else with a convolution, whose output is kept anyway.
+        Without `again`: single modules, and the pairs that are run as one. Of what is computed again for the gradients
+        the inputs are kept: groups end with a block, the last module, one before a block, and when all is computed
+        again with a rectifier, else with a convolution, whose output is kept anyway.
         """
         modules = list(self.model)[:number]
         ends = _ENDS[again]
         start = 0
         for index, module in enumerate(modules):
             before_block = index + 1 < number and isinstance(modules[index + 1], ResnetBlock)
-            ended = isinstance(module, (ResnetBlock, *ends)) and not rectifies(modules, index)
+            ended = isinstance(module, (ResnetBlock, *ends)) and bool(again or not pairs_up(modules, index))
             if index in layers or index + 1 == number or before_block or ended:
                 yield start, index + 1
                 start = index + 1
