@@ -197,8 +197,9 @@ class CoopCUT(CUT):
             losses["G_GAN"] = G_GAN.detach()
             other = other + (1 - share) * G_GAN
         NCE, parts = self.contrastive_loss(out)
-        loss = NCE + other
-        return loss, losses | {"G": loss.detach()} | parts
+        color, more = self.color_loss(out.fake_B)
+        loss = NCE + other + color
+        return loss, losses | {"G": loss.detach()} | parts | more
 
     def advice(self, losses: Mapping[str, float], position: Position) -> list[str]:
         """Warnings when the warm-up is outside its healthy range.

@@ -9,6 +9,7 @@ from torch import Tensor
 from models.base_model import StepOutput, frozen
 from models.contrastive import ContrastiveModel, Forward, flip
 from models.image_pool import ImagePool
+from models.losses.color import ColorBalance, mean_colors
 from models.losses.gan import GAN_LOSSES, gradient_penalty
 from models.networks import create_D, create_G, nce_layers
 from models.passes import Pass, check_passes, joined
@@ -30,6 +31,8 @@ CUT_OPTIONS = (
     Option("lambda_GAN", 1.0, "weight of the adversarial loss", low=0),
     Option("instance_noise", 0.0, "standard deviation of noise on all images that the discriminator is shown in the "
            "adversarial losses; images are in [-1, 1]", low=0),
+    Option("lambda_color", 0.0, "weight of the squared difference between the mean colors of translations and of "
+           "target images, each over many steps; --normD instance hides them from the discriminator", low=0),
     Option("lambda_NCE", 1.0, "weight of the contrastive loss (FastCUT: 10)", low=0),
     Option("nce_idt", True, "contrastive loss on the identity G(B) too (FastCUT: False)"),
     Option("nce_layers", "0,4,8,12,16", "layers of the generator whose features are contrasted", fixed=True),
@@ -89,6 +92,7 @@ class CUT(ContrastiveModel):
         self.add_optimizer("D", D.parameters())
         self.gan = GAN_LOSSES[opt.gan_mode]
         self.pool = ImagePool(opt.pool_size, self.rng.cpu)
+        self.balance = ColorBalance(opt.output_nc, self.device)
         self.flipped = False  # whether this step's inputs are
 
     def phase(self, position: Position) -> str:
@@ -125,7 +129,14 @@ class CUT(ContrastiveModel):
             else:
                 with torch.no_grad():
                     part.fake_B = self.G(flip(part.real_A, self.flipped))
+        if self.opt.lambda_color > 0:
+            fakes, reals = ([getattr(part, name) for part in passes] for name in ("fake_B", "real_B"))
+            self.balance.update(self.colors(fakes), self.colors(reals))
         return passes
+
+    def colors(self, parts: Sequence[Tensor]) -> Tensor:
+        """The mean color of each image of the whole batch, [B, C], of which `parts` are this process's."""
+        return gather(torch.cat([mean_colors(images) for images in parts]), self.share)
 
     def flips(self) -> bool:
         """Whether this step's inputs are flipped: half of the steps with --flip_equivariance."""
@@ -184,9 +195,16 @@ class CUT(ContrastiveModel):
         """What generator and projection minimise: the adversarial and the contrastive losses."""
         out = self.outputs(part)
         NCE, losses = self.contrastive_loss(out)
+        color, more = self.color_loss(out.fake_B)
         G_GAN = self.adversarial_loss(out.fake_B)  # last, so that its graph goes first
-        loss = NCE + G_GAN
-        return loss, {"G_GAN": G_GAN.detach(), "G": loss.detach()} | losses
+        loss = NCE + G_GAN + color
+        return loss, {"G_GAN": G_GAN.detach(), "G": loss.detach()} | losses | more
+
+    def color_loss(self, fake_B: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the generator minimises to keep the mean color of the target images, weighted, and how far it is."""
+        if self.opt.lambda_color == 0:
+            return fake_B.new_zeros(()), {}
+        return self.balance.loss(fake_B) * self.opt.lambda_color, {"color": self.balance.distance()}
 
     def outputs(self, part: Pass) -> Forward:
         """The generator's outputs for a pass, with their graph, which the pass then no longer holds."""
@@ -202,11 +220,13 @@ class CUT(ContrastiveModel):
     # -- state ----------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"pool": self.pool.state_dict()}
+        return super().state_dict() | {"pool": self.pool.state_dict(), "colors": self.balance.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         self.pool.load_state_dict(state["pool"], self.device)
+        if "colors" in state:  # not in a run from before --lambda_color
+            self.balance.load_state_dict(state["colors"], self.device)
 
 
 def _same_size(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,11 +43,11 @@ def batch(number: int) -> SimpleNamespace:
 @pytest.mark.parametrize(
     "flags",
     [
-        "--ema 0.9 --instance_noise 0.1",
+        "--ema 0.9 --instance_noise 0.1 --lambda_color 3",
         "--CUT_mode FastCUT --pool_size 4",
         "--gan_mode wgangp",
         COOP,
-        f"{COOP} --langevin_stop",
+        f"{COOP} --langevin_stop --lambda_color 3",
         f"{COOP} --coop_epochs 0 --coop_keep 0.5 --instance_noise 0.1 --pool_size 4 --gan_mode wgangp",
     ],
 )

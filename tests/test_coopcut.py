@@ -246,6 +246,21 @@ def test_flipped_fastcut_contrasts_with_the_unflipped_input() -> None:
     assert float(model.nce([out.fake_B], [out.keys_A], True)[0]) != pytest.approx(float(straight), rel=1e-6)
 
 
+def test_the_mean_color_of_the_target_is_kept_where_it_is_asked_for() -> None:
+    """A discriminator with instance norm does not see it, in the warm-up no more than after."""
+    distances = {}
+    for weight in ("0", "100"):
+        torch.manual_seed(0)
+        model = coop_model("--lambda_color", weight, "--coop_iters", "10", "--langevin_steps", "2", "--lr", "0.002")
+        target = real() * 0.1 + torch.tensor([0.6, -0.5, 0.1])[:, None, None]
+        images = Batch(batch().A, target, ["a", "b"], ["c", "d"])
+        outputs = [model.step(images, Position(step=step)) for step in range(50)]
+        assert {"color" in output.losses for output in outputs} == {weight != "0"}
+        seen = torch.stack([output.images["fake_B"].mean(dim=(0, 2, 3)) for output in outputs[20:]])
+        distances[weight] = float((seen.mean(dim=0) - target.mean(dim=(0, 2, 3))).square().sum())
+    assert distances["100"] < 0.1 * distances["0"], distances
+
+
 def test_instance_noise_is_on_everything_that_D_sees_in_the_adversarial_losses_and_on_nothing_else() -> None:
     model = coop_model("--instance_noise", "0.5", "--coop_iters", "1", "--langevin_steps", "2")
     seen: list[torch.Tensor] = []

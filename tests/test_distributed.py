@@ -22,7 +22,7 @@ from util.metrics.distribution import FIGURES
 from util.share import Share
 
 CASES = {
-    "cut": "--model cut --ema 0.9 --lr_policy plateau",
+    "cut": "--model cut --ema 0.9 --lr_policy plateau --lambda_color 3",
     "fastcut": "--model cut --CUT_mode FastCUT --n_epochs 2 --n_epochs_decay 1",
     "coop": COOP,
     "fading": f"{COOP} --coop_iters 1 --coop_fade 2 --coop_keep 0.3 --instance_noise 0.1 --ema 0.9",

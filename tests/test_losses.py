@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.losses.color import ColorBalance, mean_colors
 from models.losses.cooperative import likelihood_loss
 from models.losses.gan import GAN_LOSSES, gradient_penalty
 from models.losses.patchnce import patch_nce
@@ -100,3 +101,26 @@ def test_patch_nce(batch: int, everywhere: bool) -> None:
     assert key.grad is None
     assert query.grad is not None
     assert float(query.grad.abs().sum()) > 0
+
+
+def test_mean_colors_are_those_of_all_steps_and_later_of_the_last_ones() -> None:
+    balance = ColorBalance(1, torch.device("cpu"), rate=0.25)
+    for value in (1.0, 2.0, 3.0, 4.0):
+        balance.update(torch.tensor([[value], [value + 2]]), torch.tensor([[-value]]))
+    assert balance.fake.item() == pytest.approx(3.5)  # of 2, 3, 4 and 5
+    assert balance.real.item() == pytest.approx(-2.5)
+    balance.update(torch.tensor([[7.5]]), torch.tensor([[-2.5]]))
+    assert balance.fake.item() == pytest.approx(4.5)  # a quarter of the way from 3.5 to 7.5
+    assert balance.distance().item() == pytest.approx(49)
+
+
+def test_the_color_term_has_the_gradient_of_the_squared_difference_of_the_means() -> None:
+    images = torch.rand(2, 3, 4, 5, requires_grad=True)
+    target = torch.tensor([[0.1, 0.9, 0.5]])
+    balance = ColorBalance(3, torch.device("cpu"))
+    balance.update(mean_colors(images.detach()), target)
+    squared = (images.mean(dim=(0, 2, 3)) - target[0]).square().sum()
+    torch.testing.assert_close(balance.distance(), squared.detach())
+    (expected,) = torch.autograd.grad(squared, images)
+    (gradient,) = torch.autograd.grad(balance.loss(images), images)
+    torch.testing.assert_close(gradient, expected)

@@ -18,6 +18,7 @@ CASES = {
     "workers": ["--model", "cut", "--num_threads", "2", "--batch_size", "2"],
     "fastcut": ["--model", "cut", "--CUT_mode", "FastCUT", "--n_epochs", "2", "--n_epochs_decay", "1"],
     "coop": ["--model", "coopcut", "--coop_iters", "4", "--langevin_noise", "0.01", "--coop_data_noise", "0.01"],
+    "color": ["--model", "coopcut", "--coop_iters", "4", "--lambda_color", "5", "--langevin_steps", "2"],
     "coop_epochs": ["--model", "coopcut", "--coop_epochs", "1", "--ema", "0.5", "--langevin_steps", "3"],
     "pool_dropout_plateau": ["--model", "cut", "--pool_size", "2", "--no_dropout", "False", "--lr_policy", "plateau"],
 }

@@ -1,0 +1,51 @@
+"""The mean color of translations, which a discriminator with instance norm does not see: it may drift unseen."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+class ColorBalance:
+    """Running means F and R of the colors of translations and of target images, [C] each, values in [-1, 1].
+
+    A mean over the first steps, later over about the last 1 / `rate` of them. Not a term for each image: a dark
+    translation is right where another is light.
+    """
+
+    def __init__(self, channels: int, device: torch.device, rate: float = 0.005) -> None:
+        self.rate = rate
+        self.steps = 0
+        self.fake, self.real = torch.zeros(channels, device=device), torch.zeros(channels, device=device)
+
+    def update(self, fake_B: Tensor, real_B: Tensor) -> None:
+        """Add the mean colors of a step's images, [B, C] each."""
+        self.steps += 1
+        share = max(self.rate, 1 / self.steps)
+        self.fake = self.fake + share * (fake_B.mean(dim=0) - self.fake)
+        self.real = self.real + share * (real_B.mean(dim=0) - self.real)
+
+    def distance(self) -> Tensor:
+        """|F - R|^2, summed over the channels."""
+        return (self.fake - self.real).square().sum()
+
+    def loss(self, fake_B: Tensor) -> Tensor:
+        """Translations [B, C, H, W] -> a linear term with the gradient of |F - R|^2, as if F were their mean."""
+        return 2 * ((self.fake - self.real) * mean_colors(fake_B).mean(dim=0)).sum()
+
+    def state_dict(self) -> dict[str, object]:
+        """The means, and over how many steps."""
+        return {"steps": self.steps, "fake": self.fake.cpu(), "real": self.real.cpu()}
+
+    def load_state_dict(self, state: Mapping[str, object], device: torch.device) -> None:
+        """Go on with the means of `state`."""
+        steps, fake, real = state["steps"], state["fake"], state["real"]
+        assert isinstance(steps, int)
+        assert isinstance(fake, Tensor)
+        assert isinstance(real, Tensor)
+        self.steps, self.fake, self.real = steps, fake.to(device), real.to(device)
+
+
+def mean_colors(images: Tensor) -> Tensor:
+    """The mean color of each image: [B, C, H, W] -> [B, C]."""
+    return images.mean(dim=(2, 3))
