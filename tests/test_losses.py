@@ -104,14 +104,17 @@ def test_patch_nce(batch: int, everywhere: bool) -> None:
 
 
 def test_mean_colors_are_those_of_all_steps_and_later_of_the_last_ones() -> None:
-    balance = ColorBalance(1, torch.device("cpu"), rate=0.25)
+    balance = ColorBalance(1, torch.device("cpu"), rates=(0.25, 0.125))
     for value in (1.0, 2.0, 3.0, 4.0):
         balance.update(torch.tensor([[value], [value + 2]]), torch.tensor([[-value]]))
     assert balance.fake.item() == pytest.approx(3.5)  # of 2, 3, 4 and 5
     assert balance.real.item() == pytest.approx(-2.5)
     balance.update(torch.tensor([[7.5]]), torch.tensor([[-2.5]]))
     assert balance.fake.item() == pytest.approx(4.5)  # a quarter of the way from 3.5 to 7.5
-    assert balance.distance().item() == pytest.approx(49)
+    assert balance.real.item() == pytest.approx(-2.5)
+    balance.update(torch.tensor([[4.5]]), torch.tensor([[-3.3]]))
+    assert balance.real.item() == pytest.approx(-2.5 - 0.8 / 6)  # still a mean over all steps
+    assert balance.distance().item() == pytest.approx((7 + 0.8 / 6) ** 2)
 
 
 def test_the_color_term_has_the_gradient_of_the_squared_difference_of_the_means() -> None:

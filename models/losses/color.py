@@ -5,25 +5,27 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+RATES = 0.01, 0.002  # of the translations, which change with the generator, and of the target images, which do not
+
 
 class ColorBalance:
     """Running means F and R of the colors of translations and of target images, [C] each, values in [-1, 1].
 
-    A mean over the first steps, later over about the last 1 / `rate` of them. Not a term for each image: a dark
+    A mean over the first steps, later over about the last 1 / rate of them. Not a term for each image: a dark
     translation is right where another is light.
     """
 
-    def __init__(self, channels: int, device: torch.device, rate: float = 0.005) -> None:
-        self.rate = rate
+    def __init__(self, channels: int, device: torch.device, rates: tuple[float, float] = RATES) -> None:
+        self.rates = rates
         self.steps = 0
         self.fake, self.real = torch.zeros(channels, device=device), torch.zeros(channels, device=device)
 
     def update(self, fake_B: Tensor, real_B: Tensor) -> None:
         """Add the mean colors of a step's images, [B, C] each."""
         self.steps += 1
-        share = max(self.rate, 1 / self.steps)
-        self.fake = self.fake + share * (fake_B.mean(dim=0) - self.fake)
-        self.real = self.real + share * (real_B.mean(dim=0) - self.real)
+        of_fake, of_real = (max(rate, 1 / self.steps) for rate in self.rates)
+        self.fake = self.fake + of_fake * (fake_B.mean(dim=0) - self.fake)
+        self.real = self.real + of_real * (real_B.mean(dim=0) - self.real)
 
     def distance(self) -> Tensor:
         """|F - R|^2, summed over the channels."""
