@@ -92,19 +92,43 @@ def test_checkpointing_gives_the_same_numbers(flag: str, more: str) -> None:
     torch.testing.assert_close(gradients(saving), gradients(plain), rtol=1e-4, atol=1e-6)
 
 
+class Count(TorchDispatchMode):
+    """How often one of `operators` is called within the block."""
+
+    def __init__(self, *operators: Any) -> None:
+        super().__init__()
+        self.operators, self.number = operators, 0
+
+    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.number += operator in self.operators
+        return operator(*args, **(kwargs or {}))
+
+
 def convolutions_of(model: CUT) -> int:
     """Convolutions, not counting those of the gradients, in the generator's passes forward and backward."""
-    number = 0
-
-    class Count(TorchDispatchMode):
-        def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            nonlocal number
-            number += operator is torch.ops.aten.convolution.default
-            return operator(*args, **(kwargs or {}))
-
-    with Count():
+    with Count(torch.ops.aten.convolution.default) as count:
         model.G(batch().A).mean().backward()
-    return number
+    return count.number
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--lambda_color 3",
+        "--gan_mode wgangp --nce_includes_all_negatives_from_minibatch",
+        "--batch_size 2 --accumulation_steps 2",
+        "--model coopcut --langevin_steps 2 --langevin_stop --langevin_noise 0.1 --coop_data_noise 0.1",
+        "--model coopcut --langevin_steps 2 --coop_epochs 0 --coop_keep 0.5 --instance_noise 0.1",
+    ],
+)
+def test_a_step_waits_for_no_value_of_a_tensor(flags: str) -> None:
+    """On a GPU each would hold up all that comes after. (FastCUT's flips, the pool and EMA read tensors of the CPU.)"""
+    model = model_with(*flags.split())
+    with Count(torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default) as count:
+        output = model.step(batch(), Position())
+        assert count.number == 0
+        float(output.losses["G"])
+        assert count.number == 1
 
 
 def test_selective_checkpointing_computes_no_convolution_again() -> None:
@@ -127,20 +151,26 @@ def peak_bytes(model: CUT) -> int:
     return max(accumulate(event.nbytes() for event in changes))
 
 
-def test_checkpointing_holds_less_at_the_peak() -> None:
+def keep_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(InstanceNorm2d, "rectified", lambda self, x: functional.relu(self(x)))
+    monkeypatch.setattr(Downsample, "forward", lambda self, x: blur(x, self.filt))
+    monkeypatch.setattr(fused, "convolve_upsampled", lambda up, convolution, x: convolution(up(x)))
+
+
+def test_checkpointing_holds_less_at_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, selective, full = (
         peak_bytes(model_with(*flags)) for flags in ([], ["--selective_checkpointing"], ["--activation_checkpointing"])
     )
     assert plain > 32 * 32 * 8 * 4
     assert selective < 0.9 * plain
     assert full < 0.9 * selective
+    keep_as_torch_does(monkeypatch)
+    assert selective < 0.65 * peak_bytes(model_with())
 
 
 def test_norms_blurs_and_upsampling_keep_less_than_torch_would(monkeypatch: pytest.MonkeyPatch) -> None:
     lean = peak_bytes(model_with())
-    monkeypatch.setattr(InstanceNorm2d, "rectified", lambda self, x: functional.relu(self(x)))
-    monkeypatch.setattr(Downsample, "forward", lambda self, x: blur(x, self.filt))
-    monkeypatch.setattr(fused, "convolve_upsampled", lambda up, convolution, x: convolution(up(x)))
+    keep_as_torch_does(monkeypatch)
     assert lean < 0.8 * peak_bytes(model_with())
 
 
