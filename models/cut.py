@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from models.base_model import StepOutput, frozen
+from models.color_balance import ColorBalance, mean_colors
 from models.contrastive import ContrastiveModel, Forward, flip
 from models.image_pool import ImagePool
-from models.losses.color import ColorBalance, mean_colors
 from models.losses.gan import GAN_LOSSES, gradient_penalty
 from models.networks import create_D, create_G, nce_layers
 from models.passes import Pass, check_passes, joined

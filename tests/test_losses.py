@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.losses.color import ColorBalance, mean_colors
+from models.color_balance import ColorBalance, mean_colors
 from models.losses.cooperative import likelihood_loss
 from models.losses.gan import GAN_LOSSES, gradient_penalty
 from models.losses.patchnce import patch_nce
