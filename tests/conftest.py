@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tools import TINY, make_images, run
+from datasets.toy import make_dataset
+from tests.tools import SMALL_TOY, TINY, make_images, run
 
 torch.set_num_threads(1)  # networks as small as the tests' only lose by waiting for a second thread
 
@@ -52,3 +53,11 @@ def folder(tmp_path: Path) -> Path:
     for seed, (name, number) in enumerate({"trainA": 5, "trainB": 7, "testA": 5, "testB": 5}.items()):
         make_images(tmp_path / "data" / name, number, 40, seed)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def small_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small drawn data set: 3 + 3 images of 32 px to train, 9 + 9 to test. Not to be changed."""
+    out = tmp_path_factory.mktemp("toy") / "data"
+    assert make_dataset(out, SMALL_TOY)
+    return out

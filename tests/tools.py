@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 
 from data import DATASET_CHOICES
+from datasets.toy import Settings
 from models import MODELS, NETWORK_CHOICES
 from models.networks import create_G
 from options.option import Options
@@ -30,6 +31,7 @@ from options.parser import OptionParser
 from util.cli import run_script
 from util.images import read_image, to_image, to_tensor
 
+SMALL_TOY = Settings(size=32, train=3, test=9, seed=5)  # of the fixture `small_toy`
 ROOT = Path(__file__).parents[1]
 
 

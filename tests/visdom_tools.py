@@ -1,6 +1,7 @@
 """What the tests of the live view share: a stand-in for Visdom's server, a real one, and records to log."""
 
 import json
+import logging
 import os
 import shutil
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 
 from tests.tools import ROOT, train_options
 from util.errors import UserError
-from util.monitors import Record, RunInfo
+from util.monitors import Record, RunInfo, visdom
 from util.position import Position
 from util.visdom.assets import cache_folder, find_assets
 
@@ -26,7 +28,7 @@ COOPERATIVE = {"D": 0.1, "f_real": 0.3, "gap": 0.2, "teach": 0.01, "G": 2.0, "NC
 ADVERSARIAL = {"D_real": 0.2, "G_GAN": 0.5, "NCE": 3.0}
 
 
-class _Closing:
+class _Closing(ABC):
     """For `with`."""
 
     def __enter__(self) -> Self:
@@ -35,8 +37,8 @@ class _Closing:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def close(self) -> None: ...
 
 
 class StandIn(_Closing):
@@ -159,3 +161,14 @@ def chromium() -> str:
     if path is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     return path
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was warned of, or worse."""
+    return [entry.getMessage() for entry in caplog.records if entry.levelno >= logging.WARNING]
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the sender try again at once."""
+    monkeypatch.setattr(visdom, "PAUSE", 0.02)
+    monkeypatch.setattr(visdom, "LONGEST_PAUSE", 0.05)
