@@ -6,6 +6,9 @@ for comparison: the input unchanged (--inputs) and the mean image of the target 
 docs/evaluation.md says what each figure means.
 """
 
+import util.interrupts  # noqa: F401 (before torch)
+
+# isort: split
 import argparse
 import logging
 from collections.abc import Sequence
@@ -43,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     if opt.plot:
         check_format(opt.plot)
     sources = find_sources(opt)
-    check_results(sources)
+    check(opt, sources)
     libraries = versions()
     device = choose_devices(opt.gpu_ids)[0]
     features = create_features(opt.features, opt.weights, opt.feature_size, opt.feature_range, device)
@@ -78,28 +81,34 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--name", help="a run: its result, data and direction are found by themselves")
     add("--phase", default="test", help="--name: part of the data [default: test]")
     add("--epoch", default="latest", help="--name: the weights that translated [default: latest]")
-    add("--checkpoints_dir", type=Path, default=Path("./checkpoints"), help="--name: folder of the runs")
-    add("--results_dir", type=Path, default=Path("./results"), help="--name: folder of the results")
+    add("--checkpoints_dir", type=_path, default=Path("./checkpoints"), help="--name: folder of the runs")
+    add("--results_dir", type=_path, default=Path("./results"), help="--name: folder of the results")
     add("--unpaired", action="store_true", help="--name: images of one name are not counterparts")
-    add("--real", type=Path, help="folder with images of the target domain; without it those of --truth")
-    add("--fake", "--results", type=Path, help="folder with translations, or one that test.py wrote")
-    add("--truth", type=Path, help="folder with the counterparts: <name>, or N_B for N_A")
-    add("--inputs", type=Path, help="folder with the source images: measure them too, and look for what is wrong")
-    add("--train", type=Path, help="folder with target training images: their mean as a translation, and their looks")
+    add("--real", type=_path, help="folder with images of the target domain; without it those of --truth")
+    add("--fake", "--results", type=_path, help="folder with translations, or one that test.py wrote")
+    add("--truth", type=_path, help="folder with the counterparts: <name>, or N_B for N_A")
+    add("--inputs", type=_path, help="folder with the source images: measure them too, and look for what is wrong")
+    add("--train", type=_path, help="folder with target training images: their mean as a translation, and their looks")
     add("--features", default="builtin", metavar="NAME", help="builtin, inception, or a TorchScript file (.pt)")
-    add("--weights", type=Path, help="--features inception: file of the weights")
+    add("--weights", type=_path, help="--features inception: file of the weights")
     add("--feature_size", type=int, metavar="N", help="pixels that images are scaled to [builtin: 128, file: 224]")
     add("--feature_range", choices=tuple(RANGES), default="imagenet", help="values that a TorchScript file takes")
-    add("--lpips_weights", type=Path, help="torchvision's AlexNet, for LPIPS")
+    add("--lpips_weights", type=_path, help="torchvision's AlexNet, for LPIPS")
     add("--nearest", type=_positive, default=NEAREST, help="neighbours of precision to coverage [default: 5]")
     add("--kid_subset", type=_size, default=SUBSET_SIZE, help="images in a subset of KID [default: 1000]")
     add("--kid_subsets", type=_positive, default=SUBSETS, help="subsets of KID [default: 100]")
     add("--seed", type=_seed, default=0, help="of the subsets of KID [default: 0]")
     add("--gpu_ids", default="auto", help="device of the feature network, as in train.py")
     add("--no_cache", action="store_true", help="do not keep features of real images in the user's cache")
-    add("--json", type=Path, help="write everything to this file [for a folder of test.py: metrics.json there]")
-    add("--plot", type=Path, help="draw it into this .png, .pdf or .svg [for a folder of test.py: metrics.png there]")
+    add("--json", type=_path, help="write everything to this file [for a folder of test.py: metrics.json there]")
+    add("--plot", type=_path, help="draw it into this .png, .pdf or .svg [for a folder of test.py: metrics.png there]")
     return parser.parse_args(list(argv))
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: give it a value or leave it out")
+    return Path(text)
 
 
 def _positive(text: str) -> int:
@@ -127,8 +136,20 @@ def find_sources(opt: argparse.Namespace) -> Sources:
     return Sources(**{**vars(found), **typed})
 
 
-def check_results(sources: Sources) -> None:
-    """Raise `DataError` if the folder of test.py holds pictures of more than its last translation."""
+def check(opt: argparse.Namespace, sources: Sources) -> None:
+    """Before the work: raise `OptionError` for a file that cannot be written, `DataError` for folders of no use.
+
+    Such is also one of test.py with pictures of more than its last translation.
+    """
+    for flag, path in (("--json", opt.json), ("--plot", opt.plot)):
+        if path is not None and path.is_dir():
+            raise OptionError(f"{flag} {path} is a folder: name a file")
+    for folder in (sources.real, sources.train):
+        if folder is not None:
+            by_name(folder)
+    for folder in (sources.fake, sources.truth, sources.inputs):
+        if folder is not None:
+            by_key(folder)
     older = earlier_pictures(sources.results) if sources.results is not None else []
     if older:
         raise DataError(

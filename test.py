@@ -1,5 +1,8 @@
 """Translate images with a trained model: python test.py --name horse2zebra_coopcut --dataroot ./photos"""
 
+import util.interrupts  # noqa: F401 (before torch)
+
+# isort: split
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path

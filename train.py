@@ -1,5 +1,8 @@
 """Train a translator: python train.py --model coopcut --dataroot ./datasets/horse2zebra"""
 
+import util.interrupts  # noqa: F401 (before torch)
+
+# isort: split
 import logging
 import shlex
 import time

@@ -71,8 +71,8 @@ DATA = Group(
         Option("serial_batches", False, "images in the order of their names instead of shuffled"),
         Option("num_threads", 4, "worker processes that load images", low=0, high=256),
         Option("batch_size", 1, "images of each domain per step", low=1),
-        Option("load_size", 286, "scale images to this size [pixels]", low=4, high=65536),
-        Option("crop_size", 256, "then crop to this size [pixels]", low=4, high=65536),
+        Option("load_size", 286, "scale images to this size [pixels]", low=4, high=16384),
+        Option("crop_size", 256, "then crop to this size [pixels]", low=4, high=16384),
         Option(
             "max_dataset_size", math.inf, "use at most this many images of each domain", parse=count, low=1, metavar="N"
         ),

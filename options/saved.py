@@ -57,6 +57,8 @@ def load_options(folder: Path) -> dict[str, Any]:
         complaint = declared[name].complaint(value) if name in declared else None
         if complaint:
             raise CheckpointError(f"{path}: {name}: {complaint}: restore the file or take another checkpoint")
+        if name in declared and isinstance(declared[name].default, float) and isinstance(value, int):
+            saved[name] = float(value)  # a 0 that a hand wrote for 0.0
     return saved
 
 

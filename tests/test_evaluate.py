@@ -222,6 +222,10 @@ REFUSALS: dict[str, tuple[list[Any], tuple[str, ...]]] = {
     "nearest": ([*BOTH, "--nearest", 0], ("--nearest: '0' must be a whole number from 1",)),
     "seed": ([*BOTH, "--seed", -1], ("--seed: '-1' must be a whole number from 0",)),
     "plot": ([*BOTH, "--plot", "m.gif"], ("--plot m.gif", ".png")),
+    "plot folder": ([*BOTH, "--plot", "folder.png"], ("--plot folder.png", "folder", "name a file")),
+    "json folder": ([*BOTH, "--json", "one"], ("--json one", "folder", "name a file")),
+    "no name": (["--fake", "fake", "--real", ""], ("--real", "empty", "leave it out")),
+    "empty train": ([*BOTH, "--train", "empty"], ("empty: no images",)),
     "two results": (["--name", "r", "--fake", "fake"], ("--name", "--fake", "leave one")),
     "no run": (["--name", "r"], ("checkpoints/r", "found: none")),
     "no names": (["--fake", "fake", "--truth", "names"], ("fake", "counterpart")),
@@ -234,6 +238,7 @@ REFUSALS: dict[str, tuple[list[Any], tuple[str, ...]]] = {
 def test_refusals(case: str) -> None:
     flags, says = REFUSALS[case]
     Path("empty").mkdir()
+    Path("folder.png").mkdir()
     make_images(Path("one"), 1, 24)
     write_image(Path("names/x.png"), 9, 9)
     write_image(Path("names/y.png"), 9, 9)
@@ -249,6 +254,8 @@ def test_refusals(case: str) -> None:
 def test_translations_are_missing(toy: Path) -> None:
     shutil.rmtree(make_run(toy))
     refused("evaluate", ["--name", "r"], "results/r/test_latest", "python test.py --name r")
+    Path("checkpoints/r/train_opt.json").write_text('{"model": "cut"}')
+    refused("evaluate", ["--name", "r"], "checkpoints/r", "train_opt.json names no dataroot", "--real and --fake")
 
 
 def test_pictures_of_an_earlier_translation_are_not_measured_along(toy: Path) -> None:

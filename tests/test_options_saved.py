@@ -103,6 +103,14 @@ def test_json_edited_by_hand_is_checked(a_run: Path, changes: dict[str, object],
     assert says in outcome.err
 
 
+def test_whole_numbers_that_a_hand_wrote_for_fractions(a_run: Path) -> None:
+    """Adam refuses betas of which one is 0 and the other 0.999."""
+    values = json.loads((a_run / "train_opt.json").read_text())
+    (a_run / "train_opt.json").write_text(json.dumps(values | {"beta1": 0}))
+    found = load_options(a_run)["beta1"]
+    assert (found, type(found)) == (0.0, float)
+
+
 # -- translating takes what it needs from the run ---------------------------------------------------------------------
 
 

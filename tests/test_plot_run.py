@@ -135,8 +135,18 @@ def test_smoothing_has_no_bias_and_passes_over_gaps() -> None:
 
 
 def test_broken_lines_are_left_out(tmp_path: Path) -> None:
-    sound: dict[str, Any] = {"epochs": 1.0, "step": 1, "phase": "a", "losses": {}}
+    sound: dict[str, Any] = {"epoch": 1, "epochs": 1.0, "step": 1, "phase": "a", "lr": 0.1, "seconds": 1, "waiting": 0}
+    sound["losses"] = {"G": 1.0, "D": None}
+    changed: list[dict[str, Any]] = [
+        {"step": "1"},
+        {"epochs": None},
+        {"phase": 3},
+        {"lr": []},
+        {"losses": [1]},
+        {"losses": {"G": "high"}},
+    ]
     lines = [json.dumps(sound), "[1]", "null", '{"step": 1}', "\x00\x00", '{"epochs": 1.0, "ste']
+    lines += [json.dumps(sound | change) for change in changed]
     (tmp_path / "losses.jsonl").write_text("\n".join(lines))
     assert read_records(tmp_path / "losses.jsonl") == [sound]
     assert read_records(tmp_path / "none.jsonl") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,20 @@ def test_second_call_writes_nothing_and_other_arguments_need_force(
     assert sorted(p.name for p in (out / "trainA").iterdir()) == ["00000.png", "mine.txt"]
     assert json.loads((out / "looks.json").read_text())["train"] == 1
     assert not list(tmp_path.rglob(".*"))
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    """Of processes that are gone only, beside a new folder or in an empty one; the one of a running process stays."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    out = tmp_path / "da[t]a"
+    beside, inside = tmp_path / f".da[t]a.part{gone.pid}", out / f".da[t]a.part{gone.pid}"
+    running = tmp_path / f".da[t]a.part{os.getppid()}"
+    for folder in (beside, inside, running):
+        (folder / "trainA").mkdir(parents=True)
+    assert make_toy.main(["--out", str(out), "--size", "16", "--train", "1", "--test", "0"]) == 0
+    assert [folder.exists() for folder in (beside, inside, running)] == [False, False, True]
+    assert (out / "looks.json").is_file()
 
 
 def test_runs_as_a_script(tmp_path: Path) -> None:

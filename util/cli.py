@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from util.errors import UserError
+from util.interrupts import Terminated, raise_on_terminate
 from util.runtime import is_main_process
 
 OUT_OF_MEMORY = (
@@ -71,6 +72,7 @@ def _run(main: Callable[[Sequence[str]], int]) -> None:
     script = Path(sys.argv[0]).name
     level = logging.INFO if is_main_process() else logging.ERROR  # the others would say the same
     logging.basicConfig(level=level, handlers=[_Console()], force=True)
+    raise_on_terminate()
     try:
         sys.exit(main(sys.argv[1:]))
     except UserError as error:
@@ -80,8 +82,9 @@ def _run(main: Callable[[Sequence[str]], int]) -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         complain(script, f"{place}{error.strerror or error}")
-    except KeyboardInterrupt:
-        complain(script, "interrupted; what was saved is as it was", 130)
+    except KeyboardInterrupt as error:
+        what, code = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)
+        complain(script, f"{what}; what was saved is as it was", code)
     except (torch.OutOfMemoryError, MemoryError) as error:
         complain(script, OUT_OF_MEMORY.format(_first_line(error)))
     except RuntimeError as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 RECORDS = "losses.jsonl"
 SMOOTHING = 0.9  # weight of the past in a smoothed curve
 Record = dict[str, Any]  # a line of losses.jsonl
+_NUMBERS = ("epoch", "step", "epochs", "lr", "seconds", "waiting")  # that each of them has
 
 _DISTANCES, _SHARES = r"FID|KID", r"precision|recall|density|coverage"  # of evaluations, in records of their own
 
@@ -28,7 +29,7 @@ GROUPS = (  # title, and pattern of the losses that belong there; the first that
 
 
 def read_records(path: Path) -> list[Record]:
-    """The records of a losses.jsonl, without lines that a crash cut short; none if there is no such file."""
+    """The records of a losses.jsonl, without lines that are damaged; none if there is no such file."""
     if not path.is_file():
         return []
     found = []
@@ -37,9 +38,22 @@ def read_records(path: Path) -> list[Record]:
             record = json.loads(line)
         except ValueError:
             continue
-        if isinstance(record, dict) and {"epochs", "step", "phase", "losses"} <= record.keys():
+        if _is_sound(record):
             found.append(record)
     return found
+
+
+def _is_sound(record: Any) -> bool:
+    """Whether it is a whole record: a crash may have cut it short, a hand may have changed it."""
+    if not isinstance(record, dict) or not isinstance(record.get("phase"), str):
+        return False
+    losses = record.get("losses")
+    figures = [record.get(name) for name in _NUMBERS]
+    return (
+        isinstance(losses, dict)
+        and all(isinstance(value, int | float) for value in figures)
+        and all(value is None or isinstance(value, int | float) for value in losses.values())
+    )
 
 
 def grouped(names: Iterable[str]) -> list[tuple[str, list[str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from .errors import ToyError
 from .looks import MARKINGS, N_LOOKS, PATTERNS, coat_of, pattern_of
@@ -111,13 +114,33 @@ def read_truth(dataset: Path) -> dict[str, Any]:
 def _paint(settings: Settings, root: Path) -> None:
     for folder in FOLDERS:
         (root / folder).mkdir(parents=True)
-    for split, domains in (("trainA", "A"), ("trainB", "B"), ("test", "AB")):
-        for index in range(settings.test if split == "test" else settings.train):
-            layers = draw_layers(make_scene(settings.seed, split, index), settings.size, domains)
-            for domain in domains:
-                folder = split if split != "test" else f"test{domain}"
-                (root / folder / f"{index:05d}.png").write_bytes(png_bytes(compose(layers, domain, cue=settings.cue)))
+    splits = [("trainA", "A"), ("trainB", "B"), ("test", "AB")]
+    scenes = [(*s, i) for s in splits for i in range(settings.test if s[0] == "test" else settings.train)]
+    for split, domains, index in tqdm(scenes, desc="drawing", unit="scene", leave=False, disable=None):
+        layers = draw_layers(make_scene(settings.seed, split, index), settings.size, domains)
+        for domain in domains:
+            folder = split if split != "test" else f"test{domain}"
+            (root / folder / f"{index:05d}.png").write_bytes(png_bytes(compose(layers, domain, cue=settings.cue)))
     (root / RECORD).write_bytes(_record(settings))
+
+
+def _remove_abandoned(out: Path) -> None:
+    """Remove what processes that were killed while drawing `out` have left, beside it or in it."""
+    pattern = f".{glob.escape(out.name)}.part*"
+    for path in (*out.parent.glob(pattern), *out.glob(pattern)):
+        number = path.name.rpartition(".part")[2]
+        if os.name == "posix" and number.isdigit() and not _runs(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's, or no number of a process
+        pass
+    return True
 
 
 def _replace(out: Path, staging: Path, old_files: list[str]) -> None:
@@ -165,6 +188,7 @@ def make_dataset(out: Path, settings: Settings, force: bool = False) -> bool:
     try:
         if out.exists() and not out.is_dir():
             raise ToyError(f"--out: {out} is a file; name a folder")
+        _remove_abandoned(out)
         old = _old_files(out, settings, force) if out.exists() else []
         if old is None:
             return False

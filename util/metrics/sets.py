@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tqdm import tqdm
 
 from util.errors import DataError
 from util.images import list_images, read_image
@@ -84,7 +85,7 @@ def _measured(folder: Path, paths: Mapping[str, str], features: Features) -> Ima
     vectors = [np.zeros((0, features.dims))]
     thumbnails, sizes, gray = [], [], []
     waiting: list[Picture] = []
-    for key, path in paths.items():
+    for key, path in tqdm(paths.items(), desc=f"measuring {folder.name}", unit="image", leave=False, disable=None):
         try:
             picture = read(path)
         except DataError as error:
@@ -160,7 +161,7 @@ def readable(keys: Sequence[str], sides: Sequence[Mapping[str, str]], skipped: l
 
     What cannot be read is left out; its line is added to `skipped`, with a warning if it is not there yet.
     """
-    for key in keys:
+    for key in tqdm(keys, desc="comparing", unit="image", leave=False, disable=None):
         try:
             first = read(sides[0][key])
             yield [first, *(resized(read(side[key]), first) for side in sides[1:])]

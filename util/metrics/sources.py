@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from options.saved import load_options
+from options.saved import FILE, load_options
 from util.errors import DataError, OptionError
 from util.metrics.sets import by_key
 
@@ -50,6 +50,8 @@ def from_experiment(
     if not options:
         there = sorted(path.parent.name for path in checkpoints_dir.glob("*/train_opt.json"))
         raise DataError(f"{run}: no run of that name with its options; found: {', '.join(there) or 'none'}")
+    if "dataroot" not in options:
+        raise DataError(f"{run}: its {FILE} names no dataroot; name the folders with --real and --fake instead")
     if not (results / FAKES).is_dir():
         again = f"python test.py --name {name} --epoch {epoch} --dataroot {options['dataroot']}"
         raise DataError(f"{results}: no translations there; make them: {again}")
