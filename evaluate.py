@@ -78,7 +78,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The flags. Raises `OptionError`."""
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("--name", help="a run: its result, data and direction are found by themselves")
+    add("--name", type=_text, help="a run: its result, data and direction are found by themselves")
     add("--phase", default="test", help="--name: part of the data [default: test]")
     add("--epoch", default="latest", help="--name: the weights that translated [default: latest]")
     add("--checkpoints_dir", type=_path, default=Path("./checkpoints"), help="--name: folder of the runs")
@@ -105,10 +105,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(list(argv))
 
 
-def _path(text: str) -> Path:
+def _text(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("it is empty: give it a value or leave it out")
-    return Path(text)
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_text(text))
 
 
 def _positive(text: str) -> int:
@@ -126,6 +130,9 @@ def _seed(text: str) -> int:
 def find_sources(opt: argparse.Namespace) -> Sources:
     """The folders that the flags name; with --name, folders that are named too go before those of the run."""
     if opt.name is None:
+        named = {"phase": opt.phase != "test", "epoch": opt.epoch != "latest", "unpaired": opt.unpaired}
+        for flag in [flag for flag, typed in named.items() if typed]:
+            raise OptionError(f"--{flag} says which part of a run to measure: add --name, or leave it out")
         if opt.fake is None:
             raise OptionError("--fake is missing: name a folder with translations, or a run with --name")
         return from_folders(opt.real, opt.fake, opt.truth, opt.inputs, opt.train)
@@ -144,6 +151,8 @@ def check(opt: argparse.Namespace, sources: Sources) -> None:
     for flag, path in (("--json", opt.json), ("--plot", opt.plot)):
         if path is not None and path.is_dir():
             raise OptionError(f"{flag} {path} is a folder: name a file")
+    if opt.lpips_weights is not None and sources.truth is None:
+        raise OptionError("--lpips_weights: LPIPS compares with counterparts: name them with --truth, or leave it out")
     for folder in (sources.real, sources.train):
         if folder is not None:
             by_name(folder)
@@ -237,4 +246,4 @@ def write(report: Report, opt: argparse.Namespace, sources: Sources, sets: dict[
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_script(main, "lower --feature_size, or measure smaller images")

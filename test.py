@@ -33,12 +33,13 @@ def main(argv: Sequence[str]) -> int:
             set_up(opt.seed, opt.deterministic, choose_devices(opt.gpu_ids)[0], opt.tf32)
             translator = Translator.from_options(opt)
             loader = create_translation_loader(opt)
+            results = Results(opt, loader.dataset.source.folder)
         peers.check_same(lambda: to_dict(opt), DIFFERENT_OPTIONS)
         peers.check_same(loader.fingerprint, DIFFERENT_IMAGES)
-        return run(opt, translator, loader, peers)
+        return run(opt, translator, loader, results, peers)
 
 
-def run(opt: Options, translator: Translator, loader: EpochLoader, peers: Peers) -> int:
+def run(opt: Options, translator: Translator, loader: EpochLoader, results: Results, peers: Peers) -> int:
     """Translate; the first process makes the pages of all. The exit code is 0, or 1 if images had to be skipped."""
     if opt.verbose:
         log.info("%s", translator.generator)
@@ -46,7 +47,6 @@ def run(opt: Options, translator: Translator, loader: EpochLoader, peers: Peers)
         sizes = f"scaled to {opt.load_size}x{opt.load_size}"
         sizes += f", cut to {opt.crop_size}x{opt.crop_size}" if opt.crop_size < opt.load_size else ""
         log.info("images are %s pixels, as CUT does; --preprocess none keeps the size of each", sizes)
-    results = Results(opt, loader.dataset.source.folder)
     try:
         with peers.agreed():
             skipped = translate(opt, translator, loader, results, peers)

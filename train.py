@@ -4,6 +4,7 @@ import util.interrupts  # noqa: F401 (before torch)
 
 # isort: split
 import logging
+import math
 import shlex
 import time
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ from options.option import Options
 from options.parser import OptionParser
 from options.saved import to_dict
 from util.cli import run_script
-from util.distributed import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join, mean_over_processes
+from util.collectives import mean_over_processes
+from util.distributed import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join
 from util.errors import DataError
 from util.guard import FiniteGuard
 from util.monitors import MONITOR_CHOICES, Monitors, RunInfo, create_monitors
@@ -85,8 +87,10 @@ def start(
 
 def resume_command(opt: Options) -> str:
     """What to type in a shell to go on with the run."""
-    where = [f"--checkpoints_dir={opt.checkpoints_dir}", f"--name={opt.name}"]
-    return f"python train.py {shlex.join(where)} --continue_train"
+    flags = [f"--checkpoints_dir={opt.checkpoints_dir}", f"--name={opt.name}"]
+    if opt.max_iters < math.inf:  # of the call, not of the run
+        flags.append(f"--max_iters={opt.max_iters}")
+    return f"python train.py {shlex.join(flags)} --continue_train"
 
 
 def train(
@@ -109,7 +113,8 @@ def train(
             if position.step > 0:
                 peers.settle(guard)
                 run.save()
-                raise DataError(f"{error}; the {position.step} steps before it are saved") from None
+                steps = "step before it is" if position.step == 1 else f"{position.step} steps before it are"
+                raise DataError(f"{error}; the {steps} saved") from None
             raise
         if images:
             monitors.show(position, 0, images, epoch_ended=True)
@@ -121,6 +126,8 @@ def train(
             evaluation(ended, model, run, monitors)
         if ended % opt.save_epoch_freq == 0:
             run.save(str(ended))
+    if stop.received:
+        log.info("%s: saving before the end", stop.received.name)
     if position.step > began:  # else there is nothing new, and the options stay those of what is there
         run.save()
 

@@ -14,7 +14,7 @@ from data.held_out import HeldOut
 from data.loader import EpochLoader
 from data.transforms import PREPROCESS_MODES
 from data.translation import BUILT_IN, TranslationDataset
-from util.distributed import rank, world_size
+from util.collectives import rank, world_size
 from util.errors import DataError, OptionError
 from util.registry import import_submodules
 

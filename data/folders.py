@@ -102,6 +102,8 @@ def whats_in(folder: str) -> str:
 def _whats_near(missing: str) -> str:
     """What the nearest existing parent of `missing` holds. Not counted: that may be somebody's whole home."""
     parent = os.path.dirname(os.path.abspath(missing))
+    if os.path.isfile(parent):
+        return f"{parent} is a file"
     while not os.path.isdir(parent):
         parent = os.path.dirname(parent)
     names = _subfolders(parent)

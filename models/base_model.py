@@ -14,10 +14,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.networks import create_G
 from models.passes import Pass, divide
-from models.precision import Caller, check_device
+from models.precision import Caller, check_device, set_checkpointing
 from models.schedule import create_scheduler, obey_options
 from options.option import Option, Options
-from util.distributed import copy_from_first, sum_gradients
+from util.collectives import copy_from_first, sum_gradients
 from util.errors import OptionError
 from util.position import Position
 from util.rng import RandomState
@@ -109,26 +109,12 @@ class BaseModel(ABC):
         if name == "G" and self.opt.ema > 0:
             self.ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(self.opt.ema), use_buffers=True)
         if name == "G":
-            self._set_checkpointing(net)
+            set_checkpointing(net, self.opt)
         spread = nn.DataParallel(net, self.devices) if len(self.devices) > 1 else net
         if self.opt.amp == "none" and not self.opt.compile:
             return spread
         self.callers[name] = Caller(spread, self.device, self.opt.amp, self.opt.compile)
         return self.callers[name]
-
-    def _set_checkpointing(self, net: nn.Module) -> None:
-        given = {"selective": self.opt.selective_checkpointing, "full": self.opt.activation_checkpointing}
-        for kind in [kind for kind, wanted in given.items() if wanted]:
-            flag = "--selective_checkpointing" if kind == "selective" else "--activation_checkpointing"
-            if not hasattr(net, "checkpointing"):
-                raise OptionError(f"{flag}: --netG {self.opt.netG} has none; leave it out")
-            if self.opt.normG == "batch":
-                raise OptionError(f"{flag}: batch norm would count each batch twice; use --normG instance")
-            if kind == "selective" and (given["full"] or self.opt.compile):
-                raise OptionError(
-                    f"{flag} does not go with --activation_checkpointing nor with --compile: {flag} False"
-                )
-            net.checkpointing = kind  # type: ignore[assignment]
 
     def add_optimizer(self, name: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam with the rates of the options, for parameters that must not be none."""

@@ -1,6 +1,7 @@
 """The mean color of translations, which a discriminator with instance norm does not see: it may drift unseen."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,20 +33,20 @@ class ColorBalance:
         return (self.fake - self.real).square().sum()
 
     def loss(self, fake_B: Tensor) -> Tensor:
-        """Translations [B, C, H, W] -> a linear term with the gradient of |F - R|^2, as if F were their mean."""
-        return 2 * ((self.fake - self.real) * mean_colors(fake_B).mean(dim=0)).sum()
+        """Translations [B, C, H, W] -> |F - R|^2, with the gradient that it would have were F their mean."""
+        linear = 2 * ((self.fake - self.real) * mean_colors(fake_B).mean(dim=0)).sum()
+        return linear + (self.distance() - linear).detach()
 
     def state_dict(self) -> dict[str, object]:
         """The means, and over how many steps."""
         return {"steps": self.steps, "fake": self.fake.cpu(), "real": self.real.cpu()}
 
-    def load_state_dict(self, state: Mapping[str, object], device: torch.device) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
         """Go on with the means of `state`."""
-        steps, fake, real = state["steps"], state["fake"], state["real"]
-        assert isinstance(steps, int)
-        assert isinstance(fake, Tensor)
-        assert isinstance(real, Tensor)
-        self.steps, self.fake, self.real = steps, fake.to(device), real.to(device)
+        fake, real = (torch.as_tensor(state[name], dtype=torch.float32) for name in ("fake", "real"))
+        if {fake.shape, real.shape} != {self.fake.shape}:
+            raise ValueError(f"mean colors of {len(fake)} and {len(real)} channels instead of {len(self.fake)}")
+        self.steps, self.fake, self.real = int(state["steps"]), fake.to(device), real.to(device)
 
 
 def mean_colors(images: Tensor) -> Tensor:

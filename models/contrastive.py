@@ -13,7 +13,7 @@ from models.base_model import BaseModel
 from models.losses.patchnce import patch_nce
 from models.networks import create_F, nce_layers
 from models.networks.patch_sampler import mirrored, sample_patch_ids, sample_patches
-from util.distributed import gather
+from util.collectives import gather
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from models.networks import create_D, create_G, nce_layers
 from models.passes import Pass, check_passes, joined
 from models.registry import MODELS
 from options.option import Option, Options
-from util.distributed import gather
+from util.collectives import gather
 from util.errors import DataError, OptionError
 from util.position import Position
 
@@ -196,7 +196,7 @@ class CUT(ContrastiveModel):
         out = self.outputs(part)
         NCE, losses = self.contrastive_loss(out)
         color, more = self.color_loss(out.fake_B)
-        G_GAN = self.adversarial_loss(out.fake_B)  # last, so that its graph goes first
+        G_GAN = self.adversarial_loss(out.fake_B)
         loss = NCE + G_GAN + color
         return loss, {"G_GAN": G_GAN.detach(), "G": loss.detach()} | losses | more
 
@@ -225,7 +225,7 @@ class CUT(ContrastiveModel):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         self.pool.load_state_dict(state["pool"], self.device)
-        if "colors" in state:  # not in a run from before --lambda_color
+        if "colors" in state and self.opt.lambda_color > 0:  # else the means would be old ones if it came back
             self.balance.load_state_dict(state["colors"], self.device)
 
 

@@ -1,4 +1,4 @@
-"""How networks are called: in a lower precision (--amp), compiled (--compile), or in full precision for a while."""
+"""How networks are called: in a lower precision (--amp), compiled (--compile), with less kept for the gradients."""
 
 import shutil
 from collections.abc import Iterator
@@ -41,9 +41,25 @@ def lower(net: nn.Module, amp: str, device: torch.device) -> None:
     for module in net.modules():
         if not isinstance(module, nn.BatchNorm2d):
             for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
-                tensor.data = tensor.data.to(DTYPES[amp])
+                if tensor.is_floating_point():
+                    tensor.data = tensor.data.to(DTYPES[amp])
     if device.type == "cpu":
         net.to(memory_format=torch.channels_last)
+
+
+def set_checkpointing(net: nn.Module, opt: Options) -> None:
+    """Let the generator compute again what the options say; `OptionError` if it cannot."""
+    given = {"selective": opt.selective_checkpointing, "full": opt.activation_checkpointing}
+    for kind in [kind for kind, wanted in given.items() if wanted]:
+        flag = "--selective_checkpointing" if kind == "selective" else "--activation_checkpointing"
+        if not hasattr(net, "checkpointing"):
+            raise OptionError(f"{flag}: --netG {opt.netG} has none; leave it out")
+        if opt.normG == "batch":
+            raise OptionError(f"{flag}: batch norm would count each batch twice; use --normG instance")
+        other = "--activation_checkpointing" if given["full"] else "--compile"
+        if kind == "selective" and (given["full"] or opt.compile):
+            raise OptionError(f"{flag} does not go with {other}: set one of them to False")
+        net.checkpointing = kind  # type: ignore[assignment]
 
 
 class Caller:

@@ -16,7 +16,8 @@ from models.base_model import BaseModel
 from options.option import Options
 from options.saved import load_options, save_options, to_dict
 from util.checkpoint import STATE, load_weights, read_file, strip_prefix, write_files
-from util.distributed import Peers, restarted, sum_over_processes
+from util.collectives import sum_over_processes
+from util.distributed import Peers, restarted
 from util.errors import CheckpointError, NonFiniteLossError, OptionError, UserError
 from util.lock import lock_folder
 from util.position import Position

@@ -33,6 +33,7 @@ SMALLEST = 16  # reflection padding needs some pixels at a quarter of the size
 class Translator:
     """Translates images of any size with the generator of a run, an averaged one if the run has one.
 
+    generator: it becomes the translator's: its weights take no gradient any more, and with amp have that precision.
     eval: put the network in eval mode. By default it stays in the mode it was trained in, so that the same weights
     give the same pixels; it matters for batch norm and dropout alone.
     """

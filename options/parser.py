@@ -9,13 +9,13 @@ import argparse
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from options.base_options import BASE, DATA, NETWORKS
 from options.option import Option, Options
-from options.saved import contradictions, load_options, run_folder
+from options.saved import FILE, RESTORE, contradictions, load_options, run_folder
 from options.test_options import TEST
 from options.train_options import TRAIN
 from util.checkpoint import STATE
@@ -82,7 +82,7 @@ class OptionParser:
         values = {name: value for name, value in saved.items() if name in known}
         preset = self.models[model].presets(self._fill(typed, values, {}, own))
         opt = self._fill(typed, values, self._phase_defaults(typed, values) | dict(preset), own)
-        self._check(opt, known.values())
+        self._check(opt, known.values(), folder / FILE if folder else None, saved.keys() - typed.keys())
         if saved:
             contradictions(
                 typed, saved, known.values(), folder, own_fixed=() if self.is_train else [o.name for o in own]
@@ -175,6 +175,10 @@ class OptionParser:
                 "check --name and --checkpoints_dir, or leave --continue_train out to start"
             )
         saved = load_options(folder)
+        if saved.get("model", first.model) not in self.models:
+            raise CheckpointError(
+                f"{folder / FILE}: model: '{saved['model']}' is unknown; known: {', '.join(self.models)}; {RESTORE}"
+            )
         if self.is_train:
             here = ("max_iters", "gpu_ids", "checkpoints_dir", "name", "suffix", "epoch")  # the folder may have moved
             return {k: v for k, v in saved.items() if k not in here}, folder
@@ -209,9 +213,12 @@ class OptionParser:
             "load_size": max(load_size, crop_size) if scaled else crop_size,
         }
 
-    def _check(self, opt: Options, known: Iterable[Option]) -> None:
+    def _check(self, opt: Options, known: Iterable[Option], file: Path | None, saved: Collection[str]) -> None:
+        """Raise an error for values that cannot be; those of the options `saved` come from `file`."""
         for option in known:
             complaint = option.complaint(getattr(opt, option.name))
+            if complaint and option.name in saved:
+                raise CheckpointError(f"{file}: {option.name}: {complaint}; {RESTORE}")
             if complaint:
                 raise OptionError(f"--{option.name}: {complaint}")
         for name in ("checkpoints_dir", "results_dir", "phase", "epoch"):

@@ -14,6 +14,7 @@ from util.errors import CheckpointError, OptionError
 from util.files import write_text
 
 FILE = "train_opt.json"
+RESTORE = "restore the file or take another checkpoint"
 _NOT_SAVED = ("isTrain", "given", "continue_train", "auto_resume")
 
 
@@ -47,16 +48,16 @@ def load_options(folder: Path) -> dict[str, Any]:
     declared = {option.name: option for group in (*BASE, *TRAIN, *TEST) for option in group.options}
     texts = {option.name for option in declared.values() if isinstance(option.default, str)}
     try:
-        values = json.loads(path.read_text(encoding="utf-8")).items()
-    except (ValueError, AttributeError, UnicodeDecodeError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as JSON ({error}): restore it or take another checkpoint"
-        ) from None
-    saved = {name: math.inf if value == "inf" and name not in texts else value for name, value in values}
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON ({error}): {RESTORE}") from None
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} holds no options by name: {RESTORE}")
+    saved = {name: math.inf if value == "inf" and name not in texts else value for name, value in values.items()}
     for name, value in saved.items():
         complaint = declared[name].complaint(value) if name in declared else None
         if complaint:
-            raise CheckpointError(f"{path}: {name}: {complaint}: restore the file or take another checkpoint")
+            raise CheckpointError(f"{path}: {name}: {complaint}; {RESTORE}")
         if name in declared and isinstance(declared[name].default, float) and isinstance(value, int):
             saved[name] = float(value)  # a 0 that a hand wrote for 0.0
     return saved

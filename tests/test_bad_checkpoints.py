@@ -239,13 +239,23 @@ def test_flag_that_contradicts_the_checkpoint(a_run: Path, flag: str, value: obj
     refused("test", [*TEST, f"--{flag}", value], *says)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"ngf": 4', "\x00", '"text"'])
+@pytest.mark.parametrize("content", ["", "[]", '{"ngf": 4', "\x00", '"text"', "3", "null"])
 def test_options_that_are_no_json(a_run: Path, content: str) -> None:
     (a_run / "train_opt.json").write_text(content)
+    says = "holds no options by name" if content in ("[]", '"text"', "3", "null") else "cannot be read as JSON"
     for script, flags in (("test", TEST), ("train", CONTINUE)):
-        refused(script, flags, "checkpoints/tiny/train_opt.json", "cannot be read as JSON", "restore it")
+        refused(script, flags, "checkpoints/tiny/train_opt.json", says, "restore the file")
     (a_run / "train_opt.json").write_bytes(b"\xff\xfe")
     refused("test", TEST, "checkpoints/tiny/train_opt.json", "cannot be read as JSON")
+
+
+@pytest.mark.parametrize(("name", "value"), [("model", "pix2pix"), ("netG", "unet"), ("lambda_NCE", -4.0)])
+def test_saved_values_that_cannot_be_are_those_of_the_file(a_run: Path, name: str, value: object) -> None:
+    """Not of a flag, which nobody typed; a typed one that is right stands in."""
+    saved = json.loads((a_run / "train_opt.json").read_text())
+    (a_run / "train_opt.json").write_text(json.dumps(saved | {name: value}))
+    for script, flags in (("test", TEST), ("train", CONTINUE)):
+        refused(script, flags, f"checkpoints/tiny/train_opt.json: {name}: ", str(value), "restore the file")
 
 
 def test_continuing_on_fewer_images(place: Path) -> None:

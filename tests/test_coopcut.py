@@ -8,6 +8,8 @@ import torch
 from data.batch import Batch
 from models import create_model
 from models.coopcut import CoopCUT
+from models.losses.patchnce import patch_nce
+from models.networks.patch_sampler import sample_patch_ids, sample_patches
 from tests.tools import train_options
 from tests.training import TINY, run, same
 from util.errors import OptionError
@@ -242,8 +244,17 @@ def test_flipped_fastcut_contrasts_with_the_unflipped_input() -> None:
     torch.testing.assert_close(out.fake_B, model.G(A.flip(3)))
     for key, feature in zip(out.keys_A, model.G(A, model.layers, True), strict=True):
         torch.testing.assert_close(key, feature)
-    straight = model.nce([out.fake_B], [out.keys_A], False)[0]
-    assert float(model.nce([out.fake_B], [out.keys_A], True)[0]) != pytest.approx(float(straight), rel=1e-6)
+    before = model.rng.state_dict()
+    (found,) = model.nce([out.fake_B], [out.keys_A], True)
+    model.rng.load_state_dict(before)
+    ids = sample_patch_ids(out.keys_A, model.opt.num_patches, model.rng.device)
+    back = [feature.flip(3) for feature in model.G(out.fake_B, model.layers, True)]  # to where the input shows the same
+    queries, keys = (model.F(list(map(sample_patches, features, ids))) for features in (back, out.keys_A))
+    losses = [patch_nce(q, k, model.opt.nce_T, False, 0) for q, k in zip(queries, keys, strict=True)]
+    expected = model.opt.lambda_NCE * float(torch.stack(losses).mean())
+    assert float(found) == pytest.approx(expected, rel=1e-6)
+    model.rng.load_state_dict(before)
+    assert float(model.nce([out.fake_B], [out.keys_A], False)[0]) != pytest.approx(expected, rel=1e-3)
 
 
 def test_the_mean_color_of_the_target_is_kept_where_it_is_asked_for() -> None:
@@ -256,9 +267,20 @@ def test_the_mean_color_of_the_target_is_kept_where_it_is_asked_for() -> None:
         images = Batch(batch().A, target, ["a", "b"], ["c", "d"])
         outputs = [model.step(images, Position(step=step)) for step in range(50)]
         assert {"color" in output.losses for output in outputs} == {weight != "0"}
+        last = {name: float(loss) for name, loss in outputs[-1].losses.items()}
+        whole = last["G_GAN"] + (last["NCE"] + last["NCE_Y"]) / 2 + float(weight) * last.get("color", 0)
+        assert last["G"] == pytest.approx(whole, rel=1e-5)  # what --lr_policy plateau watches
         seen = torch.stack([output.images["fake_B"].mean(dim=(0, 2, 3)) for output in outputs[20:]])
         distances[weight] = float((seen.mean(dim=0) - target.mean(dim=(0, 2, 3))).square().sum())
     assert distances["100"] < 0.1 * distances["0"], distances
+
+
+def test_means_of_colors_that_were_not_kept_up_are_forgotten() -> None:
+    model, without, again = (coop_model("--coop_epochs", "0", "--lambda_color", weight) for weight in "202")
+    model.step(batch(), Position())
+    without.load_state_dict(model.state_dict())
+    again.load_state_dict(without.state_dict())
+    assert [each.balance.steps for each in (model, without, again)] == [1, 0, 0]
 
 
 def test_instance_noise_is_on_everything_that_D_sees_in_the_adversarial_losses_and_on_nothing_else() -> None:

@@ -66,7 +66,7 @@ def test_gradient_penalty_of_a_linear_critic() -> None:
     real, fake = torch.rand(2, 3, 4, 4, dtype=torch.float64), torch.rand(2, 3, 4, 4, dtype=torch.float64)
     penalty = gradient_penalty(critic, real, fake, torch.rand(len(real), 1, 1, 1))
     norm = float(w.detach().norm())
-    assert float(penalty) == pytest.approx((norm - 1) ** 2)
+    assert float(penalty.detach()) == pytest.approx((norm - 1) ** 2)
     (gradient,) = torch.autograd.grad(penalty, w)
     torch.testing.assert_close(gradient, 2 * (norm - 1) * w.detach() / norm)
 
@@ -117,6 +117,25 @@ def test_mean_colors_are_those_of_all_steps_and_later_of_the_last_ones() -> None
     assert balance.distance().item() == pytest.approx((7 + 0.8 / 6) ** 2)
 
 
+def test_the_mean_of_the_translations_follows_faster() -> None:
+    """They change with the generator: after 600 black steps and 100 white ones, 1 - .99^100 and 1 - .998^100."""
+    balance = ColorBalance(1, torch.device("cpu"))
+    for value in [0.0] * 600 + [1.0] * 100:
+        balance.update(torch.full((1, 1), value), torch.full((1, 1), value))
+    assert float(balance.fake) == pytest.approx(1 - 0.99**100, rel=1e-4)
+    assert float(balance.real) == pytest.approx(1 - 0.998**100, rel=1e-4)
+
+
+def test_damaged_means_are_refused() -> None:
+    balance = ColorBalance(3, torch.device("cpu"))
+    sound = balance.state_dict()
+    for change in ({"fake": torch.zeros(1)}, {"steps": "many"}, {"real": "white"}):
+        with pytest.raises((ValueError, TypeError)):
+            balance.load_state_dict(sound | change, torch.device("cpu"))
+    balance.load_state_dict(sound | {"steps": torch.tensor(7)}, torch.device("cpu"))
+    assert balance.steps == 7
+
+
 def test_the_color_term_has_the_gradient_of_the_squared_difference_of_the_means() -> None:
     images = torch.rand(2, 3, 4, 5, requires_grad=True)
     target = torch.tensor([[0.1, 0.9, 0.5]])
@@ -125,5 +144,7 @@ def test_the_color_term_has_the_gradient_of_the_squared_difference_of_the_means(
     squared = (images.mean(dim=(0, 2, 3)) - target[0]).square().sum()
     torch.testing.assert_close(balance.distance(), squared.detach())
     (expected,) = torch.autograd.grad(squared, images)
-    (gradient,) = torch.autograd.grad(balance.loss(images), images)
+    loss = balance.loss(images)
+    torch.testing.assert_close(loss, squared)
+    (gradient,) = torch.autograd.grad(loss, images)
     torch.testing.assert_close(gradient, expected)

@@ -1,5 +1,7 @@
 """Networks: shapes, features, initial weights, fixed filters, and the options read off weights."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -100,6 +102,25 @@ def test_a_convolution_of_upsampled_images_keeps_them_small() -> None:
     wanted = [x, *convolution.parameters()]
     for a, b in zip(*(torch.autograd.grad(y.square().sum(), wanted) for y in (expected, found)), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
+    changed = x.detach().clone().requires_grad_(True)
+    small = changed * 1
+    found = convolve_upsampled(up, convolution, small)
+    small.zero_()
+    with pytest.raises(RuntimeError, match="changed in place"):
+        found.sum().backward()
+
+
+def test_networks_run_as_pairs_on_the_meta_device_and_with_hooks() -> None:
+    """There every tensor has the address 0; and who hooks a module sees what it gives."""
+    net: Any = GENERATORS["resnet_4blocks"](3, 3, ngf=4).to("meta")
+    net(torch.empty(1, 3, 32, 32, device="meta")).sum().backward()
+    net = GENERATORS["resnet_4blocks"](3, 3, ngf=4)
+    plain = net(torch.ones(1, 3, 32, 32))
+    seen: list[int] = []
+    for index, module in enumerate(net.model):
+        module.register_forward_hook(lambda module, given, output, index=index: seen.append(index))
+    torch.testing.assert_close(net(torch.ones(1, 3, 32, 32)), plain)
+    assert seen == list(range(len(net.model)))
 
 
 def test_the_norm_that_rectifies_has_the_values_and_gradients_of_norm_and_rectifier() -> None:
@@ -112,6 +133,12 @@ def test_the_norm_that_rectifies_has_the_values_and_gradients_of_norm_and_rectif
     (gradient,) = torch.autograd.grad((together * weights).sum(), x)
     torch.testing.assert_close(together, apart, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
+    seconds: list[torch.Tensor] = []
+    for rectified in (norm.rectified, lambda x: nn.functional.relu(nn.functional.group_norm(x, 4))):
+        (gradient,) = torch.autograd.grad((rectified(x) * weights).sum(), x, create_graph=True)
+        seconds += torch.autograd.grad(gradient.square().sum(), x)
+    torch.testing.assert_close(*seconds, rtol=1e-4, atol=1e-5)
+    assert float(seconds[1].abs().max()) > 0.01
     for other in (x.detach(), x.double(), x.bfloat16()):  # what takes torch's own way
         torch.testing.assert_close(norm.rectified(other), nn.functional.relu(norm(other)), rtol=0, atol=0)
 
@@ -132,7 +159,7 @@ def test_initial_weights(kind: str, std: float) -> None:
     net = nn.Conv2d(64, 64, 3)
     init_weights(net, kind, 0.02)
     assert net.weight.std().item() == pytest.approx(std, rel=0.02)
-    assert float(net.bias.abs().max()) == 0  # type: ignore[union-attr]
+    assert float(net.bias.detach().abs().max()) == 0  # type: ignore[union-attr]
 
 
 def test_kaiming_and_orthogonal() -> None:

@@ -60,6 +60,7 @@ def test_signals_save_and_training_continues_exactly(images: Path, number: signa
     folder = images.parent / "checkpoints"
     flags = ["--dataroot", str(images), "--checkpoints_dir", str(folder), "--name", "stopped", *TINY]
     command = [sys.executable, "train.py", *flags, "--num_threads", "1", "--model", "coopcut", "--coop_iters", "3"]
+    command += ["--max_iters", "100000"]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums depend on their number
     # what runs the tests in the background may have them ignore Ctrl-C, and they would pass it on
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -71,7 +72,8 @@ def test_signals_save_and_training_continues_exactly(images: Path, number: signa
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code, output
-    assert "--continue_train" in output
+    assert f"{number.name}: saving before the end" in output
+    assert "--max_iters=100000 --continue_train" in output  # which a run does not keep
     assert "Traceback" not in output
     stopped = torch.load(folder / "stopped/latest_state.pth", weights_only=True)
     steps = stopped["position"]["step"]

@@ -8,13 +8,14 @@ import pytest
 from tests.project import ROOT
 
 FAULTS = """
-import resource, sys, torch
-from util.runtime import keep_memory
-kept = sys.argv[1] == "keep" and keep_memory()
+import ctypes, resource, sys, torch
+from util.runtime import set_up
+if sys.argv[1] == "keep":
+    set_up(0, False, torch.device("cpu"))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
     torch.empty(2**24).fill_(1)  # 64 MiB
-print(int(kept), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(int(hasattr(ctypes.CDLL(None), "mallopt")), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 

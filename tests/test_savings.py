@@ -1,5 +1,7 @@
 """What is chosen to save time and memory: close to the plain computation, or equal to it, and exactly continued."""
 
+from collections.abc import Callable
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ from models.cut import CUT
 from models.networks import fused
 from models.networks.blur import Downsample, blur
 from models.networks.layers import InstanceNorm2d
+from models.networks.patch_sampler import sample_patch_ids, sample_patches
 from tests.tools import make_images, pixels, refused, train_options
 from tests.tools import run as script
 from tests.training import run, same
@@ -107,7 +110,7 @@ class Count(TorchDispatchMode):
 def convolutions_of(model: CUT) -> int:
     """Convolutions, not counting those of the gradients, in the generator's passes forward and backward."""
     with Count(torch.ops.aten.convolution.default) as count:
-        model.G(batch().A).mean().backward()
+        pass_of(model)
     return count.number
 
 
@@ -140,10 +143,15 @@ def test_selective_checkpointing_computes_no_convolution_again() -> None:
     assert full > 1.5 * plain
 
 
-def peak_bytes(model: CUT) -> int:
-    """The most that tensors made by a pass of G and its gradients held at one time."""
+def pass_of(model: CUT) -> None:
+    """A pass of G and its gradients."""
+    model.G(batch().A).mean().backward()
+
+
+def peak_bytes(work: Callable[[], None]) -> int:
+    """The most that tensors made by `work` held at one time."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        model.G(batch().A).mean().backward()
+        work()
     assert record.profiler
     assert record.profiler.kineto_results
     changes = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
@@ -151,27 +159,73 @@ def peak_bytes(model: CUT) -> int:
     return max(accumulate(event.nbytes() for event in changes))
 
 
+TORCHS_OWN: dict[str, tuple[Any, str, Any]] = {
+    "norm and rectifier": (InstanceNorm2d, "rectified", lambda self, x: functional.relu(self(x))),
+    "blur": (Downsample, "forward", lambda self, x: blur(x, self.filt)),
+    "upsampling": (fused, "convolve_upsampled", lambda up, convolution, x: convolution(up(x))),
+}
+
+
 def keep_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(InstanceNorm2d, "rectified", lambda self, x: functional.relu(self(x)))
-    monkeypatch.setattr(Downsample, "forward", lambda self, x: blur(x, self.filt))
-    monkeypatch.setattr(fused, "convolve_upsampled", lambda up, convolution, x: convolution(up(x)))
+    for way in TORCHS_OWN.values():
+        monkeypatch.setattr(*way)
 
 
 def test_checkpointing_holds_less_at_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, selective, full = (
-        peak_bytes(model_with(*flags)) for flags in ([], ["--selective_checkpointing"], ["--activation_checkpointing"])
+        peak_bytes(partial(pass_of, model_with(*flags)))
+        for flags in ([], ["--selective_checkpointing"], ["--activation_checkpointing"])
     )
     assert plain > 32 * 32 * 8 * 4
     assert selective < 0.9 * plain
     assert full < 0.9 * selective
     keep_as_torch_does(monkeypatch)
-    assert selective < 0.65 * peak_bytes(model_with())
+    assert selective < 0.65 * peak_bytes(partial(pass_of, model_with()))
 
 
 def test_norms_blurs_and_upsampling_keep_less_than_torch_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    lean = peak_bytes(model_with())
+    lean = peak_bytes(partial(pass_of, model_with()))
+    for name, way in TORCHS_OWN.items():  # each for itself
+        with monkeypatch.context() as patch:
+            patch.setattr(*way)
+            assert lean < 0.95 * peak_bytes(partial(pass_of, model_with())), name
     keep_as_torch_does(monkeypatch)
-    assert lean < 0.8 * peak_bytes(model_with())
+    assert lean < 0.8 * peak_bytes(partial(pass_of, model_with()))
+
+
+def test_vectors_are_taken_while_the_generator_encodes() -> None:
+    """Afterwards, the gradients of all layers would be maps at one time."""
+    model = model_with("--nce_layers", "0,1,4,5,8,9,12", "--netF", "sample")
+    images = batch().A
+    with torch.no_grad():
+        ids = sample_patch_ids(model.G(images, model.layers, True), 16, model.rng.device)
+
+    def late() -> None:
+        vectors = model.F(
+            [sample_patches(*pair) for pair in zip(model.G(images, model.layers, True), ids, strict=True)]
+        )
+        torch.cat([v.flatten() for v in vectors]).square().mean().backward()
+
+    def early() -> None:
+        (vectors,) = model.queries([images], [ids])
+        torch.cat([v.flatten() for v in vectors]).square().mean().backward()
+
+    late()  # the gradients of the weights are there from now on
+    assert peak_bytes(early) < 0.85 * peak_bytes(late)
+
+
+def test_features_met_on_the_way_are_the_keys() -> None:
+    """Of one pass, and of its gradients' side only: a second pass through the encoder is not needed."""
+    model = model_with()
+    images = batch()
+    with Count(torch.ops.aten.convolution.default) as once:
+        model.G(torch.cat([images.A, images.B]), model.layers)
+    with Count(torch.ops.aten.convolution.default) as count:
+        model.forward(images.A, images.B, False)
+    assert count.number == once.number
+    with Count(torch.ops.aten.convolution.default) as count:
+        model.forward(images.A, images.B, True)  # but flipped inputs have other features
+    assert count.number > once.number
 
 
 def test_bf16_is_near_float32_and_its_revision_is_float32() -> None:
@@ -247,7 +301,11 @@ def test_bf16_translation_is_near_float32_and_each_image_for_itself(flags: list[
         Translator(net, 3, torch.device("cpu"), amp=amp) for net, amp in zip(nets, ("none", "bf16"), strict=True)
     )
     images = batch(3).A
-    expected, found = full.translate(images), half.translate(images)
+    expected = full.translate(images)
+    with Count(torch.ops.aten.batch_norm.default) as count:
+        found = half.translate(images)
+    norms = sum(isinstance(module, InstanceNorm2d | torch.nn.BatchNorm2d) for module in half.generator.modules())
+    assert count.number == norms * (len(images) if "--normG" not in flags else 1)  # the fast way of `InstanceNorm2d`
     assert found.dtype == torch.float32
     assert float((found - expected).abs().mean()) < 0.02 < 0.1 * float(expected.std())
     assert torch.equal(half.translate(images[1:2]), found[1:2]) == ("--normG" not in flags)  # batch norm sees the batch

@@ -117,6 +117,17 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     assert (out / "looks.json").is_file()
 
 
+def test_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    def stop(*settings: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("datasets.toy.store.draw_layers", stop)
+    out = tmp_path / "data"
+    assert make_toy.main(["--out", str(out), "--size", "16", "--train", "1", "--test", "0"]) == 130
+    assert capsys.readouterr().err == "make_toy.py: error: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_runs_as_a_script(tmp_path: Path) -> None:
     script = Path(make_toy.__file__)
     argv = [sys.executable, str(script), "--out", "data", "--size", "16", "--train", "1", "--test", "0"]

@@ -20,6 +20,7 @@ from tests.tools import (
     make_images,
     names_in,
     pixels,
+    refused,
     run,
     translate,
     truncate,
@@ -174,6 +175,18 @@ def test_results_of_an_earlier_run_are_mentioned(a_run: Path) -> None:
 
 
 # -- images that cannot be read ---------------------------------------------------------------------------------------
+
+
+def test_translations_do_not_take_the_place_of_their_inputs(a_run: Path) -> None:
+    """The folder that is read is the one that is written."""
+    flags = ["--name", "tiny", "--gpu_ids", -1]
+    assert run("test", *flags, "--dataroot", "data").code == 0
+    fakes = Path("results/tiny/test_latest/images/fake_B")
+    before = {path: path.read_bytes() for path in fakes.iterdir()}
+    for source in (fakes, next(iter(before))):
+        refused("test", [*flags, "--dataroot", source], "results/tiny/test_latest", "another --results_dir")
+    assert {path: path.read_bytes() for path in fakes.iterdir()} == before
+    assert run("test", *flags, "--dataroot", fakes, "--results_dir", "again").code == 0
 
 
 def test_unreadable_images_are_named_and_skipped(a_run: Path) -> None:

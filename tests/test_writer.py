@@ -99,3 +99,10 @@ def test_only_the_last_finished_translation_counts(tmp_path: Path) -> None:
     assert translate(names[:3]) == ["plain.png"]
     assert len(translate(names, finish=False)) == 4
     assert translate(names) == []
+    unfinished = tmp_path / f"r/test_latest/images/fake_B/.{32 * 'a'}.png"
+    for name in (unfinished, unfinished.with_name(".mine.png")):  # a process that was killed leaves the first
+        name.touch()
+    assert earlier_pictures(tmp_path / "r/test_latest") == []
+    assert translate(names) == []
+    assert not unfinished.exists()
+    assert unfinished.with_name(".mine.png").exists()

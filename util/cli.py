@@ -15,9 +15,10 @@ from util.errors import UserError
 from util.interrupts import Terminated, raise_on_terminate
 from util.runtime import is_main_process
 
-OUT_OF_MEMORY = (
-    "out of memory ({}): lower --batch_size or --crop_size, take a smaller network (--ngf 32, --netG resnet_6blocks) "
-    "or fewer patches (--num_patches); what was saved is as it was"
+OUT_OF_MEMORY = "out of memory ({}): {}; what was saved is as it was"
+LESS = (
+    "lower --batch_size or --crop_size, take a smaller network (--ngf 32, --netG resnet_6blocks) or fewer patches "
+    "(--num_patches)"
 )
 
 
@@ -48,10 +49,13 @@ def _say(text: str, stream: TextIO | None) -> None:
             os.close(null)
 
 
-def run_script(main: Callable[[Sequence[str]], int]) -> None:
-    """Call `main` with the command line and exit with what it returns; a user's error is one line and exit code 2."""
+def run_script(main: Callable[[Sequence[str]], int], less: str = LESS) -> None:
+    """Call `main` with the command line and exit with what it returns; a user's error is one line and exit code 2.
+
+    less: what takes less memory.
+    """
     try:
-        _run(main)
+        _run(main, less)
     except SystemExit as end:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # Others of the group may not answer, so it was not taken down; its threads would not survive Python's end.
@@ -68,7 +72,7 @@ def _end_at_once(code: int | str | None) -> None:
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
-def _run(main: Callable[[Sequence[str]], int]) -> None:
+def _run(main: Callable[[Sequence[str]], int], less: str) -> None:
     script = Path(sys.argv[0]).name
     level = logging.INFO if is_main_process() else logging.ERROR  # the others would say the same
     logging.basicConfig(level=level, handlers=[_Console()], force=True)
@@ -86,7 +90,7 @@ def _run(main: Callable[[Sequence[str]], int]) -> None:
         what, code = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)
         complain(script, f"{what}; what was saved is as it was", code)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        complain(script, OUT_OF_MEMORY.format(_first_line(error)))
+        complain(script, OUT_OF_MEMORY.format(_first_line(error), less))
     except RuntimeError as error:
         if "DataLoader worker" in str(error):
             complain(
@@ -96,7 +100,7 @@ def _run(main: Callable[[Sequence[str]], int]) -> None:
             )
         if "not enough memory" not in str(error) and "allocate memory" not in str(error):
             raise
-        complain(script, OUT_OF_MEMORY.format(_first_line(error)))
+        complain(script, OUT_OF_MEMORY.format(_first_line(error), less))
 
 
 def complain(script: str, message: str, code: int = 2) -> None:

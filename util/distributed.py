@@ -1,7 +1,7 @@
-"""Several processes that train or translate as one (torchrun): who there is, and how they stay in step.
+"""Several processes that train or translate as one (torchrun), and how they stay in step.
 
-Tensors are exchanged by functions (`sum_gradients`, `gather`, ...) that do nothing in a process that is alone.
-`Peers` keeps the processes together: none goes on, stops or fails without the others.
+`Peers` keeps the processes together: none goes on, stops or fails without the others. What they compute together is in
+`util.collectives`.
 """
 
 import datetime
@@ -13,14 +13,14 @@ from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
 
 from util import errors
+from util.collectives import first_line, guarded, rank, world_size
 from util.errors import DataError, OptionError, PeerError, UserError
 from util.guard import FiniteGuard
 from util.rendezvous import meet
-from util.share import Share
 from util.signals import StopSignals
 
 T = TypeVar("T")
@@ -28,16 +28,6 @@ TIMEOUT = "PEER_TIMEOUT"  # environment variable: seconds after which a process 
 
 DIFFERENT_OPTIONS = "the processes were given different options: {}; start all with the same ones"
 DIFFERENT_IMAGES = "the processes see different images: {}; give all the same --dataroot"
-
-
-def world_size() -> int:
-    """The number of processes that work as one."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def rank() -> int:
-    """The number of this process, from 0."""
-    return dist.get_rank() if world_size() > 1 else 0
 
 
 def restarted() -> bool:
@@ -76,7 +66,7 @@ def join() -> Iterator["Peers"]:
         store, number, size = meet(timeout)
         dist.init_process_group(backend, store=store, rank=number, world_size=size, timeout=timeout)
     except (RuntimeError, ValueError) as error:
-        raise PeerError(f"the processes of this run did not find each other ({_first_line(error)})") from None
+        raise PeerError(f"the processes of this run did not find each other ({first_line(error)})") from None
     try:
         yield Peers()
     except BaseException as error:
@@ -173,7 +163,7 @@ class Peers:
         if self.alone:
             return [value]
         everyone: list[Any] = [None] * self.size
-        _guarded(lambda: dist.all_gather_object(everyone, value))
+        guarded(lambda: dist.all_gather_object(everyone, value))
         return everyone
 
     # -- one message a step ---------------------------------------------------------------------------------------
@@ -183,7 +173,7 @@ class Peers:
         mine = torch.zeros(8, dtype=torch.int64)
         mine[: 1 + len(numbers)] = torch.tensor([int(trouble is not None), *numbers])
         everyone = [torch.empty_like(mine) for _ in range(self.size)]
-        _guarded(lambda: dist.all_gather(everyone, mine))
+        guarded(lambda: dist.all_gather(everyone, mine))
         told = [line.tolist() for line in everyone]
         if any(line[0] for line in told):
             troubles = self.collect(None if trouble is None else (type(trouble).__name__, str(trouble)))
@@ -218,68 +208,3 @@ def _first_of(troubles: Sequence[tuple[str, str] | None]) -> UserError:
 def _as_agreed(error: UserError) -> UserError:
     error.agreed = True
     return error
-
-
-def _guarded(exchange: Callable[[], Any]) -> None:
-    """Call `exchange`; the failure of a process at the other end is a `PeerError`."""
-    try:
-        exchange()
-    except RuntimeError as error:
-        raise PeerError(
-            f"another process of this run ended or does not answer ({_first_line(error)}): what was saved is as it "
-            "was; go on with --continue_train"
-        ) from None
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-
-
-# -- tensors ------------------------------------------------------------------------------------------------------
-
-
-def sum_gradients(parameters: Iterable[nn.Parameter], share: Share) -> None:
-    """Replace gradients of means over a share by those of the mean over the batch: one exchange for all of them."""
-    if world_size() == 1:
-        return
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([gradient.reshape(-1) for gradient in gradients]) * share.weight
-    _guarded(lambda: dist.all_reduce(flat))
-    parts = flat.split([gradient.numel() for gradient in gradients])
-    torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
-
-
-def mean_over_processes(values: Mapping[str, Tensor], share: Share) -> dict[str, Tensor]:
-    """Scalars that are means over a share -> means over the batch."""
-    if world_size() == 1:
-        return dict(values)
-    flat = torch.stack([value.detach().float().reshape(()) for value in values.values()]) * share.weight
-    _guarded(lambda: dist.all_reduce(flat))
-    return dict(zip(values, flat.unbind(), strict=True))
-
-
-def sum_over_processes(value: Tensor) -> Tensor:
-    """The sum of `value` over all processes."""
-    if world_size() > 1:
-        value = value.clone()
-        _guarded(lambda: dist.all_reduce(value))
-    return value
-
-
-def gather(part: Tensor, share: Share) -> Tensor:
-    """[share, ...] -> [share.total, ...]: the batch of which every process has its share, without gradient."""
-    if world_size() == 1:
-        return part
-    rows = -(-share.total // world_size())
-    sent = part.detach().new_zeros((rows, *part.shape[1:]))
-    sent[: share.counted] = part[: share.counted]
-    everyone = [torch.empty_like(sent) for _ in range(world_size())]
-    _guarded(lambda: dist.all_gather(everyone, sent))
-    return torch.cat(everyone)[: share.total]
-
-
-def copy_from_first(tensors: Iterable[Tensor]) -> None:
-    """Overwrite `tensors` by those of process 0."""
-    if world_size() > 1:
-        for tensor in tensors:
-            _guarded(lambda tensor=tensor: dist.broadcast(tensor, 0))  # type: ignore[misc]

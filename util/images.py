@@ -5,6 +5,7 @@ format may hold (rotation flags, palettes, transparency, 16 bits) is settled her
 """
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -144,6 +145,13 @@ def save_image(image: Image.Image | Tensor, path: str | Path) -> None:
     finally:
         with suppress(OSError):  # where the folder could not be made
             temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `save_image` was writing below `folder` when its process was killed."""
+    for path in folder.rglob(".*"):
+        if re.fullmatch(r"\.[0-9a-f]{32}\.\w+", path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -104,6 +104,8 @@ def _draw_run(axis: Any, run: str, records: list[Record], losses: Sequence[str],
             axis.plot(x, raw, color=colour, alpha=0.25, linewidth=0.7)
             raw = smoothed(raw)
         label = f"{run}: {name}" if run else name
+        if axis.get_yscale() == "log" and not (raw > 0).any():
+            label += " (always 0)"
         axis.plot(x, raw, dash, color=colour, linewidth=1.5, label=_plain(label), marker="." if len(x) == 1 else None)
     for at, phase in switches(records):
         axis.axvline(at, color="#666666", linestyle=":", linewidth=1)

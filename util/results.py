@@ -13,7 +13,7 @@ from torch import Tensor
 from options.option import Options
 from util.errors import DataError
 from util.files import write_text
-from util.images import save_image
+from util.images import remove_unfinished, save_image
 from util.web import ImageCell, write_page
 from util.writer import PictureWriter
 
@@ -29,7 +29,8 @@ TRANSLATED = "translated.json"  # the names of the pictures of the last translat
 class Results:
     """<results_dir>/<name>/<phase>_<epoch>: images/<label>/<file>.png, index.html, contact_sheet.png and `TRANSLATED`.
 
-    `source`: the folder that the images come from; those of its sub-folders keep their path below it.
+    `source`: the folder that the images come from; those of its sub-folders keep their path below it. Raises
+    `DataError` if the results would be written over them.
     """
 
     def __init__(self, opt: Options, source: str) -> None:
@@ -37,6 +38,11 @@ class Results:
         self.title = f"{opt.easy_label or opt.name}: {opt.phase}, epoch {opt.epoch}"
         self.width = opt.display_winsize
         self.source = source if os.path.isdir(source) else os.path.dirname(source)
+        if Path(self.source).resolve().is_relative_to(self.folder.resolve()):
+            raise DataError(
+                f"{source} lies in {self.folder}, where the translations go: they would take the place of the inputs; "
+                "name another --results_dir"
+            )
         self.rows: list[tuple[str, list[str]]] = []  # file name, and the labels of its pictures
         self._taken: set[str] = set()
         self._writer = PictureWriter()
@@ -61,6 +67,8 @@ class Results:
         self._note_translated()
         for name in (METRICS, METRICS_PLOT):
             (self.folder / name).unlink(missing_ok=True)
+        if not self._planned:  # else other processes are writing here
+            remove_unfinished(self.folder / "images")
 
     def _note_translated(self, names: Sequence[str] = ()) -> None:
         try:
@@ -151,7 +159,8 @@ def earlier_pictures(results: Path) -> list[str]:
         last = set(json.loads((results / TRANSLATED).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return []
-    return sorted({path.relative_to(folder).as_posix() for path in folder.rglob("*.png")} - last)
+    there = (path.relative_to(folder).as_posix() for path in folder.rglob("*.png") if not path.name.startswith("."))
+    return sorted(set(there) - last)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ def binomial_filter(taps: list[float]) -> Tensor:
 def blur(x: Tensor, filt: Tensor) -> Tensor:
     """`filt` [C, 1, 3, 3] at every second pixel of x [B, C, H, W], mirrored at its borders: [B, C, ~H/2, ~W/2]."""
     padded = functional.pad(x, (1, 1, 1, 1), "reflect")
-    return functional.conv2d(padded, filt, stride=2, groups=len(filt))
+    return functional.conv2d(padded, filt.to(x.dtype), stride=2, groups=len(filt))
 
 
 class _Blur(torch.autograd.Function):

@@ -24,11 +24,18 @@ def pairs_up(modules: Sequence[nn.Module], index: int) -> Callable[..., Tensor] 
     """The function that runs `modules[index]` and the next one as one, if there is one."""
     if index + 1 < len(modules):
         first, second = modules[index], modules[index + 1]
+        if _has_hooks(first) or _has_hooks(second):  # they are to be called with what lies between both
+            return None
         if isinstance(first, InstanceNorm2d) and isinstance(second, nn.ReLU):
             return rectify_normed
         if isinstance(first, Upsample) and isinstance(second, nn.Conv2d):
             return convolve_upsampled
     return None
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
+    return any(hooks)
 
 
 def rectify_normed(norm: InstanceNorm2d, rectifier: nn.Module, x: Tensor) -> Tensor:
@@ -42,14 +49,16 @@ def convolve_upsampled(upsample: Upsample, convolution: nn.Module, x: Tensor) ->
     if not (large.requires_grad and torch.is_grad_enabled()) or torch.compiler.is_compiling():
         result: Tensor = convolution(large)
         return result
-    small, place = x.detach(), large.data_ptr()
+    small, place, version = x.detach(), (large.data_ptr(), large.shape), x._version
 
     def pack(kept: Tensor) -> Tensor | None:
-        return None if kept.data_ptr() == place else kept
+        return None if (kept.data_ptr(), kept.shape) == place else kept
 
     def unpack(kept: Tensor | None) -> Tensor:
         if kept is not None:
             return kept
+        if small._version != version:
+            raise RuntimeError("a tensor that a gradient needs was changed in place after it was upsampled")
         with torch.no_grad():
             again: Tensor = upsample(small)
             return again

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
@@ -51,10 +50,12 @@ class _RectifiedNorm(torch.autograd.Function):
         return y.relu_()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         x, mean, rstd = ctx.saved_tensors
         b, c, h, w = x.shape
+        if torch.is_grad_enabled():  # a gradient of this gradient is wanted
+            y = functional.group_norm(x, c).relu()
+            return torch.autograd.grad(y, x, gradient, create_graph=True)[0]
         passed = torch.where(x > mean[:, :, None, None], gradient, 0.0)
         return torch.ops.aten.native_group_norm_backward(
             passed, x, mean, rstd, None, b, c, h * w, c, [True, False, False]

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import (
 )
 
 from models.networks.blur import Downsample, Upsample
-from models.networks.fused import pairs_up, run_layers
+from models.networks.fused import run_layers
 from models.networks.layers import has_bias, norm_layer
 from models.networks.patch_sampler import sample_patches
 from models.networks.registry import GENERATORS
@@ -122,19 +122,18 @@ class ResnetGenerator(nn.Module):
         return x
 
     def _groups(self, number: int, layers: Sequence[int], again: str) -> Iterator[tuple[int, int]]:
-        """The first `number` modules in groups, as short as can be; those in `layers` end one.
+        """The first `number` modules in groups; those in `layers` and the last one end one.
 
-        Without `again`: single modules, and the pairs that are run as one. Of what is computed again for the gradients
-        the inputs are kept: groups end with a block, the last module, one before a block, and when all is computed
-        again with a rectifier, else with a convolution, whose output is kept anyway.
+        Of a group that is computed `again` for the gradients the input is kept: there, groups also end with a block,
+        with the module before one, and when all is computed again with a rectifier, else with a convolution, whose
+        output is kept anyway.
         """
         modules = list(self.model)[:number]
-        ends = _ENDS[again]
         start = 0
         for index, module in enumerate(modules):
             before_block = index + 1 < number and isinstance(modules[index + 1], ResnetBlock)
-            ended = isinstance(module, (ResnetBlock, *ends)) and bool(again or not pairs_up(modules, index))
-            if index in layers or index + 1 == number or before_block or ended:
+            ended = bool(again) and (before_block or isinstance(module, (ResnetBlock, *_ENDS[again])))
+            if index in layers or index + 1 == number or ended:
                 yield start, index + 1
                 start = index + 1
 
@@ -146,7 +145,6 @@ def _keep_convolutions(context: Any, operator: Any, *args: Any, **kwargs: Any) -
 
 # by `checkpointing`: the modules that end a group
 _ENDS: dict[str, tuple[type[nn.Module], ...]] = {
-    "": (nn.Module,),
     "full": (nn.ReLU,),
     "selective": (nn.Conv2d, nn.ConvTranspose2d),
 }

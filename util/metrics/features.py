@@ -110,8 +110,8 @@ def create_features(
     size: pixels, for all but inception; None: 128 for builtin, 224 for a file. normalise: one of `RANGES`, for a file.
     Raises `OptionError` for an unknown name, `CheckpointError` for weights that are missing or wrong.
     """
-    if size is not None and size < 32:
-        raise OptionError(f"--feature_size {size} is too small: the least is 32")
+    if size is not None and not 32 <= size <= 2048:
+        raise OptionError(f"--feature_size {size} must be from 32 to 2048 pixels")
     if name != "inception" and weights is not None:
         raise OptionError(f"--weights {weights} belongs to --features inception, not to {name}")
     if name == "builtin":

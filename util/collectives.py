@@ -1,0 +1,87 @@
+"""What several processes (torchrun) compute together: sums, means and batches of which each has its share.
+
+In a process that is alone these functions do nothing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from util.errors import PeerError
+from util.share import Share
+
+
+def world_size() -> int:
+    """The number of processes that work as one."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+def guarded(exchange: Callable[[], Any]) -> None:
+    """Call `exchange`; the failure of a process at the other end is a `PeerError`."""
+    try:
+        exchange()
+    except RuntimeError as error:
+        raise PeerError(
+            f"another process of this run ended or does not answer ({first_line(error)}): what was saved is as it "
+            "was; go on with --continue_train"
+        ) from None
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of its message, or its type."""
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+
+
+def sum_gradients(parameters: Iterable[nn.Parameter], share: Share) -> None:
+    """Replace gradients of means over a share by those of the mean over the batch: one exchange for all of them."""
+    if world_size() == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients]) * share.weight
+    guarded(lambda: dist.all_reduce(flat))
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
+
+
+def mean_over_processes(values: Mapping[str, Tensor], share: Share) -> dict[str, Tensor]:
+    """Scalars that are means over a share -> means over the batch."""
+    if world_size() == 1:
+        return dict(values)
+    flat = torch.stack([value.detach().float().reshape(()) for value in values.values()]) * share.weight
+    guarded(lambda: dist.all_reduce(flat))
+    return dict(zip(values, flat.unbind(), strict=True))
+
+
+def sum_over_processes(value: Tensor) -> Tensor:
+    """The sum of `value` over all processes."""
+    if world_size() > 1:
+        value = value.clone()
+        guarded(lambda: dist.all_reduce(value))
+    return value
+
+
+def gather(part: Tensor, share: Share) -> Tensor:
+    """[share, ...] -> [share.total, ...]: the batch of which every process has its share, without gradient."""
+    if world_size() == 1:
+        return part
+    rows = -(-share.total // world_size())
+    sent = part.detach().new_zeros((rows, *part.shape[1:]))
+    sent[: share.counted] = part[: share.counted]
+    everyone = [torch.empty_like(sent) for _ in range(world_size())]
+    guarded(lambda: dist.all_gather(everyone, sent))
+    return torch.cat(everyone)[: share.total]
+
+
+def copy_from_first(tensors: Iterable[Tensor]) -> None:
+    """Overwrite `tensors` by those of process 0."""
+    if world_size() > 1:
+        for tensor in tensors:
+            guarded(lambda tensor=tensor: dist.broadcast(tensor, 0))  # type: ignore[misc]
