@@ -130,8 +130,9 @@ def _seed(text: str) -> int:
 def find_sources(opt: argparse.Namespace) -> Sources:
     """The folders that the flags name; with --name, folders that are named too go before those of the run."""
     if opt.name is None:
-        named = {"phase": opt.phase != "test", "epoch": opt.epoch != "latest", "unpaired": opt.unpaired}
-        for flag in [flag for flag, typed in named.items() if typed]:
+        of_a_run = {"phase": opt.phase != "test", "epoch": opt.epoch != "latest", "unpaired": opt.unpaired}
+        if any(of_a_run.values()):
+            flag = next(flag for flag, typed in of_a_run.items() if typed)
             raise OptionError(f"--{flag} says which part of a run to measure: add --name, or leave it out")
         if opt.fake is None:
             raise OptionError("--fake is missing: name a folder with translations, or a run with --name")

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -28,7 +29,9 @@ def raise_on_terminate() -> None:
 
     Of several processes none does: it would wait for the others, which got the signal too.
     """
-    if int(os.environ.get("WORLD_SIZE") or 1) <= 1 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    alone = int(os.environ.get("WORLD_SIZE") or 1) <= 1
+    main = threading.current_thread() is threading.main_thread()  # no other may set what answers a signal
+    if alone and main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
 
 
