@@ -251,7 +251,7 @@ def test_flipped_fastcut_contrasts_with_the_unflipped_input() -> None:
     back = [feature.flip(3) for feature in model.G(out.fake_B, model.layers, True)]  # to where the input shows the same
     queries, keys = (model.F(list(map(sample_patches, features, ids))) for features in (back, out.keys_A))
     losses = [patch_nce(q, k, model.opt.nce_T, False, 0) for q, k in zip(queries, keys, strict=True)]
-    expected = model.opt.lambda_NCE * float(torch.stack(losses).mean())
+    expected = model.opt.lambda_NCE * float(torch.stack(losses).mean().detach())
     assert float(found) == pytest.approx(expected, rel=1e-6)
     model.rng.load_state_dict(before)
     assert float(model.nce([out.fake_B], [out.keys_A], False)[0]) != pytest.approx(expected, rel=1e-3)

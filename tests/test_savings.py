@@ -276,7 +276,7 @@ def test_what_the_device_lacks_is_refused(place: Path) -> None:
     refused("train", [*common, "--amp", "fp8"], "--amp")
     selective = [*common, "--selective_checkpointing"]
     refused("train", [*selective, "--compile"], "--selective_checkpointing", "--compile")
-    refused("train", [*selective, "--activation_checkpointing"], "--selective_checkpointing False")
+    refused("train", [*selective, "--activation_checkpointing"], "with --activation_checkpointing", "one of them")
     for flag in ("--selective_checkpointing", "--activation_checkpointing"):
         refused("train", [*common, flag, "--normG", "batch"], flag, "batch norm")
 

@@ -156,7 +156,7 @@ def test_earlier_sessions_are_shown_too(server: StandIn, make: Make, tmp_path: P
 
 
 def test_a_long_curve_is_thinned_evenly(server: StandIn, make: Make, tmp_path: Path) -> None:
-    entry = {"step": 0, "phase": "", "lr": 1.0, "seconds": 1.0, "waiting": 0.0, "images": 1}
+    entry = {"epoch": 1, "step": 0, "phase": "", "lr": 1.0, "seconds": 1.0, "waiting": 0.0, "images": 1}
     text = "".join(json.dumps(entry | {"epochs": i, "losses": {"NCE": i}}) + "\n" for i in range(5003))
     (tmp_path / "losses.jsonl").write_text(text + '{"cut sho')
     finish(make())
