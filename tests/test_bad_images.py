@@ -14,6 +14,7 @@ from tests.tools import TINY, TRAIN, check_refusal, make_images, refused, run, t
 def test_folder_missing(place: Path) -> None:
     refused("train", [*TRAIN, "--dataroot", "dta"], "dta", "no such folder", "trainA", f"folders in {place}: data")
     refused("train", [*TRAIN, "--dataroot", "no/such/place"], "no/such/place", "no such folder")
+    refused("train", [*TRAIN, "--dataroot", "data/trainA/0.png"], f"{place}/data/trainA/0.png is a file")
 
 
 def test_dataroot_missing_or_empty(place: Path) -> None:

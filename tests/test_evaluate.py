@@ -1,7 +1,9 @@
 """evaluate.py as the command line calls it: two folders, a result, a run; its files; one line for bad input."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from PIL import Image
 
 from datasets.make_toy import Settings, make_dataset
 from options.option import Options
-from tests.tools import TINY, Outcome, make_images, refused, run, truncate, write_image
+from tests.tools import ROOT, TINY, Outcome, make_images, refused, run, truncate, write_image
 from util.results import Results
 
 for _package in ("torchmetrics", "prdc"):
@@ -255,6 +257,28 @@ def test_refusals(case: str) -> None:
     assert (outcome.code, len([line for line in errors if "error" in line])) == (2, 1), outcome
     for word in says:
         assert word in errors[-1], errors
+
+
+WITHOUT_MEMORY = """
+import runpy, sys
+import util.metrics.features
+def fail(*arguments):
+    raise MemoryError
+util.metrics.features.Features.__call__ = fail
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_out_of_memory_names_what_takes_less() -> None:
+    code = WITHOUT_MEMORY.replace("sys.argv[0]", repr(str(ROOT / "evaluate.py")))
+    command = [sys.executable, "-c", code, *BOTH]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert (
+        done.stderr.splitlines()[-1].partition("error: ")[2].startswith("out of memory (MemoryError): lower --feature")
+    )
 
 
 def test_translations_are_missing(toy: Path) -> None:

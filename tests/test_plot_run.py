@@ -24,7 +24,7 @@ def make_run(folder: Path, steps: int = 40, switch: int = 15) -> Path:
     files = LossFiles(folder, Position(), 1)
     for step in range(1, steps + 1):
         losses = {"G": math.nan, "NCE": 4 + math.sin(step)}
-        more = COOPERATIVE if step <= switch else ADVERSARIAL
+        more = COOPERATIVE | {"saturated": 0.0} if step <= switch else ADVERSARIAL
         files.log(record(step, more | losses, "cooperative" if step <= switch else "adversarial"))
     return folder
 
@@ -80,6 +80,8 @@ def test_what_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     legend = axes["generator: total and contrastive"].get_legend_handles_labels()[1]
     assert legend == ["one: NCE", "two: NCE"]  # G never was a number
+    sampler = axes["warm-up: sampler"].get_legend_handles_labels()[1]
+    assert sampler == [f"{run}: {name}" for run in ("one", "two") for name in ("teach", "saturated (always 0)")]
     for axis in axes.values():
         dotted = [np.asarray(line.get_xdata(), float) for line in axis.lines if line.get_linestyle() == ":"]
         assert sorted(x[0] for x in dotted if len(x) == 2) == [1.5, 2.5]

@@ -11,7 +11,7 @@ from typing import TextIO
 import torch
 from tqdm import tqdm
 
-from util.errors import UserError
+from util.errors import UserError, first_line
 from util.interrupts import Terminated, raise_on_terminate
 from util.runtime import is_main_process
 
@@ -90,7 +90,7 @@ def _run(main: Callable[[Sequence[str]], int], less: str) -> None:
         what, code = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)
         complain(script, f"{what}; what was saved is as it was", code)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        complain(script, OUT_OF_MEMORY.format(_first_line(error), less))
+        complain(script, OUT_OF_MEMORY.format(first_line(error), less))
     except RuntimeError as error:
         if "DataLoader worker" in str(error):
             complain(
@@ -100,14 +100,10 @@ def _run(main: Callable[[Sequence[str]], int], less: str) -> None:
             )
         if "not enough memory" not in str(error) and "allocate memory" not in str(error):
             raise
-        complain(script, OUT_OF_MEMORY.format(_first_line(error), less))
+        complain(script, OUT_OF_MEMORY.format(first_line(error), less))
 
 
 def complain(script: str, message: str, code: int = 2) -> None:
     """Print one line and leave."""
     _say(f"{script}: error: {' '.join(message.split())}", sys.stderr)
     sys.exit(code)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]

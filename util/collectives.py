@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from util.errors import PeerError
+from util.errors import PeerError, first_line
 from util.share import Share
 
 
@@ -33,11 +33,6 @@ def guarded(exchange: Callable[[], Any]) -> None:
             f"another process of this run ended or does not answer ({first_line(error)}): what was saved is as it "
             "was; go on with --continue_train"
         ) from None
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of its message, or its type."""
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter], share: Share) -> None:

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch import distributed as dist
 
 from util import errors
-from util.collectives import first_line, guarded, rank, world_size
-from util.errors import DataError, OptionError, PeerError, UserError
+from util.collectives import guarded, rank, world_size
+from util.errors import DataError, OptionError, PeerError, UserError, first_line
 from util.guard import FiniteGuard
 from util.rendezvous import meet
 from util.signals import StopSignals

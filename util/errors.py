@@ -32,3 +32,8 @@ class NonFiniteLossError(UserError):
 
 class PeerError(UserError):
     """Another process of the run is gone or does not answer."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of the message of any error, at most 160 characters, or its type."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
