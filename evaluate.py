@@ -139,7 +139,8 @@ def find_sources(opt: argparse.Namespace) -> Sources:
         return from_folders(opt.real, opt.fake, opt.truth, opt.inputs, opt.train)
     if opt.fake is not None:
         raise OptionError("--name and --fake (--results) both say what to measure: leave one of them out")
-    found = from_experiment(opt.name, opt.checkpoints_dir, opt.results_dir, opt.phase, opt.epoch, not opt.unpaired)
+    folders = opt.checkpoints_dir, opt.results_dir
+    found = from_experiment(opt.name, *folders, opt.phase, opt.epoch, not opt.unpaired, opt.real)
     typed = {name: getattr(opt, name) for name in ("real", "truth", "inputs", "train") if getattr(opt, name)}
     return Sources(**{**vars(found), **typed})
 

@@ -90,6 +90,8 @@ def translate(opt: Options, translator: Translator, loader: EpochLoader, results
     with tqdm(total=len(draws), unit="image", desc="translating", disable=peers.rank > 0 or None) as bar:
         for items in loader.iterate(draws):
             for failure in [item for item in items if isinstance(item, Failure)]:
+                if len(draws) == 1 and peers.alone:
+                    raise DataError(failure.message)
                 log.log(logging.WARNING if peers.alone else logging.ERROR, "skipped: %s", failure.message)
                 skipped += 1
             for samples in _batches([item for item in items if isinstance(item, Sample)]):

@@ -62,6 +62,8 @@ class Translator:
 
         Raises `CheckpointError` for a file that is missing, damaged, unsafe or of an unknown architecture.
         """
+        if not str(path):
+            raise CheckpointError("the path is empty: name a run's folder or a weights file")
         saved = load_options(run_folder(Options(checkpoint=str(path))))
         own = MODELS[saved.get("model", "cut")].options()
         opt = Options(**{**default_options(own), **saved, "checkpoint": str(path), "epoch": epoch, "gpu_ids": gpu_ids})

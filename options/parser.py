@@ -234,6 +234,8 @@ class OptionParser:
             )
         if not opt.dataroot:
             raise OptionError("--dataroot is missing: name the folder with the images")
+        if self.is_train and opt.epoch != "latest" and not opt.continue_train and not opt.pretrained_name:
+            raise OptionError(f"--epoch {opt.epoch} says which weights to load: add --pretrained_name, or leave it out")
         if self.is_train and opt.n_epochs + opt.n_epochs_decay < opt.epoch_count:
             raise OptionError(
                 f"--epoch_count {opt.epoch_count} is after the last epoch, "

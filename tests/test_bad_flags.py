@@ -188,6 +188,7 @@ def test_nothing_to_learn_from(place: Path) -> None:
 
 def test_epochs_that_are_over_before_they_begin(place: Path) -> None:
     refused("train", [*TRAIN, "--epoch_count", 500], "--epoch_count 500", "--n_epochs 200", "--n_epochs_decay 200")
+    refused("train", [*TRAIN, "--epoch", 3], "--epoch 3", "--pretrained_name")
     refused("train", [*TRAIN, "--n_epochs", 0, "--n_epochs_decay", 0], "--n_epochs 0")
 
 

@@ -177,6 +177,30 @@ def test_figures_go_with_the_pictures(toy: Path) -> None:
     assert all(path.is_file() for path in others)
 
 
+def test_translations_of_other_images_have_no_counterpart(toy: Path) -> None:
+    """The names alone would pair them with images that they were not made of."""
+    results = make_run(toy)
+    note = {"source": str(toy.resolve() / "trainA"), "pictures": [f"{number:05d}.png" for number in range(8)]}
+    (results / "translated.json").write_text(json.dumps(note))
+    outcome = evaluate("--name", "r", "--json", "m.json")
+    assert f"the translations are of {toy.resolve() / 'trainA'}, not of {toy / 'testA'}" in outcome.err
+    found = figures_of()
+    assert (found["paired"], found["looks"]) == ({}, None)
+    assert list(found["figures"]) == ["translations", "input unchanged"]  # the inputs that lie beside them
+    for source in ("testA", "gone"):
+        (results / "translated.json").write_text(json.dumps({**note, "source": str(toy.resolve() / source)}))
+        assert "looks covered 8 of 8" in evaluate("--name", "r").out
+
+
+def test_a_run_without_target_images_beside_named_ones(tmp_path: Path, toy: Path) -> None:
+    shutil.copytree(toy, tmp_path / "own")
+    make_run(tmp_path / "own")
+    shutil.rmtree(tmp_path / "own/testB")
+    refused("evaluate", ["--name", "r"], "own/testB: no images of the target domain", "--real")
+    evaluate("--name", "r", "--real", toy / "testB", "--json", "m.json")
+    assert figures_of()["setting"]["real_images"] == 8
+
+
 def test_lost_looks_are_said(toy: Path) -> None:
     results = make_run(toy)
     for path in (results / "images/fake_B").iterdir():

@@ -96,7 +96,7 @@ def test_patch_nce(batch: int, everywhere: bool) -> None:
         expected = by_hand(q.flatten(0, 1), k.flatten(0, 1), 0.5)
     else:
         expected = sum(by_hand(q[i], k[i], 0.5) for i in range(batch)) / batch
-    assert float(loss) == pytest.approx(expected)
+    assert loss.item() == pytest.approx(expected)
     loss.backward()
     assert key.grad is None
     assert query.grad is not None

@@ -104,6 +104,7 @@ def test_loading_by_epoch_and_its_errors(a_run: Path) -> None:
     for path, epoch, error, says in (
         (a_run, "8", CheckpointError, r"8_net_G\.pth does not exist; .* holds 7_net_G\.pth"),
         (a_run / "typo.pth", "latest", CheckpointError, r"typo\.pth does not exist"),
+        ("", "latest", CheckpointError, "the path is empty"),
         (a_run.parent / "typo", "latest", CheckpointError, "typo does not exist"),
         (a_run / "latest_net_D.pth", "latest", CheckpointError, "another architecture"),
     ):

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.tools import (
+    CPU,
     FAKES,
     RESULTS,
     ROOT,
@@ -106,6 +107,21 @@ def test_same_stem_with_another_extension(a_run: Path) -> None:
     assert len(found) == len({name.lower() for name in found}) == 5
     expected = {by_hand(generator_of(a_run), Path("album") / name).tobytes() for name in names}
     assert {pixels(FAKES / name).tobytes() for name in found} == expected
+
+
+def test_names_that_are_too_long_or_those_of_folders(a_run: Path) -> None:
+    names = ["L" * 251 + ".jpg", "L" * 251 + ".png", "x.bmp", "x.png/q.png", "é" * 125 + ".jpg", "é" * 125 + ".png"]
+    for seed, name in enumerate(names):
+        write_image(Path("album") / name, 40, 40, seed=seed)
+    assert "6 images translated" in translate("--dataroot", "album").out
+    expected = {by_hand(generator_of(a_run), Path("album") / name).tobytes() for name in names}
+    assert {pixels(FAKES / name).tobytes() for name in names_in(FAKES)} == expected
+    assert len(expected) == 6
+
+
+def test_one_file_that_is_no_image(a_run: Path) -> None:
+    Path("text.png").write_text("not a picture")
+    refused("test", ["--name", "tiny", "--dataroot", "text.png", *CPU], "text.png: not a readable JPEG")
 
 
 def test_one_file(a_run: Path) -> None:

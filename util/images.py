@@ -24,7 +24,7 @@ IMAGE_EXTENSIONS = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".
 # By content, not by name. Naming the formats keeps out those that run other programs (EPS) or are not pictures (PDF).
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM")
 
-_ORIENTATION_TAG = 0x0112
+_ORIENTATION_TAG, _BITS_TAG, _PHOTOMETRIC_TAG = 0x0112, 0x0102, 0x0106
 _UPRIGHT = {  # EXIF orientation -> what turns the stored picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -85,7 +85,8 @@ def read_image(path: str | Path, channels: int) -> Image.Image:
 
     - The EXIF orientation is applied, and then forgotten.
     - Transparency (RGBA, LA, palettes, colour keys) is composited over white.
-    - 16-bit gray is scaled so that 65535 becomes 255, rounded to nearest, never clipped or stretched to the content.
+    - 16-bit gray is scaled so that 65535 becomes 255 (12-bit gray of TIFF: 4095), rounded to nearest, never clipped or
+      stretched to the content; where a TIFF file says that 0 is white, it is.
       The few formats with 16 bits per colour lose their low byte in Pillow.
     - Float gray is taken as [0, 1] if no value is above 1, else as [0, 255].
     - Colour becomes gray by the ITU-R 601-2 luma; gray becomes RGB by repetition.
@@ -188,19 +189,34 @@ def _orientation(img: Image.Image) -> int:
         return 1
 
 
+def _of_tiff(img: Image.Image) -> tuple[int, bool]:
+    """Of deep gray: its bits (16, or the 12 of a TIFF file that Pillow leaves as they are), and whether 0 is white."""
+    tags = getattr(img, "tag_v2", {})
+    bits = tags.get(_BITS_TAG, (16,))[0]
+    return bits if bits < 16 else 16, bits <= 16 and tags.get(_PHOTOMETRIC_TAG, 1) == 0
+
+
 def _to_8_bit(img: Image.Image, path: str | Path) -> Image.Image:
     """`img` with at most 8 bits per channel and nothing transparent."""
     if img.mode.startswith("I"):  # 16-bit gray, in either byte order or widened to 32 bits
         deep = np.asarray(img).astype(np.int32)
-        if deep.min() < 0 or deep.max() > 65535:
-            raise DataError(f"{path}: gray values {deep.min()} to {deep.max()}; rescale them to 0 to 65535 (16 bits)")
-        return Image.fromarray(((deep + 128) // 257).astype(np.uint8))  # 65535 = 255 * 257
+        bits, negative = _of_tiff(img)
+        white = 2**bits - 1
+        if deep.min() < 0 or deep.max() > white:
+            raise DataError(
+                f"{path}: gray values {deep.min()} to {deep.max()}; rescale them to 0 to {white} ({bits} bits)"
+            )
+        levels = ((white - deep if negative else deep) * 255 + white // 2) // white
+        levels[deep == img.info.get("transparency", -1)] = 255
+        return Image.fromarray(levels.astype(np.uint8))
     if img.mode == "F":
         real = np.asarray(img).astype(np.float64)
         if not (real.min() >= 0 and real.max() <= 255):  # written so that not-a-number is refused too
             found = f"float values {real.min():g} to {real.max():g}"
             raise DataError(f"{path}: {found}; rescale them to [0, 1] or [0, 255]")
         return Image.fromarray(np.rint(real * 255 if real.max() <= 1 else real).astype(np.uint8))
+    if img.mode == "LAB":  # which Pillow converts to RGB alone
+        return img.convert("RGB")
     if img.has_transparency_data:
         white = Image.new("RGBA", img.size, "white")
         return Image.alpha_composite(white, img.convert("RGBA"))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -22,8 +23,9 @@ log = logging.getLogger(__name__)
 ROWS_PER_PAGE = 200
 SHEET_ROWS = 8
 CAPTION = 16  # pixels
+LONGEST = 255  # bytes of a file's name, on the usual file systems
 METRICS, METRICS_PLOT = "metrics.json", "metrics.png"  # what evaluate.py writes there
-TRANSLATED = "translated.json"  # the names of the pictures of the last translation; none until it has finished
+TRANSLATED = "translated.json"  # folder and pictures of the last translation; no pictures until it has finished
 
 
 class Results:
@@ -45,6 +47,7 @@ class Results:
             )
         self.rows: list[tuple[str, list[str]]] = []  # file name, and the labels of its pictures
         self._taken: set[str] = set()
+        self._taken_folders: set[str] = set()
         self._writer = PictureWriter()
         self._planned: dict[str, str] = {}
 
@@ -73,7 +76,8 @@ class Results:
     def _note_translated(self, names: Sequence[str] = ()) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_text(self.folder / TRANSLATED, json.dumps(names))
+            note = {"source": str(Path(self.source).resolve()), "pictures": list(names)}
+            write_text(self.folder / TRANSLATED, json.dumps(note))
         except OSError as error:
             raise DataError(f"{self.folder}: cannot be written ({error.strerror})") from None
 
@@ -96,13 +100,20 @@ class Results:
         self.rows = sorted(rows, key=lambda row: places[row[0]])
 
     def _file_name(self, path: str) -> str:
-        """<file>.png; if another file took that name (a.jpg, a.png), the extension becomes part of it."""
+        """<file>.png; if another file took that name (a.jpg, a.png), the extension becomes part of it.
+
+        A name that is too long then loses its end. Folders with the name of a picture (a.png/b.jpg) become part of the
+        file's name.
+        """
         stem, extension = os.path.splitext(os.path.relpath(path, self.source or ".").replace(os.sep, "/"))
-        name = f"{stem}.png"
-        while name.lower() in self._taken:
-            stem = f"{stem}_{extension[1:]}"
-            name = f"{stem}.png"
+        if any(folder in self._taken for folder in _folders(stem.lower())):
+            stem = stem.replace("/", "_")
+        name, number = _png(stem), 0
+        while name.lower() in self._taken or name.lower() in self._taken_folders:
+            number += 1
+            name = _png(stem, f"_{extension[1:]}" * number)
         self._taken.add(name.lower())
+        self._taken_folders.update(_folders(name.lower()))
         return name
 
     def write_pages(self) -> tuple[Path, Path]:
@@ -155,12 +166,41 @@ def earlier_pictures(results: Path) -> list[str]:
     None if that is not known.
     """
     folder = results / "images" / "fake_B"
-    try:
-        last = set(json.loads((results / TRANSLATED).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    note = _note(results)
+    if note is None:
         return []
+    last = set(note["pictures"])
     there = (path.relative_to(folder).as_posix() for path in folder.rglob("*.png") if not path.name.startswith("."))
     return sorted(set(there) - last)
+
+
+def _folders(name: str) -> list[str]:
+    """The folders of a relative path: a/b/c.png -> a, a/b."""
+    parts = name.split("/")[:-1]
+    return ["/".join(parts[: number + 1]) for number in range(len(parts))]
+
+
+def _png(stem: str, ending: str = "") -> str:
+    """stem + ending + .png, the stem cut so that the file's name has no more than `LONGEST` bytes."""
+    folder, slash, file = stem.rpartition("/")
+    ending += ".png"
+    if len(os.fsencode(file + ending)) > LONGEST:
+        file = os.fsencode(file)[: LONGEST - len(os.fsencode(ending))].decode(errors="ignore")
+    return f"{folder}{slash}{file}{ending}"
+
+
+def translated_from(results: Path) -> Path | None:
+    """The folder of the images that the last translation into a folder of `Results` was made of, if that is known."""
+    note = _note(results)
+    return Path(note["source"]) if note is not None and "source" in note else None
+
+
+def _note(results: Path) -> dict[str, Any] | None:
+    try:
+        note = json.loads((results / TRANSLATED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return note if isinstance(note, dict) else {"pictures": note}  # a list: of an earlier version
 
 
 @contextmanager

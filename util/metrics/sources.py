@@ -1,12 +1,16 @@
 """Where the images to be compared lie: as folders are named, or as an experiment has them."""
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from options.saved import FILE, load_options
 from util.errors import DataError, OptionError
 from util.metrics.sets import by_key
+from util.results import translated_from
+
+log = logging.getLogger(__name__)
 
 FAKES, INPUTS = "images/fake_B", "images/real_A"  # in a folder that test.py wrote
 RECORD = "looks.json"  # of the drawn data set
@@ -38,12 +42,12 @@ def from_folders(real: Path | None, fake: Path, truth: Path | None, inputs: Path
 
 
 def from_experiment(
-    name: str, checkpoints_dir: Path, results_dir: Path, phase: str, epoch: str, paired: bool
+    name: str, checkpoints_dir: Path, results_dir: Path, phase: str, epoch: str, paired: bool, real: Path | None = None
 ) -> Sources:
     """The result of `test.py --name <name>`, compared with the data that the run was trained on.
 
-    Real are the images of the target domain of that phase (val for a missing test). They are counterparts if the data
-    set is the drawn one, or if both domains have the same names, and paired is not False.
+    Real are `real`, or else the images of the target domain of that phase (val for a missing test). Those of the phase
+    are counterparts if both domains have the same names, paired is not False, and they are what was translated.
     """
     run, results = checkpoints_dir / name, results_dir / name / f"{phase}_{epoch}"
     options = load_options(run)
@@ -59,15 +63,19 @@ def from_experiment(
     source, target = ("A", "B") if options.get("direction", "AtoB") == "AtoB" else ("B", "A")
     if phase == "test" and not (root / f"test{target}").is_dir() and (root / f"val{target}").is_dir():
         phase = "val"
-    real, inputs, train = root / f"{phase}{target}", root / f"{phase}{source}", root / f"train{target}"
-    if not real.is_dir():
-        raise DataError(f"{real}: no images of the target domain to compare with; name a folder with --real")
-    looks = drawn_data_set(real)
-    counterparts = paired and inputs.is_dir() and by_key(inputs).keys() == by_key(real).keys()
+    own, inputs, train = root / f"{phase}{target}", root / f"{phase}{source}", root / f"train{target}"
+    if real is None and not own.is_dir():
+        raise DataError(f"{own}: no images of the target domain to compare with; name a folder with --real")
+    looks = drawn_data_set(own)
+    paired = paired and own.is_dir() and inputs.is_dir() and by_key(inputs).keys() == by_key(own).keys()
+    translated = translated_from(results)
+    if translated is not None and translated.is_dir() and translated != inputs.resolve():
+        log.warning("the translations are of %s, not of %s: none is compared with a counterpart", translated, inputs)
+        inputs, paired, looks = results / INPUTS, False, None
     return Sources(
-        real,
+        real or own,
         results / FAKES,
-        real if counterparts else None,
+        own if paired else None,
         inputs if inputs.is_dir() else None,
         train if train.is_dir() else None,
         results,
