@@ -61,3 +61,14 @@ def small_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("toy") / "data"
     assert make_dataset(out, SMALL_TOY)
     return out
+
+
+@pytest.fixture
+def real_and_fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with 10 real and 10 fake images of the same names; the user's cache is elsewhere."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "here"
+    make_images(folder / "real", 10, 24, seed=1)
+    make_images(folder / "fake", 10, 24, seed=2)
+    monkeypatch.chdir(folder)
+    return folder

@@ -1,6 +1,5 @@
-"""evaluate.py as the command line calls it: two folders, a result, a run; its files; one line for bad input."""
+"""evaluate.py as the command line calls it: two folders, its files; one line for bad input."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -9,47 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 
-from datasets.make_toy import Settings, make_dataset
-from options.option import Options
-from tests.tools import ROOT, TINY, Outcome, make_images, refused, run, truncate, write_image
-from util.results import Results
+from tests.evaluation import evaluate, figures_of
+from tests.tools import ROOT, make_images, refused, run, truncate, write_image
 
 for _package in ("torchmetrics", "prdc"):
     pytest.importorskip(_package, reason=f"the package {_package} is not installed")
 
-SMALL = ["--feature_size", 32]
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with 10 real and 10 fake images of the same names; the user's cache is elsewhere."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    folder = tmp_path / "here"
-    make_images(folder / "real", 10, 24, seed=1)
-    make_images(folder / "fake", 10, 24, seed=2)
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A drawn data set; read-only."""
-    folder = tmp_path_factory.mktemp("drawn") / "toy"
-    make_dataset(folder, Settings(size=32, train=8, test=8))
-    return folder
-
-
-def evaluate(*flags: Any, code: int = 0) -> Outcome:
-    outcome = run("evaluate", *flags, *SMALL)
-    assert outcome.code == code, outcome
-    return outcome
-
-
-def figures_of(path: str = "m.json") -> dict[str, Any]:
-    return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=lambda text: pytest.fail(text))
+pytestmark = pytest.mark.usefixtures("real_and_fake")
 
 
 def test_two_folders() -> None:
@@ -124,7 +91,7 @@ def test_gray_images_and_no_counterpart() -> None:
     assert "11 images of 24x24 to 30x20 in fake" in outcome.out
 
 
-def test_plot(here: Path) -> None:
+def test_plot(real_and_fake: Path) -> None:
     pytest.importorskip("matplotlib", reason="the package matplotlib is not installed")
     evaluate("--real", "real", "--fake", "fake", "--plot", "p/m.png")
     with Image.open("p/m.png") as img:
@@ -132,103 +99,6 @@ def test_plot(here: Path) -> None:
 
 
 # -- a run ------------------------------------------------------------------------------------------------------------
-
-
-def make_run(toy: Path, name: str = "r", direction: str = "AtoB") -> Path:
-    """A result as if `test.py` had translated perfectly, and the options of its run."""
-    (here := Path("checkpoints") / name).mkdir(parents=True)
-    (here / "train_opt.json").write_text(json.dumps({"dataroot": str(toy), "direction": direction}))
-    results = Path("results") / name / "test_latest"
-    source, target = ("A", "B") if direction == "AtoB" else ("B", "A")
-    shutil.copytree(toy / f"test{target}", results / "images/fake_B")
-    shutil.copytree(toy / f"test{source}", results / "images/real_A")
-    return results
-
-
-def test_a_run_by_name(toy: Path) -> None:
-    pytest.importorskip("matplotlib", reason="the package matplotlib is not installed")
-    results = make_run(toy)
-    out = evaluate("--name", "r").out
-    assert "looks covered 8 of 8; reverse KL to the target 0.000 nats; true look 100.0 %" in out
-    assert "WRONG" not in out
-    found = figures_of(str(results / "metrics.json"))
-    assert list(found["figures"]) == ["translations", "input unchanged"]
-    assert list(found["paired"]) == ["translations", "input unchanged", "mean"]
-    assert found["paired"]["translations"]["RMSE"] == 0
-    assert found["paired"]["translations"]["PSNR"] is None  # infinite
-    assert found["looks"]["confusion"] == [[int(i == j) for j in range(8)] for i in range(8)]
-    assert (results / "metrics.png").is_file()
-
-
-def test_figures_go_with_the_pictures(toy: Path) -> None:
-    """Those of an earlier translation would be taken for those of the next one into the same folder."""
-    results = make_run(toy)
-    evaluate("--name", "r")
-    others = [results / "index.html", results / "images/fake_B/00000.png"]
-    others[0].touch()
-    opt = Options(results_dir="results", name="r", phase="test", epoch="latest", easy_label="", display_winsize=64)
-    writing = Results(opt, str(toy / "testA"))
-    assert (results / "metrics.json").is_file()
-    writing.add(str(toy / "testA/00001.png"), {"fake_B": torch.zeros(3, 8, 8)})
-    writing.finish()
-    writing.close()
-    assert not (results / "metrics.json").exists()
-    assert not (results / "metrics.png").exists()
-    assert all(path.is_file() for path in others)
-
-
-def test_translations_of_other_images_have_no_counterpart(toy: Path) -> None:
-    """The names alone would pair them with images that they were not made of."""
-    results = make_run(toy)
-    note = {"source": str(toy.resolve() / "trainA"), "pictures": [f"{number:05d}.png" for number in range(8)]}
-    (results / "translated.json").write_text(json.dumps(note))
-    outcome = evaluate("--name", "r", "--json", "m.json")
-    assert f"the translations are of {toy.resolve() / 'trainA'}, not of {toy / 'testA'}" in outcome.err
-    found = figures_of()
-    assert (found["paired"], found["looks"]) == ({}, None)
-    assert list(found["figures"]) == ["translations", "input unchanged"]  # the inputs that lie beside them
-    for source in ("testA", "gone"):
-        (results / "translated.json").write_text(json.dumps({**note, "source": str(toy.resolve() / source)}))
-        assert "looks covered 8 of 8" in evaluate("--name", "r").out
-
-
-def test_a_run_without_target_images_beside_named_ones(tmp_path: Path, toy: Path) -> None:
-    shutil.copytree(toy, tmp_path / "own")
-    make_run(tmp_path / "own")
-    shutil.rmtree(tmp_path / "own/testB")
-    refused("evaluate", ["--name", "r"], "own/testB: no images of the target domain", "--real")
-    evaluate("--name", "r", "--real", toy / "testB", "--json", "m.json")
-    assert figures_of()["setting"]["real_images"] == 8
-
-
-def test_lost_looks_are_said(toy: Path) -> None:
-    results = make_run(toy)
-    for path in (results / "images/fake_B").iterdir():
-        shutil.copyfile(toy / "testB/00000.png", path)
-    out = evaluate("--name", "r").out
-    assert "WRONG one output for all" in out
-    assert "WRONG ignores the input" in out
-    assert "WRONG few looks" in out
-
-
-def test_a_run_of_the_other_direction_and_without_pairs(toy: Path) -> None:
-    make_run(toy, "back", "BtoA")
-    evaluate("--name", "back", "--unpaired", "--json", "m.json")
-    found = figures_of()
-    assert found["setting"]["real"].endswith("testA")
-    assert (found["paired"], found["looks"]) == ({}, None)
-
-
-def test_folder_of_a_result(toy: Path) -> None:
-    """The commands of docs/maps.md; the inputs lie beside the translations."""
-    results = make_run(toy)
-    evaluate("--results", results, "--truth", toy / "testB")
-    found = figures_of(str(results / "metrics.json"))
-    assert list(found["figures"]) == ["translations", "input unchanged"]
-    assert found["looks"]["looks_covered"] == 8
-
-
-# -- bad input --------------------------------------------------------------------------------------------------------
 
 
 BOTH = ["--real", "real", "--fake", "fake"]
@@ -305,39 +175,6 @@ def test_out_of_memory_names_what_takes_less() -> None:
     )
 
 
-def test_translations_are_missing(toy: Path) -> None:
-    shutil.rmtree(make_run(toy))
-    refused("evaluate", ["--name", "r"], "results/r/test_latest", "python test.py --name r")
-    Path("checkpoints/r/train_opt.json").write_text('{"model": "cut"}')
-    refused("evaluate", ["--name", "r"], "checkpoints/r", "train_opt.json names no dataroot", "--real and --fake")
-
-
-def test_pictures_of_an_earlier_translation_are_not_measured_along(toy: Path) -> None:
-    """A second translation of fewer images leaves those of the first: of which of them would a figure be?"""
-    train = ["--dataroot", toy, "--name", "r", "--model", "cut", *TINY, "--max_iters", "1", "--display_id", "0"]
-    assert run("train", *train).code == 0
-    for more in ([], ["--num_test", "3"]):
-        assert run("test", "--name", "r", "--dataroot", toy, "--gpu_ids", "-1", *more).code == 0
-    fakes = "results/r/test_latest/images/fake_B"
-    for flags in (["--name", "r"], ["--results", "results/r/test_latest", "--real", toy / "testB"]):
-        refused(
-            "evaluate",
-            [*flags, *SMALL],
-            "5 pictures of an earlier translation",
-            "00003.png",
-            f"--real {toy / 'testB'} --fake {fakes}",
-        )
-    assert "8 images" in evaluate("--real", toy / "testB", "--fake", fakes).out
-
-
 def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchmetrics", None)
     refused("evaluate", BOTH, "torchmetrics", "not installed", "pip install -e '.[metrics]'")
-
-
-def test_a_trained_run(toy: Path) -> None:
-    """From training to figures with the commands of the README."""
-    flags = ["--dataroot", toy, "--name", "n", *TINY, "--max_iters", 1, "--no_html"]
-    assert run("train", *flags).code == 0
-    assert run("test", "--name", "n", "--dataroot", toy, "--num_threads", 0, "--gpu_ids", -1).code == 0
-    assert "looks covered" in evaluate("--name", "n").out

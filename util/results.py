@@ -192,7 +192,8 @@ def _png(stem: str, ending: str = "") -> str:
 def translated_from(results: Path) -> Path | None:
     """The folder of the images that the last translation into a folder of `Results` was made of, if that is known."""
     note = _note(results)
-    return Path(note["source"]) if note is not None and "source" in note else None
+    source = note.get("source") if note is not None else None
+    return Path(source) if isinstance(source, str) else None
 
 
 def _note(results: Path) -> dict[str, Any] | None:
@@ -200,7 +201,8 @@ def _note(results: Path) -> dict[str, Any] | None:
         note = json.loads((results / TRANSLATED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return note if isinstance(note, dict) else {"pictures": note}  # a list: of an earlier version
+    note = note if isinstance(note, dict) else {"pictures": note}  # a list: of an earlier version
+    return note if isinstance(note.get("pictures"), list) else None
 
 
 @contextmanager
