@@ -45,6 +45,7 @@ def create_dataset(opt: Namespace) -> ImageDataset:
     """The data set that `opt.dataset_mode` names, with its image counts logged. Raises `DataError`, `OptionError`."""
     dataset = DATASETS[opt.dataset_mode](opt)
     logger.info(dataset.describe())
+    dataset.tell_ranges()
     return dataset
 
 
@@ -52,6 +53,7 @@ def create_translation_loader(opt: Namespace) -> EpochLoader:
     """The loader of the images to translate; its `iterate` hands over those that cannot be read as `Failure`."""
     dataset: ImageDataset = TranslationDataset(opt) if opt.dataset_mode in BUILT_IN else DATASETS[opt.dataset_mode](opt)
     logger.info(dataset.describe())
+    dataset.tell_ranges()
     return EpochLoader(dataset, opt.batch_size, opt.num_threads, opt.seed, opt.serial_batches)
 
 

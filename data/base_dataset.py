@@ -24,8 +24,10 @@ from data.cache import ImageCache
 from data.folders import Domain
 from data.order import epoch_order, sample_rng
 from data.transforms import Preprocess
+from data.value_range import tell_range
 from util.errors import DataError
 from util.images import check_channels, to_tensor
+from util.pixels import Range, parse_ranges
 from util.registry import Registry
 
 DATASETS: Registry[Callable[[Namespace], "ImageDataset"]] = Registry("dataset_mode")
@@ -50,6 +52,7 @@ class ImageDataset(Dataset[Sample | Failure]):
         for channels in (self.channels_A, self.channels_B) if target else (self.channels_A,):
             check_channels(channels)
         self.preprocess = Preprocess.from_options(opt)
+        self.range_A, self.range_B = parse_ranges(opt.value_range)
         self.seed = int(opt.seed)
         budget = getattr(opt, "cache_images", 0.0) * 2**30
         self.cache = ImageCache(int(budget / max(1, opt.num_threads)))  # each worker process has its own
@@ -79,13 +82,13 @@ class ImageDataset(Dataset[Sample | Failure]):
         path_A = self.paths_A[draw.A]
         path_B = None if draw.B is None else self.paths_B[draw.B]
         try:
-            A = self._read(path_A, self.channels_A, draw, "A")
+            A = self._read(path_A, self.channels_A, self.range_A, draw, "A")
         except DataError as error:
             return Failure(path_A, str(error))
         if path_B is None:
             return Sample(A, None, path_A, None)
         try:
-            B = self._read(path_B, self.channels_B, draw, "B")
+            B = self._read(path_B, self.channels_B, self.range_B, draw, "B")
         except DataError as error:
             return Failure(path_B, str(error))
         return Sample(A, B, path_A, path_B)
@@ -97,8 +100,14 @@ class ImageDataset(Dataset[Sample | Failure]):
             parts.append(f"B: {self.target.describe()}")
         return f"{', '.join(parts)}; an epoch is {len(self)} sample{'' if len(self) == 1 else 's'}"
 
-    def _read(self, path: str, channels: int, draw: Draw, domain: str) -> Tensor:
+    def tell_ranges(self) -> None:
+        """Log which values of the files become black and white; see `tell_range`."""
+        tell_range(self.source, self.range_A)
+        if self.target is not None:
+            tell_range(self.target, self.range_B)
+
+    def _read(self, path: str, channels: int, value_range: Range | None, draw: Draw, domain: str) -> Tensor:
         """One preprocessed image as float32 [channels, H, W] in [-1, 1]."""
-        img = self.cache.read(path, channels)
+        img = self.cache.read(path, channels, value_range)
         rng = sample_rng(self.seed, draw.epoch, draw.position, domain)
         return to_tensor(self.preprocess(img, rng, draw.epoch))

@@ -3,6 +3,7 @@
 from PIL import Image
 
 from util.images import read_image
+from util.pixels import Range
 
 
 class ImageCache:
@@ -18,12 +19,12 @@ class ImageCache:
     def __len__(self) -> int:
         return len(self._images)
 
-    def read(self, path: str, channels: int) -> Image.Image:
-        """What `read_image` gives. The image must not be changed."""
+    def read(self, path: str, channels: int, value_range: Range | None) -> Image.Image:
+        """What `read_image` gives, for the same range whenever the file is asked for. It must not be changed."""
         known = self._images.get((path, channels))
         if known is not None:
             return known
-        image = read_image(path, channels)
+        image = read_image(path, channels, value_range)
         size = image.width * image.height * channels
         if size <= self.left:
             self.left -= size

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from util.decode import check_header
 from util.errors import DataError
-from util.images import IMAGE_EXTENSIONS, OTHER_PICTURES, check_header, is_image_name, list_files, list_images
+from util.listing import IMAGE_EXTENSIONS, OTHER_PICTURES, is_data_folder, is_image_name, list_files, list_images
 
 _MAX_NAMES = 8  # sub-folders named in a message
 _CHECKING_THREADS = 8  # waiting for the disk or the network, not computing
@@ -113,7 +114,7 @@ def _whats_near(missing: str) -> str:
 
 def _subfolders(folder: str) -> list[str]:
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(entry.name for entry in entries if entry.is_dir() and is_data_folder(entry.name))
 
 
 def _size(path: str) -> int:

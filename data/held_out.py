@@ -11,6 +11,7 @@ from data.transforms import Preprocess
 from options.option import Options
 from util.errors import DataError
 from util.images import read_image, to_tensor
+from util.pixels import Range, parse_ranges
 
 
 class HeldOut:
@@ -39,6 +40,7 @@ class HeldOut:
         self.paths_A, self.paths_B = (domain.paths for domain in self.domains)
         self.description = ", ".join(domain.describe() for domain in self.domains)
         self.channels_A, self.channels_B = int(opt.input_nc), int(opt.output_nc)
+        self.range_A, self.range_B = parse_ranges(opt.value_range)
         self.preprocess = Preprocess.from_options(_translating(opt))
 
     def fingerprint(self) -> dict[str, list[tuple[str, int]]]:
@@ -49,14 +51,14 @@ class HeldOut:
 
     def A(self, index: int) -> Tensor:
         """A source image, [input_nc, H, W] in [-1, 1]."""
-        return self._read(self.paths_A[index], self.channels_A)
+        return self._read(self.paths_A[index], self.channels_A, self.range_A)
 
     def B(self, index: int) -> Tensor:
         """A target image, [output_nc, H, W] in [-1, 1]."""
-        return self._read(self.paths_B[index], self.channels_B)
+        return self._read(self.paths_B[index], self.channels_B, self.range_B)
 
-    def _read(self, path: str, channels: int) -> Tensor:
-        return to_tensor(self.preprocess(read_image(path, channels), np.random.default_rng(0), 1))
+    def _read(self, path: str, channels: int, value_range: Range | None) -> Tensor:
+        return to_tensor(self.preprocess(read_image(path, channels, value_range), np.random.default_rng(0), 1))
 
 
 def _translating(opt: Options) -> Namespace:

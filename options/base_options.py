@@ -2,7 +2,7 @@
 
 import math
 
-from options.option import Group, Option, count
+from options.option import Group, Option, count, ranges
 
 EXPERIMENT = Group(
     "experiment",
@@ -78,6 +78,14 @@ DATA = Group(
         ),
         Option("preprocess", "resize_and_crop", "scaling and cropping"),
         Option("no_flip", False, "no random horizontal flips"),
+        Option(
+            "value_range",
+            "dtype",
+            "values in the files that become black and white: LOW,HIGH, or source/target: LOW,HIGH/LOW,HIGH; "
+            "dtype: all values of 8 or 16 bits, and 0,1 of floats",
+            parse=ranges,
+            metavar="LOW,HIGH",
+        ),
         Option(
             "random_scale_max", 3.0, "--preprocess zoom_and_crop: largest reduction of a side [factor]", low=1, high=64
         ),

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from util.pixels import parse_ranges
+
 
 class Options(argparse.Namespace):
     """The values of all options, as attributes with the names of their flags; `isTrain` tells the two scripts apart."""
@@ -29,6 +31,15 @@ def count(text: str) -> float:
 
 
 count.__name__ = "whole number or inf"
+
+
+def ranges(text: str) -> str:
+    """The text of --value_range, if it names ranges."""
+    try:
+        parse_ranges(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _fraction(text: str) -> float:
@@ -80,6 +91,11 @@ class Option:
         wanted = self._other_type(value)
         if wanted:
             return f"{value!r} is not {wanted}"
+        if self.parse is ranges:
+            try:
+                ranges(value)
+            except argparse.ArgumentTypeError as error:
+                return str(error)
         for chosen in str(value).split(",") if self.several else [value]:
             if self.choices and chosen not in self.choices:
                 return f"'{chosen}' is not one of {', '.join(self.choices)}"
@@ -97,7 +113,7 @@ class Option:
 
     def _other_type(self, value: Any) -> str | None:
         """What `value` should have been, if it has another type than the flag gives: as in JSON edited by hand."""
-        if self.parse not in (None, count) or self.default is None:
+        if self.parse not in (None, count, ranges) or self.default is None:
             return None
         if isinstance(self.default, bool):
             return None if isinstance(value, bool) else "true or false"

@@ -57,6 +57,17 @@ class _Parser(argparse.ArgumentParser):
         raise OptionError(" ".join(message.split()))
 
 
+def _joined(argv: Sequence[str]) -> list[str]:
+    """--flag -1,5 as --flag=-1,5: argparse takes what begins with a minus for another flag."""
+    joined: list[str] = []
+    for text in argv:
+        if joined and re.match(r"-[.\d]", text) and re.fullmatch(r"--\w+", joined[-1]):
+            joined[-1] += f"={text}"
+        else:
+            joined.append(text)
+    return joined
+
+
 class OptionParser:
     """Parses the flags of `train.py` (`is_train`) or `test.py`."""
 
@@ -69,6 +80,7 @@ class OptionParser:
 
     def parse(self, argv: Sequence[str]) -> Options:
         """All options, validated. Raises `OptionError`, or `CheckpointError`; creates nothing."""
+        argv = _joined(argv)
         peek = self._typed(argv, (), partial=True)
         first = self._first(argv, peek)
         resumes = self.is_train and not first.continue_train and self._resumes(first)

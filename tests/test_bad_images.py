@@ -71,7 +71,7 @@ def test_image_of_zero_bytes(place: Path) -> None:
 def test_link_to_nowhere(place: Path) -> None:
     (place / "data" / "trainA" / "link.png").symlink_to(place / "gone.png")
     outcome = run("train", *TRAIN)
-    check_refusal(outcome, ("data/trainA/link.png", "No such file", "replace or remove it"))
+    check_refusal(outcome, ("data/trainA/link.png", "No such file", "check the file"))
 
 
 @pytest.mark.parametrize("made", ["", "checkpoints", "checkpoints/new"])

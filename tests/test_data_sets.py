@@ -29,7 +29,7 @@ def make_options(dataroot: Path, **changes: Any) -> Namespace:
         "max_dataset_size": float("inf"), "preprocess": "resize_and_crop", "no_flip": False, "random_scale_max": 3.0,
         "input_nc": 3, "output_nc": 3, "n_epochs": 2, "isTrain": True, "seed": 0,
     }  # fmt: skip
-    return Namespace(**{**options, **changes})
+    return Namespace(**{**options, "value_range": "dtype", **changes})
 
 
 def make_images(folder: Path, count: int, size: tuple[int, int] = (14, 10), seed: int = 0) -> None:
@@ -189,7 +189,7 @@ def test_empty_folder(root: Path) -> None:
     for file in (root / "trainA").iterdir():
         file.rename(file.with_suffix(".gif"))
     text = message_of(make_options(root))
-    assert text.startswith(f"{root}/trainA: no images (.bmp .jfif .jpe .jpeg .jpg .pgm .png .ppm ")
+    assert text.startswith(f"{root}/trainA: no images (.bmp .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm ")
     assert " .tif .tiff .webp) in this folder" in text
     found = f"; found in {root}/trainA: no sub-folders and no images"
     assert text.endswith(f"{found}; 4 .gif are of a kind that is not read")

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from util.errors import DataError
 from util.images import read_image
 
 
@@ -53,10 +52,3 @@ def test_lab(tmp_path: Path) -> None:
     assert Image.open(path).mode == "LAB"
     assert np.asarray(read_image(path, 3))[0] == pytest.approx(np.array([[0] * 3, [255] * 3]), abs=1)
     assert values(path) == pytest.approx([0, 255], abs=1)
-
-
-def test_values_that_the_bits_do_not_have(tmp_path: Path) -> None:
-    path = tmp_path / "a.tif"
-    Image.fromarray(np.array([[0, 65536]], dtype=np.int32)).save(path)
-    with pytest.raises(DataError, match=r"to 65536; rescale them to 0 to 65535 \(16 bits\)"):
-        read_image(path, 1)

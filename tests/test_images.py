@@ -1,6 +1,7 @@
 """`util.images`: what each file format may hold comes out as the right 8-bit pixels, or as one clear line."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from PIL import Image
 from torchvision.transforms.functional import normalize
 from torchvision.transforms.functional import to_tensor as torchvision_to_tensor
 
+from util.decode import check_header
 from util.errors import DataError
-from util.images import check_header, list_images, read_image, save_image, to_image, to_tensor
+from util.images import read_image, save_image, to_image, to_tensor
+from util.listing import list_images
 
 RED, WHITE, BLUE = (255, 0, 0), (255, 255, 255), (0, 0, 255)
 EXTENSIONS = ("jpg", "png", "bmp", "tif", "webp", "ppm")
@@ -70,35 +73,42 @@ def test_16_bit_gray_scales_exactly(tmp_path: Path) -> None:
         saved(tmp_path, "a.png", Image.fromarray(deep)),
         saved(tmp_path, "little.tif", Image.fromarray(deep)),
         saved(tmp_path, "big.tif", Image.frombytes("I;16B", (256, 256), deep.astype(">u2").tobytes())),
-        saved(tmp_path, "wide.tif", Image.fromarray(deep.astype(np.int32))),
     ]
     for path in paths:
         assert np.array_equal(pixels(path, 1), expected), path.name
-    assert {Image.open(path).mode for path in paths} >= {"I;16", "I;16B", "I"}
     assert np.array_equal(pixels(paths[1], 3)[:, :, 2], expected)
     assert expected[0, 0] == 0
     assert expected[255, 255] == 255
 
 
-@pytest.mark.parametrize("value", [-1, 65536])
-def test_values_beyond_16_bits_are_refused_not_clipped(tmp_path: Path, value: int) -> None:
+@pytest.mark.parametrize("value", [-1, 1, 65535, 65536])
+def test_32_bits_are_never_guessed(tmp_path: Path, value: int) -> None:
     path = saved(tmp_path, "a.tif", Image.fromarray(np.array([[0, value]], dtype=np.int32)))
-    with pytest.raises(DataError, match=r"a\.tif: gray values .* rescale them to 0 to 65535"):
+    found = f"{min(0, value)} to {max(0, value):g}"
+    with pytest.raises(DataError, match=rf"a\.tif: int32 values {re.escape(found)}: name .* --value_range LOW,HIGH"):
         read_image(path, 1)
 
 
-def test_float_tiff_in_either_range(tmp_path: Path) -> None:
-    unit = np.array([[0, 0.25, 0.5, 1]], dtype=np.float32)
-    for name, values in (("unit.tif", unit), ("bytes.tif", unit * 255)):
-        path = saved(tmp_path, name, Image.fromarray(values))
-        assert pixels(path, 1).tolist() == [[0, 64, 128, 255]]  # 63.75 and 127.5
+def test_float_tiff_is_from_0_to_1(tmp_path: Path) -> None:
+    values = np.array([[0, 0.25, 0.5, 1]], dtype=np.float32)
+    path = saved(tmp_path, "unit.tif", Image.fromarray(values))
+    assert pixels(path, 1).tolist() == [[0, 64, 128, 255]]  # 63.75 and 127.5
+    assert np.asarray(read_image(path, 1, (0.25, 0.75))).tolist() == [[0, 0, 128, 255]]
 
 
-@pytest.mark.parametrize("value", [-0.5, 256.0, float("nan")])
+@pytest.mark.parametrize("value", [-0.5, 1.0001, 255.0])
 def test_float_out_of_range_is_refused(tmp_path: Path, value: float) -> None:
     path = saved(tmp_path, "a.tif", Image.fromarray(np.array([[0, value]], dtype=np.float32)))
-    with pytest.raises(DataError, match=r"a\.tif: float values .* rescale them to \[0, 1\] or \[0, 255\]"):
+    with pytest.raises(DataError, match=r"a\.tif: float32 values .* are not in \[0, 1\]: name .* --value_range"):
         read_image(path, 1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_are_refused_with_any_range(tmp_path: Path, value: float) -> None:
+    path = saved(tmp_path, "a.tif", Image.fromarray(np.array([[0, value]], dtype=np.float32)))
+    for value_range in (None, (0.0, 100.0)):
+        with pytest.raises(DataError, match=r"a\.tif: some of its values are not finite"):
+            read_image(path, 1, value_range)
 
 
 def test_one_bit(tmp_path: Path) -> None:
@@ -196,7 +206,7 @@ def test_unusable_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for path, message in (
         (empty, "empty file (0 bytes); replace or remove it"),
         (text, "not a readable JPEG, PNG, BMP, TIFF, WebP or PPM image; convert or remove it"),
-        (missing, "damaged or unreadable image (No such file or directory); replace or remove it"),
+        (missing, "cannot be read (No such file or directory); check the file and its permissions"),
         (big, "too large, more than 200 pixels; cut it into smaller images"),
     ):
         for read in (check_header, lambda file: read_image(file, 3)):
@@ -270,10 +280,32 @@ def test_save_with_unknown_extension(tmp_path: Path) -> None:
 
 def test_list_images(tmp_path: Path) -> None:
     wanted = ["A.JPG", "b.jpeg", "sub/c.Png", "sub/deep/d.tiff", "z.webp", "z/e.ppm", "z/f.pgm", "z/g.bmp", "z/h.tif"]
-    for name in [*wanted, "readme.txt", ".hidden.png", ".cache/x.png", "noextension", "png"]:
+    thumbnails = ["@eaDir/A.JPG/SYNOPHOTO_THUMB_XL.jpg", "sub/@eaDir/c.png", "__MACOSX/b.jpg", "$RECYCLE.BIN/d.png"]
+    others = ["readme.txt", ".hidden.png", ".cache/x.png", "noextension", "png", "._b.jpeg", "lost+found/f.png"]
+    for name in [*wanted, *thumbnails, *others]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "sub" / "loop").symlink_to(tmp_path)
     assert list_images(tmp_path) == sorted(str(tmp_path / name) for name in wanted)
     with pytest.raises(DataError, match="nowhere: cannot be listed"):
         list_images(tmp_path / "nowhere")
+
+
+def test_only_folders_of_the_user_must_be_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be listed is refused, as images may be in it; but not what the file system keeps for itself."""
+    for name in ("lost+found", "mine"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a.png").touch()
+    scandir = os.scandir
+
+    def locked(folder: str) -> Any:
+        if os.path.basename(folder) in closed:
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    closed = ["lost+found"]
+    assert list_images(tmp_path) == [str(tmp_path / "a.png")]
+    closed = ["mine"]
+    with pytest.raises(DataError, match=r"mine: cannot be listed \(Permission denied\)"):
+        list_images(tmp_path)

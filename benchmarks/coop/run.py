@@ -22,7 +22,8 @@ from models import MODELS, NETWORK_CHOICES, BaseModel, create_model
 from models.coopcut import CoopCUT
 from options.option import Options
 from options.parser import OptionParser
-from util.images import list_images, read_image, to_tensor
+from util.images import read_image, to_tensor
+from util.listing import list_images
 from util.metrics.distribution import kernel_distance, manifold_figures
 from util.metrics.features import Features, create_features
 from util.metrics.looks import reverse_kl

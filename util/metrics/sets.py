@@ -12,7 +12,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from util.errors import DataError
-from util.images import list_images, read_image
+from util.images import read_image
+from util.listing import list_images
 from util.metrics.cache import FeatureCache
 from util.metrics.features import BATCH, Features
 

@@ -1,0 +1,72 @@
+"""Which values of the image files become black and white: said at the start, so that nothing is guessed in silence."""
+
+import logging
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from data.folders import Domain
+from util.errors import DataError
+from util.images import read_pixels
+from util.pixels import GIVE_RANGE, Pixels, Range
+
+log = logging.getLogger(__name__)
+
+LOOKED_AT = 12  # images of a domain
+LEAST_SHARE = 1 / 16  # of the range: 16 of 256 levels
+TAIL = 0.1  # percent of the values at either end that do not count: broken pixels, marks
+
+
+@dataclass
+class _Seen:
+    """What images of one kind of numbers held: least and largest values, with and without tails."""
+
+    assumed: Range | None
+    ends: list[float] = field(default_factory=list)
+    usual: list[float] = field(default_factory=list)
+    beyond: list[float] = field(default_factory=list)  # share of values that `chosen` cuts off
+
+    def add(self, pixels: Pixels, chosen: Range | None) -> None:
+        values = pixels.values
+        self.ends += [float(values.min()), float(values.max())]
+        self.usual += np.percentile(values, [TAIL, 100 - TAIL]).tolist()
+        if chosen:
+            self.beyond.append(float(((values < chosen[0]) | (values > chosen[1])).mean()))
+
+
+def tell_range(domain: Domain, chosen: Range | None) -> None:
+    """Log what becomes black and white in `domain`, as `LOOKED_AT` of its images show it; a warning if few levels do.
+
+    chosen: of --value_range; None: what the type of the numbers says. Sets of 8 bits that use them are passed over.
+    Raises `DataError` if the type says nothing and none is chosen.
+    """
+    kinds: dict[str, _Seen] = {}
+    for place in np.unique(np.linspace(0, len(domain.paths) - 1, LOOKED_AT).astype(int)):
+        try:
+            pixels = read_pixels(domain.paths[place])
+        except DataError:
+            continue  # told of when its turn comes
+        kinds.setdefault(pixels.kind, _Seen(pixels.assumed)).add(pixels, chosen)
+    for kind, seen in sorted(kinds.items()):
+        _tell(domain.folder, kind, seen, chosen)
+
+
+def _tell(folder: str, kind: str, seen: _Seen, chosen: Range | None) -> None:
+    least, most = min(seen.ends), max(seen.ends)
+    found = f"{folder}: {kind} values {least:g} to {most:g}"
+    if not np.isfinite(least + most):
+        return  # told of when the image is read
+    if chosen is None and (seen.assumed is None or least < seen.assumed[0] or most > seen.assumed[1]):
+        raise DataError(f"{found}: {GIVE_RANGE}")
+    low, high = chosen or seen.assumed or (0, 1)
+    used = min(max(seen.usual), high) - max(min(seen.usual), low)
+    if used < LEAST_SHARE * (high - low):
+        percent = 100 - 2 * TAIL
+        log.warning(
+            "%s, %g %% of them in less than 1/16 of the range %g (black) to %g (white): %s",
+            found, percent, low, high, "look at --value_range" if chosen else GIVE_RANGE + ", if that is not meant",
+        )  # fmt: skip
+    elif chosen is not None:
+        log.info("%s; %g becomes black and %g white, %.2g %% are beyond", found, low, high, 100 * np.mean(seen.beyond))
+    elif kind != "8-bit":
+        log.info("%s; %g becomes black and %g white; --value_range LOW,HIGH changes that", found, low, high)
