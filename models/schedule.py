@@ -69,7 +69,9 @@ def follow_options(
         scheduler._last_lr = rates
 
 
-def _rates_of_epoch(scheduler: lr_scheduler.LRScheduler, before: Mapping[str, Any], opt: Options) -> list[float]:
+def _rates_of_epoch(
+    scheduler: lr_scheduler.LRScheduler, before: Mapping[str, Any], opt: Options
+) -> list[float | torch.Tensor]:
     """The rates on a schedule that is a function of the epoch alone, if the options changed it; else none."""
     changed = {name for name in ("lr", "n_epochs", "n_epochs_decay", "epoch_count") if before[name] != vars(opt)[name]}
     if isinstance(scheduler, lr_scheduler.LambdaLR) and changed:
