@@ -118,12 +118,12 @@ def train_all(options: argparse.Namespace) -> None:
             if size > 1 and arm.startswith("control"):
                 continue
             argv = ["--dataroot", str(options.work), "--checkpoints_dir", str(options.work / f"runs{size}")]
-            argv += ["--name", f"{model} {arm}", *flags.split(), *more.split(), "--max_iters", str(steps)]
+            argv += ["--name", f"{model} {arm}", *more.split(), "--max_iters", str(steps)]
             argv += ["--ngf", str(options.width), "--ndf", str(options.width), "--netF_nc", "64"]
             argv += ["--load_size", str(options.size), "--crop_size", str(options.size), "--netG", "resnet_4blocks"]
             argv += ["--num_threads", "0", "--gpu_ids", "-1", "--monitor", "none", "--seed", str(options.seed)]
             with changed(change):
-                train.main([*argv, "--batch_size", str(BATCH)])
+                train.main([*argv, "--batch_size", str(BATCH), *flags.split()])
 
 
 @contextmanager

@@ -12,7 +12,9 @@ from benchmarks import processes
 
 def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With the runs of one process in place of those of two: differences between arms, none between processes."""
-    monkeypatch.setattr(processes, "MODELS", {"FastCUT": processes.MODELS["FastCUT"]})
+    small = f"{processes.MODELS['FastCUT']} --num_patches 8 --netF_nc 8"
+    monkeypatch.setattr(processes, "MODELS", {"FastCUT": small})
+    monkeypatch.setattr(processes, "ARMS", {name: (1, *how) for name, (_, *how) in processes.ARMS.items()})
     options = argparse.Namespace(work=tmp_path, size=32, width=4, seed=0, tensors=True)
     processes.draw_images(options)
     processes.train_all(options)
