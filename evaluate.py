@@ -23,6 +23,7 @@ from datasets.toy import N_LOOKS, ToyError, classify_look, look_name, read_truth
 from util.arguments import Parser, whole
 from util.cli import run_script
 from util.errors import DataError, OptionError
+from util.launch import refuse_several
 from util.metrics.cache import FeatureCache, cache_folder
 from util.metrics.compare import compare_pairs, detect, warn_of_sets
 from util.metrics.distribution import NEAREST, SUBSET_SIZE, SUBSETS, figures, neighbours
@@ -43,6 +44,7 @@ log = logging.getLogger("evaluate")
 def main(argv: Sequence[str]) -> int:
     """Parse, measure, report. Returns the exit code: 0, or 1 if images had to be skipped."""
     opt = parse(argv)
+    refuse_several()
     if opt.plot:
         check_format(opt.plot)
     sources = find_sources(opt)

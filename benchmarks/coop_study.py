@@ -38,6 +38,7 @@ from util.cli import run_script
 from util.errors import OptionError
 from util.files import write_text
 from util.images import save_image
+from util.launch import refuse_several
 from util.position import Position
 from util.runtime import choose_devices, set_up
 
@@ -48,6 +49,7 @@ TIMED = 30  # pairs of steps
 
 def main(argv: Sequence[str]) -> int:
     """Run what is missing, or report. Returns the exit code."""
+    refuse_several()
     parser = Parser(__doc__, "benchmarks.coop_study")
     parser.add_argument("--out", type=Path, default=Path("results/coop_study"), help="folder of the runs")
     parser.add_argument("--steps", type=int, default=1000, help="steps of a run [default: 1000]")

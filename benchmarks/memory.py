@@ -14,6 +14,7 @@ from benchmarks.speed import Side
 from models.precision import DTYPES
 from util.arguments import Parser
 from util.cli import run_script
+from util.launch import refuse_several
 
 ROWS = {
     "CUT": ("cut", ""),
@@ -26,6 +27,7 @@ ROWS = {
 
 def main(argv: Sequence[str]) -> int:
     """Measure and print a table, a row at a time."""
+    refuse_several()
     parser = Parser(__doc__, "benchmarks.memory")
     parser.add_argument(
         "--sizes", type=positive, nargs="+", default=[128, 256, 512], help="sides of the images [pixels]"

@@ -23,6 +23,7 @@ from util.arguments import Parser
 from util.cli import run_script
 from util.errors import DataError, OptionError
 from util.files import write_text
+from util.launch import refuse_several
 
 MODES = ("nonsaturating", "lsgan")
 NUMBERS = [
@@ -32,6 +33,7 @@ NUMBERS = [
 
 def main(argv: Sequence[str]) -> int:
     """Run what is missing, print the tables, draw. Returns the exit code."""
+    refuse_several()
     opt = parse(argv)
     torch.set_num_threads(1)  # the matrices are too small to share
     runs = list(wanted(opt))

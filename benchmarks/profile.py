@@ -19,6 +19,7 @@ from benchmarks.speed_ours import FLAGS, step
 from models.precision import DTYPES
 from util.arguments import Parser
 from util.cli import run_script
+from util.launch import refuse_several
 
 # A group takes the operators whose name holds one of its words, unless an earlier group has them.
 GROUPS = {
@@ -35,6 +36,7 @@ REST = "rest (activations, sums, losses)"
 
 def main(argv: Sequence[str]) -> int:
     """Profile one step, time several, and print both tables."""
+    refuse_several()
     parser = Parser(__doc__, "benchmarks.profile")
     parser.add_argument("--case", choices=sorted(FLAGS), default="cut")
     parser.add_argument("--size", type=positive, default=256, help="side of the images [pixels]")

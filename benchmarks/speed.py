@@ -30,6 +30,7 @@ from util.arguments import Parser
 from util.cli import run_script
 from util.errors import OptionError, UserError
 from util.files import write_text
+from util.launch import refuse_several
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = {
@@ -160,6 +161,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Measure the chosen cases, print the table, write the JSON."""
+    refuse_several()
     parser = Parser(__doc__, "benchmarks.speed")
     parser.add_argument("--reference", help="folder of a checkout of the public CUT")
     parser.add_argument("--cases", default=",".join(CASES), help="some of: " + ", ".join(CASES))

@@ -16,6 +16,7 @@ from models import MODELS, NETWORK_CHOICES, Translator, create_model
 from options.option import Options
 from options.parser import OptionParser
 from util.cli import run_script
+from util.launch import refuse_several
 from util.position import Position
 from util.runtime import choose_devices, set_up
 
@@ -80,6 +81,7 @@ def test(told: dict[str, Any]) -> Callable[[], object]:
 
 def main(argv: Sequence[str]) -> int:
     """Serve the case that the JSON in `argv` tells."""
+    refuse_several()
     told = json.loads(argv[0])
     torch.set_num_threads(told["threads"])
     case = {"generator": generator, "loading": loading, "test": test}.get(told["case"], step)(told)

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from models.networks import create_G
 from models.passes import Pass, divide
 from models.precision import Caller, check_device, set_checkpointing
-from models.schedule import create_scheduler, obey_options
+from models.schedule import create_scheduler, follow_options
 from options.option import Option, Options
 from util.collectives import copy_from_first, sum_gradients
 from util.errors import OptionError
@@ -59,6 +59,7 @@ class BaseModel(ABC):
         check_device(opt, self.device, several=len(self.devices) > 1)
         self.callers: dict[str, Caller] = {}
         self.scaler = torch.amp.GradScaler(self.device.type) if opt.amp == "fp16" else None
+        self._made = dict[str, list[dict[str, Any]]]()  # groups of the optimizers before a state was loaded
         self.share = Share.whole(1)  # which part of the step's batch this process has; set by `take`
         self._advised: dict[str, int] = {}
 
@@ -241,14 +242,15 @@ class BaseModel(ABC):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`, which must come from a model with the same options."""
+        """Go on from `state`, with the rates that it has: see `follow_options` for other flags."""
         for name, net in self.networks.items():
             net.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
+            self._made[name] = optimizer.param_groups
             optimizer.load_state_dict(state["optimizers"][name])
         for name, scheduler in self.schedulers.items():
-            scheduler.load_state_dict(state["schedulers"][name])
-            obey_options(self.optimizers[name], scheduler, self.opt)
+            functions = {"lr_lambdas": [None] * len(scheduler.lr_lambdas)} if hasattr(scheduler, "lr_lambdas") else {}
+            scheduler.load_state_dict(functions | state["schedulers"][name])  # the first format had no such entry
         if self.ema is not None and state["ema"] is not None:
             self.ema.load_state_dict(state["ema"])
         elif self.ema is not None:  # the run had none: the average begins here
@@ -256,6 +258,11 @@ class BaseModel(ABC):
         self.rng.load_state_dict(state["rng"])
         if self.scaler is not None and "scaler" in state:
             self.scaler.load_state_dict(state["scaler"])
+
+    def follow_options(self, before: Mapping[str, Any]) -> None:
+        """After `load_state_dict`: what differs in the options from those `before` takes effect on the rates."""
+        for name, optimizer in self.optimizers.items():
+            follow_options(optimizer, self.schedulers.get(name), self._made[name], before, self.opt)
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """The weights in CUT's format by network name; the averaged generator as G_ema."""

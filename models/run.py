@@ -128,11 +128,12 @@ class Run:
             for name, net in self.model.networks.items():
                 load_weights(net, state["model"]["networks"][name], source)
             self.model.load_state_dict(state["model"])
+            self.model.follow_options(state["options"])
             self.mean_loss = torch.as_tensor(state["mean_loss"])
             self.best = state.get("best")
         except UserError:
             raise
-        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, ArithmeticError, AttributeError) as error:
             raise CheckpointError(f"{source} does not fit this training ({type(error).__name__}: {error})") from None
         self.position = position
         log.info("continuing %s: epoch %d, step %d", self.folder, position.epoch, position.step)

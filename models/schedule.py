@@ -1,5 +1,9 @@
 """Learning-rate policies of CUT, by the names of `--lr_policy`; a scheduler is moved on once per epoch."""
 
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 from torch.optim import lr_scheduler
 
@@ -29,21 +33,54 @@ def create_scheduler(optimizer: torch.optim.Optimizer, opt: Options) -> lr_sched
     raise ValueError(f"unknown lr_policy '{opt.lr_policy}'")
 
 
-def obey_options(optimizer: torch.optim.Optimizer, scheduler: lr_scheduler.LRScheduler, opt: Options) -> None:
+def follow_options(
+    optimizer: torch.optim.Optimizer,
+    scheduler: lr_scheduler.LRScheduler | None,
+    fresh: Sequence[Mapping[str, Any]],
+    before: Mapping[str, Any],
+    opt: Options,
+) -> None:
     """After a state was loaded: let rates and schedule follow `opt`, should the run be continued with other flags.
 
-    With the same flags nothing changes, to the last bit.
+    before: the options that the state was saved with; with the same ones nothing changes, to the last bit.
+    fresh: the groups of the optimizer as its method makes them of `opt`. Another --lr scales the rate of every group,
+    also one that its method chose. Another --beta1 or --beta2 replaces what its method took from that flag.
     """
-    for group in optimizer.param_groups:
-        group["betas"] = (opt.beta1, opt.beta2)
-        before = group.get("initial_lr", opt.lr)
-        if before != opt.lr:
-            group["lr"] *= opt.lr / before
-            group["initial_lr"] = opt.lr
-    if not isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
-        scheduler.base_lrs = [opt.lr for _ in scheduler.base_lrs]
-    if isinstance(scheduler, lr_scheduler.CosineAnnealingLR):
-        scheduler.T_max = max(1, opt.n_epochs)
-    if isinstance(scheduler, lr_scheduler.LambdaLR):  # its rate is a function of the epoch alone
-        for group, factor in zip(optimizer.param_groups, scheduler.lr_lambdas, strict=True):
-            group["lr"] = opt.lr * factor(scheduler.last_epoch)
+    factor = opt.lr / before["lr"]
+
+    def scaled(rate: float) -> float:
+        return opt.lr if rate == before["lr"] else rate * factor
+
+    for group, made in zip(optimizer.param_groups, fresh, strict=True):
+        for index, flag in enumerate(("beta1", "beta2") if "betas" in group else ()):
+            old, new = before[flag], getattr(opt, flag)
+            if group["betas"][index] == old and made["betas"][index] == new:
+                group["betas"] = (*group["betas"][:index], new, *group["betas"][index + 1 :])
+        group.update({name: scaled(group[name]) for name in ("lr", "initial_lr") if name in group})
+    if scheduler is None:
+        return
+    for name in ("base_lrs", "_last_lr"):
+        if hasattr(scheduler, name):
+            setattr(scheduler, name, [scaled(rate) for rate in getattr(scheduler, name)])
+    rates = _rates_of_epoch(scheduler, before, opt)
+    if rates:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        scheduler._last_lr = rates
+
+
+def _rates_of_epoch(
+    scheduler: lr_scheduler.LRScheduler, before: Mapping[str, Any], opt: Options
+) -> list[float | torch.Tensor]:
+    """The rates on a schedule that is a function of the epoch alone, if the options changed it; else none."""
+    changed = {name for name in ("lr", "n_epochs", "n_epochs_decay", "epoch_count") if before[name] != vars(opt)[name]}
+    if isinstance(scheduler, lr_scheduler.LambdaLR) and changed:
+        courses = [course(scheduler.last_epoch) for course in scheduler.lr_lambdas]
+        return [base * course for base, course in zip(scheduler.base_lrs, courses, strict=True)]
+    if not isinstance(scheduler, lr_scheduler.CosineAnnealingLR) or "n_epochs" not in changed:
+        return []
+    if scheduler.T_max != max(1, before["n_epochs"]):  # its method chose another length
+        return []
+    scheduler.T_max = max(1, opt.n_epochs)
+    course = (1 + math.cos(math.pi * scheduler.last_epoch / scheduler.T_max)) / 2
+    return [scheduler.eta_min + (base - scheduler.eta_min) * course for base in scheduler.base_lrs]

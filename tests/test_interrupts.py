@@ -51,5 +51,6 @@ def test_sigterm_cleans_up_and_is_told_of() -> None:
 
 def test_sigterm_ends_one_of_several_processes_at_once() -> None:
     """The others got it too and would not answer, were they asked whether all agree."""
-    done = ended([sys.executable, "-c", TERMINATED], WORLD_SIZE="2")
+    several = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    done = ended([sys.executable, "-c", TERMINATED], **several)
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "")

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from util.errors import UserError, first_line
 from util.interrupts import Terminated, raise_on_terminate
-from util.runtime import is_main_process
+from util.launch import Place, find_place, without_local_rank
 
 OUT_OF_MEMORY = "out of memory ({}): {}; what was saved is as it was"
 LESS = (
@@ -74,13 +74,16 @@ def _end_at_once(code: int | str | None) -> None:
 
 def _run(main: Callable[[Sequence[str]], int], less: str) -> None:
     script = Path(sys.argv[0]).name
-    level = logging.INFO if is_main_process() else logging.ERROR  # the others would say the same
-    logging.basicConfig(level=level, handlers=[_Console()], force=True)
-    raise_on_terminate()
+    here = Place()
     try:
-        sys.exit(main(sys.argv[1:]))
+        here = find_place()
+        level = logging.INFO if here.rank == 0 else logging.ERROR  # the others would say the same
+        logging.basicConfig(level=level, handlers=[_Console()], force=True)
+        raise_on_terminate()
+        argv = without_local_rank(sys.argv[1:], here)
+        sys.exit(main(argv))
     except UserError as error:
-        if error.agreed and not is_main_process():
+        if error.agreed and here.rank > 0:
             sys.exit(2)  # the first process says it
         complain(script, str(error))
     except OSError as error:

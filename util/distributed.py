@@ -6,10 +6,11 @@
 
 import datetime
 import hashlib
-import os
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from threading import Timer
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -20,11 +21,13 @@ from util import errors
 from util.collectives import guarded, rank, world_size
 from util.errors import DataError, OptionError, PeerError, UserError, first_line
 from util.guard import FiniteGuard
+from util.launch import TIMEOUT, Place, cure_of_several, find_place
 from util.rendezvous import meet
 from util.signals import StopSignals
 
 T = TypeVar("T")
-TIMEOUT = "PEER_TIMEOUT"  # environment variable: seconds after which a process that waits for another gives up
+log = logging.getLogger(__name__)
+PATIENCE = 20.0  # seconds that a process waits for the others before it says so
 
 DIFFERENT_OPTIONS = "the processes were given different options: {}; start all with the same ones"
 DIFFERENT_IMAGES = "the processes see different images: {}; give all the same --dataroot"
@@ -32,7 +35,7 @@ DIFFERENT_IMAGES = "the processes see different images: {}; give all the same --
 
 def restarted() -> bool:
     """Whether torchrun has started this process again after a failure."""
-    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") not in ("", "0")
+    return find_place().restarts > 0
 
 
 class Images(Protocol):
@@ -54,19 +57,25 @@ B = TypeVar("B", bound=Images)
 @contextmanager
 def join() -> Iterator["Peers"]:
     """Within the block this process works with the others that torchrun started. Raises `PeerError`."""
-    if int(os.environ.get("WORLD_SIZE") or 1) <= 1:
+    here = find_place()
+    if here.alone:
         yield Peers()
         return
     # Its functions take the group of the moment they are imported as a default, and an optimizer imports them: a group
     # that they keep is not taken down, and its threads may then need Python while it ends, which aborts the process.
     import_module("torch.distributed.nn")
-    timeout = datetime.timedelta(seconds=float(os.environ.get(TIMEOUT) or 600))
+    timeout = datetime.timedelta(seconds=here.timeout)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     try:
-        store, number, size = meet(timeout)
-        dist.init_process_group(backend, store=store, rank=number, world_size=size, timeout=timeout)
+        with _told_of_waiting(here):
+            store = meet(here, timeout)
+            dist.init_process_group(backend, store=store, rank=here.rank, world_size=here.size, timeout=timeout)
     except (RuntimeError, ValueError) as error:
-        raise PeerError(f"the processes of this run did not find each other ({first_line(error)})") from None
+        raise PeerError(
+            f"{_who(here)} did not find the others at {here.host} port {here.port} (MASTER_ADDR, MASTER_PORT): "
+            f"{first_line(error).rstrip('.')}; start all {here.size} with one free port, or {cure_of_several()} to run "
+            "this one alone"
+        ) from None
     try:
         yield Peers()
     except BaseException as error:
@@ -74,6 +83,25 @@ def join() -> Iterator["Peers"]:
             dist.destroy_process_group()
         raise  # else it is left to `run_script`: others may not answer
     dist.destroy_process_group()
+
+
+@contextmanager
+def _told_of_waiting(here: Place) -> Iterator[None]:
+    """Within the block a process that waits for the others for long says so: they may never have been started."""
+    log.setLevel(logging.WARNING)  # also where a process leaves it to the first to talk
+    patience = f"up to {here.timeout:g} seconds ({TIMEOUT})"
+    message = f"{_who(here)} waits for the others, {patience}; to run it alone, {cure_of_several()}"
+    timer = Timer(PATIENCE, log.warning, [message])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _who(here: Place) -> str:
+    return f"process {here.rank} of {here.size} (RANK, WORLD_SIZE)"
 
 
 class Peers:

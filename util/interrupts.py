@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from util.launch import find_place
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, where nothing else answers it."""
@@ -29,9 +31,8 @@ def raise_on_terminate() -> None:
 
     Of several processes none does: it would wait for the others, which got the signal too.
     """
-    alone = int(os.environ.get("WORLD_SIZE") or 1) <= 1
     main = threading.current_thread() is threading.main_thread()  # no other may set what answers a signal
-    if alone and main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    if find_place().alone and main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
 
 

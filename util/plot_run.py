@@ -19,6 +19,7 @@ from util.cli import run_script
 from util.curves import RECORDS, Record, grouped, names_of, of_its_kind, paces, read_records, smoothed, switches, values
 from util.errors import DataError, OptionError
 from util.figures import save_figure
+from util.launch import refuse_several
 
 log = logging.getLogger("plot_run")
 COLUMNS = 3
@@ -28,6 +29,7 @@ DASHES = ("-", "--", ":", "-.")  # one for each run
 
 def main(argv: Sequence[str]) -> int:
     """Read, draw, say where. Returns the exit code."""
+    refuse_several()
     parser = Parser(__doc__, "util.plot_run")
     parser.add_argument("runs", nargs="+", metavar="NAME", help="name or folder of a run")
     parser.add_argument("--checkpoints_dir", type=Path, default=Path("./checkpoints"), help="folder of the runs")

@@ -6,23 +6,38 @@ every machine counts its own. So the first process names the start by a random w
 """
 
 import secrets
+import socket
 import time
 from datetime import timedelta
 
 from torch.distributed import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
+from util.launch import Place
+
 PAUSE = 0.02  # seconds between two looks at the store
 
 
-def meet(timeout: timedelta) -> tuple[Store, int, int]:
-    """A store of this start alone, the number of this process, and how many there are, for `init_process_group`.
+def meet(here: Place, timeout: timedelta) -> Store:
+    """A store of this start alone, for `init_process_group`.
 
     Raises `RuntimeError` or `ValueError` if the processes do not find each other within `timeout`.
     """
-    store, rank, size = next(iter(rendezvous("env://", timeout=timeout)))
+    if here.rank > 0:
+        _wait_for_first(here, time.monotonic() + timeout.total_seconds())
+    store, _, _ = next(iter(rendezvous(f"env://?rank={here.rank}&world_size={here.size}", timeout=timeout)))
     store.set_timeout(timeout)
-    return PrefixStore(name_of_start(store, rank, size, timeout), store), rank, size
+    return PrefixStore(name_of_start(store, here.rank, here.size, timeout), store)
+
+
+def _wait_for_first(here: Place, deadline: float) -> None:
+    """Wait until the address of the store answers; torch's own client prints a page if it never does."""
+    while True:
+        try:
+            socket.create_connection((here.host, here.port), timeout=max(deadline - time.monotonic(), PAUSE)).close()
+            return
+        except OSError as error:
+            _pause(deadline, f"nobody answers: {error.strerror or error}")
 
 
 def name_of_start(store: Store, rank: int, size: int, timeout: timedelta) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from util.errors import OptionError
+from util.launch import find_place
 
 log = logging.getLogger(__name__)
 
@@ -21,22 +22,24 @@ def choose_devices(gpu_ids: str) -> list[torch.device]:
     Raises `OptionError` for a device that is not there.
     """
     text = gpu_ids.strip().lower()
-    local, on_machine = _place()
-    if text == "auto":
-        if torch.cuda.is_available():
-            if on_machine > torch.cuda.device_count():
-                raise OptionError(
-                    f"--gpu_ids auto: {on_machine} processes on this machine and {torch.cuda.device_count()} GPUs; "
-                    "give torchrun a smaller --nproc_per_node, or --gpu_ids -1 for the CPU"
-                )
-            return [torch.device("cuda", local)]
-        return [torch.device("mps" if torch.backends.mps.is_available() and on_machine == 1 else "cpu")]
     if text in ("-1", "cpu"):
         return [torch.device("cpu")]
+    if text == "auto" and not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        return [torch.device("cpu")]
+    here = find_place()
+    if text == "auto":
+        if torch.cuda.is_available():
+            if here.on_machine > torch.cuda.device_count():
+                raise OptionError(
+                    f"--gpu_ids auto: {here.on_machine} processes on this machine and {torch.cuda.device_count()} "
+                    "GPUs; give torchrun a smaller --nproc_per_node, or --gpu_ids -1 for the CPU"
+                )
+            return [torch.device("cuda", here.local)]
+        return [torch.device("mps" if here.on_machine == 1 else "cpu")]
     if text == "mps":
         if not torch.backends.mps.is_available():
             raise OptionError("--gpu_ids mps: this machine has no Apple GPU that torch can use; leave --gpu_ids out")
-        if on_machine > 1:
+        if here.on_machine > 1:
             raise OptionError("--gpu_ids mps: an Apple GPU serves one process; leave torchrun out")
         return [torch.device("mps")]
     try:
@@ -52,27 +55,18 @@ def choose_devices(gpu_ids: str) -> list[torch.device]:
         )
     if len(set(numbers)) < len(numbers):
         raise OptionError(f"--gpu_ids {gpu_ids}: a GPU is named twice")
-    if on_machine > 1:
-        if len(numbers) != on_machine:
+    if here.on_machine > 1:
+        if len(numbers) != here.on_machine:
             raise OptionError(
-                f"--gpu_ids {gpu_ids}: name one GPU for each of the {on_machine} processes of this machine"
+                f"--gpu_ids {gpu_ids}: name one GPU for each of the {here.on_machine} processes of this machine"
             )
-        numbers = numbers[local : local + 1]
+        numbers = numbers[here.local : here.local + 1]
     return [torch.device("cuda", n) for n in numbers]
-
-
-def _place() -> tuple[int, int]:
-    """The number of this process among those that torchrun started on this machine, and how many these are."""
-    if int(os.environ.get("WORLD_SIZE") or 1) <= 1:
-        return 0, 1
-    return int(os.environ.get("LOCAL_RANK") or 0), int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
 
 
 def is_main_process() -> bool:
     """Whether this process is the one of several that writes and shows: rank 0, or the only one."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return bool(torch.distributed.get_rank() == 0)
-    return os.environ.get("RANK", "0").strip() in ("", "0")
+    return find_place().rank == 0
 
 
 def set_up(seed: int, deterministic: bool, device: torch.device, tf32: bool = False) -> None:
