@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from util.errors import DataError
+from util.memory import is_out_of_memory
 
 OTHER_PICTURES = (".avif", ".dng", ".exr", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".psd", ".svg", ".tga")  # not read
 IMAGE_EXTENSIONS = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -142,6 +143,8 @@ def save_image(image: Image.Image | Tensor, path: str | Path) -> None:
         img.save(temporary, quality=95)  # only JPEG and WebP know a quality
         os.replace(temporary, path)
     except (OSError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         raise DataError(f"{path}: cannot be written ({_reason(error)})") from error
     finally:
         with suppress(OSError):  # where the folder could not be made
