@@ -17,17 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from datasets.toy import N_LOOKS, ToyError, classify_look, look_name, read_truth
+from options.savings import for_measuring
 from util.arguments import Parser, whole
 from util.cli import run_script
 from util.errors import DataError, OptionError
 from util.launch import refuse_several
+from util.memory import Advice, memory_advice
 from util.metrics.cache import FeatureCache, cache_folder
 from util.metrics.compare import compare_pairs, detect, warn_of_sets
 from util.metrics.distribution import NEAREST, SUBSET_SIZE, SUBSETS, figures, neighbours
-from util.metrics.features import RANGES, Features, create_features
+from util.metrics.features import BUILTIN_SIZE, RANGES, TORCHSCRIPT_SIZE, Features, create_features
 from util.metrics.looks import LookFigures, confusion_matrix
 from util.metrics.lpips import load_lpips
 from util.metrics.packages import versions
@@ -40,22 +43,32 @@ from util.runtime import choose_devices
 
 log = logging.getLogger("evaluate")
 
+SIZES = {"builtin": BUILTIN_SIZE, "inception": None}  # pixels of --features; inception's cannot be chosen
+
 
 def main(argv: Sequence[str]) -> int:
     """Parse, measure, report. Returns the exit code: 0, or 1 if images had to be skipped."""
     opt = parse(argv)
     refuse_several()
+    with memory_advice() as advice:
+        return run(opt, advice)
+
+
+def run(opt: argparse.Namespace, advice: Advice) -> int:
+    """Measure and report what `opt` says."""
     if opt.plot:
         check_format(opt.plot)
     sources = find_sources(opt)
     check(opt, sources)
     libraries = versions()
     device = choose_devices(opt.gpu_ids)[0]
+    advice.less = lambda error: for_measuring(device, opt.feature_size or SIZES.get(opt.features, TORCHSCRIPT_SIZE))
     features = create_features(opt.features, opt.weights, opt.feature_size, opt.feature_range, device)
     cache = None if opt.no_cache else FeatureCache(cache_folder())
     real = measure("--real", sources.real, by_name(sources.real), features, cache)
     fakes = by_key(sources.fake)
     fake = measure("--fake", sources.fake, fakes, features)
+    advice.less = lambda error: for_measuring(torch.device("cpu"))  # the figures are of all images, whatever their size
     warn_of_sets(sources, real, fake, features)
     report = Report(*setting(opt, real, fake, features, libraries))
     report.skipped = [*real.skipped, *fake.skipped]
@@ -250,4 +263,4 @@ def write(report: Report, opt: argparse.Namespace, sources: Sources, sets: dict[
 
 
 if __name__ == "__main__":
-    run_script(main, "lower --feature_size, or measure smaller images")
+    run_script(main)

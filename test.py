@@ -4,10 +4,11 @@ import util.interrupts  # noqa: F401 (before torch)
 
 # isort: split
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from data import DATASET_CHOICES, EpochLoader, Failure, Sample, create_translation_loader
@@ -16,9 +17,11 @@ from models.translator import same_size_runs
 from options.option import Options
 from options.parser import OptionParser
 from options.saved import to_dict
+from options.savings import for_translating
 from util.cli import run_script
 from util.distributed import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join
 from util.errors import DataError
+from util.memory import free_memory, is_out_of_memory, let_go, memory_advice
 from util.results import Results
 from util.runtime import choose_devices, set_up
 
@@ -27,9 +30,10 @@ log = logging.getLogger("test")
 
 def main(argv: Sequence[str]) -> int:
     """Parse, load, translate, together with the other processes if torchrun started several; returns the exit code."""
-    with join() as peers:
+    with join() as peers, memory_advice() as advice:
         with peers.agreed():
             opt = OptionParser(False, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(argv)
+            advice.less = lambda error: for_translating(opt, choose_devices(opt.gpu_ids)[0])
             set_up(opt.seed, opt.deterministic, choose_devices(opt.gpu_ids)[0], opt.tf32)
             translator = Translator.from_options(opt)
             loader = create_translation_loader(opt)
@@ -50,18 +54,23 @@ def run(opt: Options, translator: Translator, loader: EpochLoader, results: Resu
     try:
         with peers.agreed():
             skipped = translate(opt, translator, loader, results, peers)
-            results.finish()
+            unwritten = results.finish()
+            if results.rows:
+                tell_skipped(unwritten, peers)
+            skipped += unwritten
     finally:
         results.close()
         loader.close()
     if not peers.alone:
-        skipped = sum(peers.collect(skipped))
+        skipped = [line for lines in peers.collect(skipped) for line in lines]
         results.merge([row for rows in peers.collect(results.rows) for row in rows])
     with peers.agreed():
         if not results.rows:
-            raise DataError(f"none of the {skipped} images in {opt.dataroot} could be read")
+            number = len(skipped)
+            some = f"none of the {number} images in {opt.dataroot} could be read and translated; the first: "
+            raise DataError((some if number > 1 else "") + skipped[0])
         if peers.rank == 0:
-            tell(*results.write_pages(), results, skipped)
+            tell(*results.write_pages(), results, len(skipped))
     return 1 if skipped else 0
 
 
@@ -73,8 +82,8 @@ def tell(page: Path, sheet: Path, results: Results, skipped: int) -> None:
     log.info("%scontact sheet: %s", f"page: {page}\n" if page.is_file() else "", sheet)
 
 
-def translate(opt: Options, translator: Translator, loader: EpochLoader, results: Results, peers: Peers) -> int:
-    """Translate and save every image; returns how many could not be read.
+def translate(opt: Options, translator: Translator, loader: EpochLoader, results: Results, peers: Peers) -> list[str]:
+    """Translate and save every image; returns a line for each that could not be read or does not fit into memory.
 
     Of N processes each takes every N-th batch, so that the pixels are those that one process would make.
     """
@@ -84,22 +93,82 @@ def translate(opt: Options, translator: Translator, loader: EpochLoader, results
         draws = draws[: int(opt.num_test)]
     if not peers.alone:
         results.plan([loader.dataset.paths_A[draw.A] for draw in draws])
-        batches = [draws[i : i + loader.batch_size] for i in range(0, len(draws), loader.batch_size)]
-        draws = [draw for batch in batches[peers.rank :: peers.size] for draw in batch]
-    skipped = 0
+        shares = [draws[i : i + loader.batch_size] for i in range(0, len(draws), loader.batch_size)]
+        draws = [draw for batch in shares[peers.rank :: peers.size] for draw in batch]
+    skipped: list[str] = []
+    attempts = Attempts(opt, translator, results)
     with tqdm(total=len(draws), unit="image", desc="translating", disable=peers.rank > 0 or None) as bar:
         for items in loader.iterate(draws):
-            for failure in [item for item in items if isinstance(item, Failure)]:
-                if len(draws) == 1 and peers.alone:
-                    raise DataError(failure.message)
-                log.log(logging.WARNING if peers.alone else logging.ERROR, "skipped: %s", failure.message)
-                skipped += 1
-            for samples in _batches([item for item in items if isinstance(item, Sample)]):
-                fakes = translator.translate(torch.stack([sample.A for sample in samples]))
-                for sample, fake in zip(samples, fakes, strict=True):
-                    results.add(sample.A_path, {"real_A": sample.A, "fake_B": fake, "real_B": sample.B})
-            bar.update(len(items))
+            lines = [item.message for item in items if isinstance(item, Failure)]
+            number = len(items)
+            batches = _batches([item for item in items if isinstance(item, Sample)])
+            lines += [line for samples in batches for line in attempts(samples)]
+            items.clear()  # else they would be in memory while the next ones are read
+            if lines and len(draws) == 1 and peers.alone:
+                raise DataError(lines[0])
+            tell_skipped(lines, peers)
+            skipped += lines
+            bar.update(number)
     return skipped
+
+
+def tell_skipped(lines: list[str], peers: Peers) -> None:
+    """Log why images are left out."""
+    for line in lines:
+        log.log(logging.WARNING if peers.alone else logging.ERROR, "skipped: %s", line)
+
+
+class Attempts:
+    """Translates samples of one size and adds them to the results; a batch that does not fit into memory, one by one.
+
+    Returns a line for each sample that does not fit alone.
+    """
+
+    def __init__(self, opt: Options, translator: Translator, results: Results) -> None:
+        self.opt, self.translator, self.results = opt, translator, results
+        self.told = False
+
+    def __call__(self, samples: list[Sample]) -> list[str]:
+        fakes: list[Tensor] = []
+        images = [sample.A for sample in samples]
+        reason = self._run_out(lambda: fakes.extend(self.translator.translate(torch.stack(images))))
+        if reason is None:
+            return [line for sample, fake in zip(samples, fakes, strict=True) for line in self._add(sample, fake)]
+        if len(samples) == 1:
+            return [self._too_large(samples[0], reason)]
+        self._tell(samples)
+        return [line for sample in samples for line in self([sample])]
+
+    def _add(self, sample: Sample, fake: Tensor) -> list[str]:
+        pictures = {"real_A": sample.A, "fake_B": fake, "real_B": sample.B}
+        reason = self._run_out(lambda: self.results.add(sample.A_path, pictures))
+        return [] if reason is None else [self._too_large(sample, reason)]
+
+    def _run_out(self, action: Callable[[], None]) -> str | None:
+        """Do `action`; if it runs out of memory, free what it took and return what the allocator said."""
+        try:
+            action()
+            return None
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = let_go(error)
+        free_memory(self.translator.device)  # here, because the error would hold the tensors of what failed
+        return reason
+
+    def _too_large(self, sample: Sample, reason: str) -> str:
+        height, width = sample.A.shape[1:]
+        less = for_translating(self.opt, self.translator.device, width) or "cut it into smaller images"
+        return f"{sample.A_path}: {width}x{height} pixels do not fit into memory ({reason}): {less}"
+
+    def _tell(self, samples: list[Sample]) -> None:
+        """Say once that batches are too large: it costs time, and with batch norm it changes pixels."""
+        if not self.told:
+            number, (height, width) = len(samples), samples[0].A.shape[1:]
+            alone = "" if self.translator.pure else ", and normalized by their own statistics alone (see --eval)"
+            what = f"{number} images of {width}x{height} pixels at once do not fit into memory"
+            log.warning("%s: they are translated one by one%s; lower --batch_size", what, alone)
+        self.told = True
 
 
 def _batches(samples: list[Sample]) -> Iterator[list[Sample]]:

@@ -20,11 +20,13 @@ from models.run import Run
 from options.option import Options
 from options.parser import OptionParser
 from options.saved import to_dict
+from options.savings import for_training
 from util.cli import run_script
 from util.collectives import mean_over_processes
 from util.distributed import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join
 from util.errors import DataError
 from util.guard import FiniteGuard
+from util.memory import memory_advice
 from util.monitors import MONITOR_CHOICES, Monitors, RunInfo, create_monitors
 from util.position import Position
 from util.runtime import choose_devices, set_up
@@ -35,15 +37,17 @@ log = logging.getLogger("train")
 
 def main(argv: Sequence[str]) -> int:
     """Parse, build, train, together with the other processes if torchrun started several. Returns the exit code."""
-    with join() as peers:
+    with join() as peers, memory_advice() as advice:
         with peers.agreed():
             opt = OptionParser(True, MODELS, NETWORK_CHOICES | TRAINING_CHOICES | MONITOR_CHOICES).parse(argv)
             devices = choose_devices(opt.gpu_ids)
+            advice.less = lambda error: for_training(opt, devices[0])
             set_up(opt.seed, opt.deterministic, devices[0], opt.tf32)
             loader = create_loader(opt)
             if not loader.dataset.size_B:
                 raise DataError(f"--dataset_mode {opt.dataset_mode} has no target images to learn from; use unaligned")
             model = create_model(opt, devices)
+            advice.less = lambda error: for_training(opt, devices[0], model)
             held_out = HeldOut(opt) if opt.eval_freq else None
         peers.check_same(lambda: to_dict(opt), DIFFERENT_OPTIONS)
         peers.check_same(lambda: loader.fingerprint() | (held_out.fingerprint() if held_out else {}), DIFFERENT_IMAGES)

@@ -15,7 +15,9 @@ It may also override `draws` (which images belong together) and `__getitem__` (h
 
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import suppress
 
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -27,6 +29,7 @@ from data.transforms import Preprocess
 from data.value_range import tell_range
 from util.errors import DataError
 from util.images import check_channels, to_tensor
+from util.memory import is_out_of_memory, let_go
 from util.pixels import Range, parse_ranges
 from util.registry import Registry
 
@@ -55,6 +58,9 @@ class ImageDataset(Dataset[Sample | Failure]):
         self.range_A, self.range_B = parse_ranges(opt.value_range)
         self.seed = int(opt.seed)
         budget = getattr(opt, "cache_images", 0.0) * 2**30
+        scaled = opt.preprocess not in ("none", "crop", "zoom_and_crop")
+        flags = [*(["--num_threads"] if opt.num_threads > 1 else []), *(["--load_size"] if scaled else [])]
+        self.less = (f"lower {' or '.join(flags)}, or " if flags else "") + "cut it into smaller images"
         self.cache = ImageCache(int(budget / max(1, opt.num_threads)))  # each worker process has its own
 
     @property
@@ -108,6 +114,18 @@ class ImageDataset(Dataset[Sample | Failure]):
 
     def _read(self, path: str, channels: int, value_range: Range | None, draw: Draw, domain: str) -> Tensor:
         """One preprocessed image as float32 [channels, H, W] in [-1, 1]."""
-        img = self.cache.read(path, channels, value_range)
-        rng = sample_rng(self.seed, draw.epoch, draw.position, domain)
-        return to_tensor(self.preprocess(img, rng, draw.epoch))
+        try:
+            img = self.cache.read(path, channels, value_range)
+            rng = sample_rng(self.seed, draw.epoch, draw.position, domain)
+            return to_tensor(self.preprocess(img, rng, draw.epoch))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = let_go(error)
+        raise DataError(f"{path}: {_size(path)} pixels, no memory to read and preprocess them ({reason}): {self.less}")
+
+
+def _size(path: str) -> str:
+    with suppress(Exception), Image.open(path) as img:
+        return f"{img.width}x{img.height}"
+    return "many"

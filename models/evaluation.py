@@ -21,7 +21,7 @@ from models.run import Run
 from models.translator import Translator
 from options.option import Options
 from util.distributed import Peers
-from util.errors import DataError, OptionError, UserError
+from util.errors import DataError, NoMemoryError, OptionError, UserError
 from util.files import write_text
 from util.images import to_image
 from util.metrics.distribution import LOWER_IS_BETTER, figures
@@ -78,7 +78,7 @@ class Evaluation:
             with undisturbed(model.device):
                 fake = self._translated(model)
                 found = self.peers.results(lambda: figures(self.real, fake) if self.peers.rank == 0 else {})[0]
-        except (DataError, OSError) as error:  # a file is gone, say
+        except (DataError, NoMemoryError, OSError) as error:  # a file is gone, say
             log.warning("epoch %d is not evaluated: %s", ended, error)
             return
         monitors.evaluated(run.position, ended, model.phase(run.position), found, model.lr)

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from models.base_model import BaseModel
+from models.weights import fill
 from options.option import Options
 from options.saved import load_options, save_options, to_dict
-from util.checkpoint import STATE, load_weights, read_file, strip_prefix, write_files
+from util.checkpoint import STATE, load_weights, read_file, write_files
 from util.collectives import sum_over_processes
 from util.distributed import Peers, restarted
 from util.errors import CheckpointError, NonFiniteLossError, OptionError, UserError
@@ -145,7 +146,7 @@ class Run:
             if name != "G" and not path.is_file():
                 log.warning("%s does not exist: net%s starts from its initial weights", path, name)
                 continue
-            load_weights(net, strip_prefix(read_file(path), path), path)
+            fill(net, read_file(path), path, self.opt)
         if self.model.ema is not None:
             self.model.ema.module.load_state_dict(self.model.networks["G"].state_dict())
         log.info("starting from the weights %s of %s", self.opt.epoch, folder)

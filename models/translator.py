@@ -16,15 +16,16 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.infer import infer_generator_options
 from models.precision import DTYPES, check_device, lower
 from models.registry import MODELS
+from models.weights import fill, generator_of_state, options_of_generator
 from options.option import Options
 from options.saved import contradictions_with_weights, default_options, load_options, run_folder
-from util.checkpoint import load_weights, read_file, strip_prefix
-from util.errors import CheckpointError, DataError
+from util.checkpoint import read_file
+from util.errors import CheckpointError, DataError, NoMemoryError
 from util.images import to_image, to_tensor, upright
-from util.runtime import choose_devices
+from util.memory import free_memory, is_out_of_memory, let_go
+from util.runtime import Devices, choose_devices
 
 MULTIPLE = 4  # the generators halve the size twice
 SMALLEST = 16  # reflection padding needs some pixels at a quarter of the size
@@ -50,16 +51,20 @@ class Translator:
         self.generator = generator.to(device).train(not eval).requires_grad_(False)
         lower(self.generator, amp, device)
         self.dtype = DTYPES.get(amp, torch.float32)
-        pure = not any(isinstance(module, nn.BatchNorm2d) for module in self.generator.modules())
-        self.one_by_one = pure and device.type == "cpu" and amp == "bf16"  # see InstanceNorm2d
+        norms = [module for module in self.generator.modules() if isinstance(module, nn.BatchNorm2d)]
+        self.pure = not norms or eval  # an image's pixels do not depend on the rest of its batch
+        self.one_by_one = not norms and device.type == "cpu" and amp == "bf16"  # see InstanceNorm2d
         self._call: Any = torch.compile(self.generator, dynamic=False) if compile else self.generator
         self.input_nc = input_nc
         self.device = device
 
     @classmethod
-    def load(cls, path: str | Path, epoch: str = "latest", gpu_ids: str = "auto", eval: bool = False) -> "Translator":
+    def load(
+        cls, path: str | Path, epoch: str | int = "latest", gpu_ids: Devices = "auto", eval: bool = False
+    ) -> "Translator":
         """The translator of a run's folder (weights of `epoch`) or of a weights file, CUT's included.
 
+        gpu_ids: as --gpu_ids, or the numbers themselves, or a torch.device.
         Raises `CheckpointError` for a file that is missing, damaged, unsafe or of an unknown architecture.
         """
         if not str(path):
@@ -75,25 +80,40 @@ class Translator:
     def from_options(cls, opt: Options) -> "Translator":
         """The translator that the options of `test.py` describe."""
         path = weights_path(opt)
-        weights = strip_prefix(read_file(path), path)
+        content = generator_of_state(read_file(path), path)
         if not load_options(run_folder(opt)):
-            for name, value in contradictions_with_weights(opt, infer_generator_options(weights), path).items():
+            for name, value in contradictions_with_weights(opt, options_of_generator(content, path), path).items():
                 setattr(opt, name, value)
         generator = MODELS[opt.model].build_generator(opt)
-        load_weights(generator, weights, path)
-        broken = [name for name, value in weights.items() if not bool(value.isfinite().all())]
+        fill(generator, content, path, opt)
+        broken = [name for name, value in generator.state_dict().items() if not bool(value.isfinite().all())]
         if broken:
             raise CheckpointError(f"{path}: {broken[0]} is not finite (NaN or infinite); take another --epoch or run")
         device = choose_devices(opt.gpu_ids)[0]
         check_device(opt, device)
         return cls(generator, opt.input_nc, device, opt.eval, opt.amp, opt.compile)
 
-    @torch.inference_mode()
     def translate(self, images: Tensor) -> Tensor:
         """[B, input_nc, H, W] in [-1, 1], any H and W, -> [B, output_nc, H, W] in [-1, 1] on the CPU.
 
         Sides that are no multiples of 4 are padded by reflection and cut again; multiples of 4 are left alone.
+        Raises `NoMemoryError` for images that are too large or too many; the memory is free again then.
         """
+        try:
+            return self._translate(images)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = let_go(error)
+        free_memory(self.device)  # here, because the error would hold the tensors of what failed
+        number, _, height, width = images.shape
+        what = "an image" if number == 1 else f"a batch of {number} images"
+        place = "the CPU" if self.device.type == "cpu" else str(self.device)
+        message = f"{what} of {width}x{height} pixels does not fit into the memory of {place} ({reason})"
+        raise NoMemoryError(f"{message}; give it smaller ones", reason)
+
+    @torch.inference_mode()
+    def _translate(self, images: Tensor) -> Tensor:
         height, width = images.shape[2:]
         images = _padded(images.to(self.device), _goal(height), _goal(width)).to(self.dtype)
         if self.one_by_one:
@@ -104,7 +124,10 @@ class Translator:
         return outputs[:, :, :height, :width].float().cpu()
 
     def __call__(self, image: Image.Image | NDArray[Any]) -> Image.Image | NDArray[np.uint8]:
-        """Translate a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3] of uint8, into one of the same kind."""
+        """Translate a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3] of uint8, into one of the same kind.
+
+        Raises `DataError` for what is none, and `NoMemoryError` (see `translate`).
+        """
         if isinstance(image, Image.Image):
             if not image.width or not image.height:
                 raise DataError(f"an image of {image.width}x{image.height} pixels cannot be translated")

@@ -82,9 +82,6 @@ DAMAGE = {
     "half": lambda content: content[: len(content) // 2],
     "all but the end": lambda content: content[:-50],
     "zeros": lambda content: bytes(len(content)),
-    "a web page": lambda content: b"<!DOCTYPE html><html><body>404</body></html>",
-    "a pointer of git LFS": lambda content: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
-    "a picture": lambda content: b"\x89PNG\r\n\x1a\n" + bytes(99),
     "overwritten": lambda content: content[:300] + b"\xff" * 200 + content[500:],
 }
 
@@ -155,12 +152,19 @@ def test_whole_model_instead_of_weights(a_run: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [[1, 2], None, {1: torch.zeros(1)}, {"state_dict": {"model.1.weight": torch.zeros(1)}}, torch.zeros(3)],
-    ids=["list", "none", "numbered", "nested", "tensor"],
+    [
+        ([1, 2], "a list"),
+        (None, "nothing (None)"),
+        ({1: torch.zeros(1)}, "a dictionary with 1"),
+        ({}, "an empty dictionary"),
+        (torch.zeros(3), "one tensor of shape (3,)"),
+        ({"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": []}, "the state of an optimizer"),
+    ],
+    ids=["list", "none", "numbered", "empty", "tensor", "optimizer"],
 )
-def test_file_without_the_weights_of_a_network(a_run: Path, content: object) -> None:
-    torch.save(content, a_run / "latest_net_G.pth")
-    refused("test", TEST, "latest_net_G.pth", "is not a file of one network's weights")
+def test_file_without_the_weights_of_a_network(a_run: Path, content: tuple[object, str]) -> None:
+    torch.save(content[0], a_run / "latest_net_G.pth")
+    refused("test", TEST, "latest_net_G.pth is not a file of one network's weights", f"it holds {content[1]}\n")
 
 
 @pytest.mark.parametrize("with_options", [True, False])
@@ -171,7 +175,6 @@ def test_weights_of_another_architecture(a_run: Path, with_options: bool) -> Non
     others: dict[str, dict[str, torch.Tensor]] = {
         "foreign": {"conv1.weight": torch.zeros(2, 3, 3, 3), "fc.weight": torch.zeros(2)},
         "no dots": {"weight": torch.zeros(2)},
-        "empty": {},
         "one missing": {name: value for name, value in weights.items() if name != "model.1.bias"},
         "one more": weights | {"model.99.bias": torch.zeros(1)},
         "one of another shape": weights | {"model.1.bias": torch.zeros(5)},
@@ -181,7 +184,7 @@ def test_weights_of_another_architecture(a_run: Path, with_options: bool) -> Non
     }
     for content in others.values():
         torch.save(OrderedDict(content), a_run / "latest_net_G.pth")
-        refused("test", TEST, "checkpoints/tiny/latest_net_G.pth", "another architecture", "--netG")
+        refused("test", TEST, "checkpoints/tiny/latest_net_G.pth", "another architecture", "--n")
 
 
 def test_continuing_with_another_architecture(a_run: Path) -> None:

@@ -7,32 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.tools import CONTINUE, ROOT, TINY, Outcome, RunsCode, check_refusal, run, tree
 
 # -- what the scripts make of errors ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee the documentation"),
-        MemoryError(),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-    ],
-    ids=["cuda", "python", "cpu"],
-)
-def test_out_of_memory_names_the_flags(a_run: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def fail(*arguments: object) -> None:
-        raise error
-
-    before = tree(a_run)
-    monkeypatch.setattr("models.cut.CUT.step", fail)
-    outcome = run("train", *CONTINUE)
-    check_refusal(outcome, ("out of memory", "--batch_size", "--crop_size", "--ngf", "--num_patches"))
-    after = tree(a_run)
-    assert all(after[name] == before[name] for name in before if name.endswith(".pth"))
 
 
 def test_mistakes_in_the_code_keep_their_traceback(a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

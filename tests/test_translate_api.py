@@ -13,6 +13,7 @@ from torch import Tensor
 from models import Translator
 from tests.tools import by_hand, generator_of, pixels
 from util.errors import CheckpointError, DataError, OptionError
+from util.runtime import choose_devices
 
 
 def test_python_call_on_pictures(a_run: Path) -> None:
@@ -116,3 +117,27 @@ def test_loading_by_epoch_and_its_errors(a_run: Path) -> None:
     (a_run / "train_opt.json").write_text(json.dumps(values | {"model": "sincut"}))
     with pytest.raises(OptionError, match="unknown model 'sincut'; known: coopcut, cut"):
         Translator.load(a_run)
+
+
+@pytest.mark.parametrize("gpu_ids", [-1, "-1", [-1], (-1,), np.int64(-1), "cpu", torch.device("cpu")], ids=repr)
+def test_the_device_as_text_or_not(trained: Path, gpu_ids: Any) -> None:
+    assert Translator.load(trained / "tiny", gpu_ids=gpu_ids).device == torch.device("cpu")
+
+
+def test_devices_as_they_would_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    first, second = torch.device("cuda", 0), torch.device("cuda", 1)
+    for value in (0, "0", [0], None, "auto", torch.device("cuda"), first):
+        assert choose_devices(value) == [first], value
+    assert choose_devices([1, 0]) == choose_devices("1,0") == [second, first]
+    assert choose_devices(torch.device("cuda:1")) == choose_devices(1) == [second]
+
+
+@pytest.mark.parametrize(
+    "wrong", [1.5, True, [], ["0"], {0}, object, torch.device("meta"), "gpu", b"x", [0.0], [99], 99]
+)
+def test_devices_that_are_none(trained: Path, wrong: Any) -> None:
+    with pytest.raises(OptionError, match=r"^--gpu_ids .*(write auto|there is no GPU)") as caught:
+        Translator.load(trained / "tiny", gpu_ids=wrong)
+    assert "\n" not in str(caught.value)

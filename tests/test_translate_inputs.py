@@ -235,7 +235,9 @@ def test_all_images_unreadable(a_run: Path) -> None:
     for path in Path("album").iterdir():
         truncate(path)
     outcome = translate("--dataroot", "album", code=2)
-    assert outcome.err.splitlines()[-1] == "test.py: error: none of the 2 images in album could be read"
+    first = outcome.err.splitlines()[0].removeprefix("warning: skipped: ")
+    said = f"test.py: error: none of the 2 images in album could be read and translated; the first: {first}"
+    assert outcome.err.splitlines()[-1] == said
     assert [line.split(":")[0] for line in outcome.err.splitlines()[:-1]] == ["warning", "warning"]
     assert not Path("results").exists()
     Path("note.txt").write_text("not an image")

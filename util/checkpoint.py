@@ -1,9 +1,11 @@
 """Files of weights and states: written whole or not at all, and read without running what is in them."""
 
+import argparse
 import contextlib
 import errno
 import io
 import os
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -11,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from util.errors import CheckpointError
+from util.file_kinds import damaged, is_safetensors, kind_of
+from util.memory import is_out_of_memory
 
 STATE = "latest_state.pth"
+LEGACY = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"  # in files of torch before 1.6, after the pickle's version
 
 
 def write_files(folder: Path, contents: Mapping[str, Any]) -> None:
@@ -53,40 +59,39 @@ def write_files(folder: Path, contents: Mapping[str, Any]) -> None:
 
 
 def read_file(path: Path) -> Any:
-    """The content of a file that `write_files` or CUT wrote, on the CPU. Raises `CheckpointError`."""
+    """The content of a file that `write_files`, CUT, Lightning or safetensors wrote, on the CPU.
+
+    Raises `CheckpointError`, which says what a file is that is none of these.
+    """
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder: name a file of weights in it")
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist{_whats_there(path.parent)}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's thoughts on a pickle that it goes on to refuse
+            if is_safetensors(path):
+                return load_file(path)
             _check_sums(path)
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
+            with torch.serialization.safe_globals([argparse.Namespace]):  # Lightning keeps a script's options beside
+                return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of a damaged file, torch's reader makes almost any type
+        if is_out_of_memory(error) and not _wants_too_much(error, path):
+            raise
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # that one: sought beyond the end
             raise CheckpointError(f"{path} cannot be read ({error.strerror})") from None
-        if "GLOBAL" in str(error) or _is_plain_pickle(path):
-            raise CheckpointError(
-                f"{path} holds more than tensors and could run code when loaded; it is refused: "
-                "take a file of weights (a state_dict)"
-            ) from None
-        raise CheckpointError(_damaged(path)) from None
+        raise CheckpointError(f"{path} {_what_is_wrong(path, str(error))}") from None
 
 
-def strip_prefix(weights: Any, source: Path) -> dict[str, Tensor]:
-    """`weights` without the `module.` that CUT puts before every name on some machines. Raises `CheckpointError`."""
-    if not isinstance(weights, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
-    ):
-        raise CheckpointError(f"{source} is not a file of one network's weights (a state_dict)")
-    return {name.removeprefix("module."): value for name, value in weights.items()}
+ANOTHER = "it belongs to another architecture: check --netG, --ngf, --netD, --ndf, --norm*, --no_antialias*"
 
 
-def load_weights(net: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
-    """Fill `net`. Raises `CheckpointError`, naming the first difference, if the weights are of another network."""
+def load_weights(net: nn.Module, weights: Mapping[str, Tensor], source: Path, hint: str = ANOTHER) -> None:
+    """Fill `net`. Raises `CheckpointError`, naming the first difference, if the weights are of another network.
+
+    hint: what is said of it then.
+    """
     ours = net.state_dict()
-    hint = "it belongs to another architecture: check --netG, --ngf, --netD, --ndf, --norm*, --no_antialias*"
     for name in (*ours, *weights):
         if name not in weights or name not in ours:
             missing = "lacks" if name not in weights else "has the unexpected"
@@ -94,6 +99,10 @@ def load_weights(net: nn.Module, weights: Mapping[str, Tensor], source: Path) ->
         if weights[name].shape != ours[name].shape:
             theirs, wanted = tuple(weights[name].shape), tuple(ours[name].shape)
             raise CheckpointError(f"{source}: {name} has the shape {theirs} instead of {wanted}; {hint}")
+        if weights[name].is_meta:
+            raise CheckpointError(f"{source}: {name} has a shape and no values: save the weights from a real device")
+        if weights[name].is_floating_point() != ours[name].is_floating_point():
+            raise CheckpointError(f"{source}: {name} holds {weights[name].dtype} instead of {ours[name].dtype}; {hint}")
     net.load_state_dict(dict(weights))
 
 
@@ -106,22 +115,38 @@ def _check_sums(path: Path) -> None:
             raise zipfile.BadZipFile(part)
 
 
+def _wants_too_much(error: BaseException, path: Path) -> bool:
+    """Whether more was to be allocated for a tensor than the file holds: then it is the file that is wrong."""
+    asked = re.search(r"allocate (\d+) bytes", str(error))
+    return asked is not None and int(asked[1]) > path.stat().st_size
+
+
+def _what_is_wrong(path: Path, reason: str) -> str:
+    """What a file is that could not be read, and what to do. reason: what torch says."""
+    named = re.search(r"GLOBAL ([\w.]+)", reason)
+    kind = kind_of(path)
+    if kind and not named:
+        return kind
+    if named or _is_plain_pickle(path):
+        what = f" ({named[1]})" if named else ""
+        return (
+            f"holds more than tensors{what} and could run code when loaded; it is refused: where you trust it, load it "
+            "elsewhere and save the network's state_dict() alone with torch.save"
+        )
+    return damaged(path)
+
+
 def _is_plain_pickle(path: Path) -> bool:
-    """Whether a file begins like Python's own pickles; those of torch are of protocol 2 or inside a zip archive."""
+    """Whether a file begins like Python's own pickles; those of torch begin with a number, or are in a zip archive."""
     with path.open("rb") as file:
-        start = file.read(2)
-    return len(start) == 2 and start[0] == 0x80 and start[1] > 2
-
-
-def _damaged(path: Path) -> str:
-    size = path.stat().st_size
-    return f"{path} is damaged or not a checkpoint ({size} bytes): restore it, or take another --epoch or run"
+        start = file.read(14)
+    return len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5 and start[2:] != LEGACY
 
 
 def _whats_there(folder: Path) -> str:
     if not folder.is_dir():
         return " and neither does its folder: check --name (in training also --pretrained_name) and --checkpoints_dir"
-    names = sorted(p.name for p in folder.glob("*.pth"))
+    names = sorted(p.name for p in folder.iterdir() if p.suffix in (".pth", ".pt", ".ckpt", ".safetensors"))
     return f"; {folder} holds {', '.join(names[:8]) or 'no checkpoint'}{', ...' if len(names) > 8 else ''}"
 
 

@@ -11,15 +11,10 @@ from typing import TextIO
 import torch
 from tqdm import tqdm
 
-from util.errors import UserError, first_line
+from util.errors import UserError
 from util.interrupts import Terminated, raise_on_terminate
 from util.launch import Place, find_place, without_local_rank
-
-OUT_OF_MEMORY = "out of memory ({}): {}; what was saved is as it was"
-LESS = (
-    "lower --batch_size or --crop_size, take a smaller network (--ngf 32, --netG resnet_6blocks) or fewer patches "
-    "(--num_patches)"
-)
+from util.memory import is_out_of_memory, no_memory
 
 
 class _Console(logging.Handler):
@@ -49,13 +44,10 @@ def _say(text: str, stream: TextIO | None) -> None:
             os.close(null)
 
 
-def run_script(main: Callable[[Sequence[str]], int], less: str = LESS) -> None:
-    """Call `main` with the command line and exit with what it returns; a user's error is one line and exit code 2.
-
-    less: what takes less memory.
-    """
+def run_script(main: Callable[[Sequence[str]], int]) -> None:
+    """Call `main` with the command line and exit with what it returns; a user's error is one line and exit code 2."""
     try:
-        _run(main, less)
+        _run(main)
     except SystemExit as end:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # Others of the group may not answer, so it was not taken down; its threads would not survive Python's end.
@@ -72,7 +64,7 @@ def _end_at_once(code: int | str | None) -> None:
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
-def _run(main: Callable[[Sequence[str]], int], less: str) -> None:
+def _run(main: Callable[[Sequence[str]], int]) -> None:
     script = Path(sys.argv[0]).name
     here = Place()
     try:
@@ -87,13 +79,15 @@ def _run(main: Callable[[Sequence[str]], int], less: str) -> None:
             sys.exit(2)  # the first process says it
         complain(script, str(error))
     except OSError as error:
+        if is_out_of_memory(error):
+            complain(script, no_memory(error))
         place = f"{error.filename}: " if error.filename else ""
         complain(script, f"{place}{error.strerror or error}")
     except KeyboardInterrupt as error:
         what, code = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)
         complain(script, f"{what}; what was saved is as it was", code)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        complain(script, OUT_OF_MEMORY.format(first_line(error), less))
+    except MemoryError as error:
+        complain(script, no_memory(error))
     except RuntimeError as error:
         if "DataLoader worker" in str(error):
             complain(
@@ -101,9 +95,9 @@ def _run(main: Callable[[Sequence[str]], int], less: str) -> None:
                 "a process that loads images was killed (out of memory?): lower --num_threads; "
                 "what was saved is as it was; go on with --continue_train",
             )
-        if "not enough memory" not in str(error) and "allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
-        complain(script, OUT_OF_MEMORY.format(first_line(error), less))
+        complain(script, no_memory(error))
 
 
 def complain(script: str, message: str, code: int = 2) -> None:

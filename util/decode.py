@@ -1,6 +1,5 @@
 """What an image file holds, whatever its format, and what is said of a file that cannot be read."""
 
-import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from util.errors import DataError
+from util.memory import is_out_of_memory
 from util.pixels import Pixels, assumed_range, integer_range
 from util.png import png_header, read_deep_color
 from util.ppm import pictures, read_raw
@@ -104,11 +104,9 @@ def _damage_told(path: str | Path) -> Iterator[None]:
             raise DataError(
                 f"{path}: its color profile or its texts are too large (more than {limit} bytes); remove them"
             ) from error
-        if "memory" in said.lower():  # decoders in C have no type for it
+        if is_out_of_memory(error):
             raise MemoryError(said) from error
         if isinstance(error, OSError) and error.errno is not None:
-            if error.errno == errno.ENOMEM:
-                raise MemoryError(said) from error
             raise DataError(f"{path}: cannot be read ({said}); check the file and its permissions") from error
         raise DataError(f"{path}: damaged or unreadable image ({said}); replace or remove it") from error
 

@@ -30,6 +30,14 @@ class NonFiniteLossError(UserError):
     """A loss became infinite or not a number."""
 
 
+class NoMemoryError(UserError):
+    """The memory of the GPU or of the machine does not suffice; `reason` is what the allocator said."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class PeerError(UserError):
     """Another process of the run is gone or does not answer."""
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from util.decode import decode, orientation, pixels_of, reason
 from util.errors import DataError
+from util.memory import is_out_of_memory
 from util.pixels import Pixels, Range, to_8_bit
 
 _UPRIGHT = {  # EXIF orientation -> what turns the stored picture upright
@@ -107,6 +108,8 @@ def save_image(image: Image.Image | Tensor, path: str | Path) -> None:
         img.save(temporary, quality=95)  # only JPEG and WebP know a quality
         os.replace(temporary, path)
     except (OSError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         raise DataError(f"{path}: cannot be written ({reason(error)})") from error
     finally:
         with suppress(OSError):  # where the folder could not be made

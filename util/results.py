@@ -14,7 +14,7 @@ from torch import Tensor
 from options.option import Options
 from util.errors import DataError
 from util.files import write_text
-from util.images import remove_unfinished, save_image
+from util.images import remove_unfinished, save_image, to_image
 from util.web import ImageCell, write_page
 from util.writer import PictureWriter
 
@@ -50,14 +50,16 @@ class Results:
         self._taken_folders: set[str] = set()
         self._writer = PictureWriter()
         self._planned: dict[str, str] = {}
+        self._sources: dict[str, str] = {}  # the image that a file name was made of
 
     def add(self, path: str, images: Mapping[str, Tensor | None]) -> None:
         """Save the pictures [C, H, W] that were made of the file `path`, as images/<label>/<file>.png.
 
         They are there after `finish`. Raises the `DataError` of earlier ones that could not be written.
         """
+        pictures = {label: to_image(image) for label, image in images.items() if image is not None}  # all, or no file
         name = self._planned.get(path) or self._file_name(path)
-        pictures = {label: image for label, image in images.items() if image is not None}
+        self._sources[name] = path
         with _hint():
             if not self.rows:
                 self._begin()
@@ -81,10 +83,24 @@ class Results:
         except OSError as error:
             raise DataError(f"{self.folder}: cannot be written ({error.strerror})") from None
 
-    def finish(self) -> None:
-        """Wait until all pictures are written. Raises the `DataError` of those that cannot be."""
+    def finish(self) -> list[str]:
+        """Wait until all pictures are written. Raises the `DataError` of those that cannot be.
+
+        Returns a line for each image that is left out because the memory did not suffice to write it.
+        """
         with _hint():
             self._writer.finish()
+        lines = []
+        for row in [*self.rows]:
+            name, labels = row
+            pictures = [self.folder / "images" / label / name for label in labels]
+            reasons = [self._writer.failed[picture] for picture in pictures if picture in self._writer.failed]
+            if reasons:
+                lines.append(f"{self._sources[name]}: {reasons[0]}")
+                self.rows.remove(row)
+                for picture in pictures:
+                    picture.unlink(missing_ok=True)
+        return lines
 
     def close(self) -> None:
         """Save no more pictures."""

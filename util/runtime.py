@@ -2,9 +2,12 @@
 
 import ctypes
 import logging
+import operator
 import os
 import random
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +18,16 @@ from util.launch import find_place
 log = logging.getLogger(__name__)
 
 
-def choose_devices(gpu_ids: str) -> list[torch.device]:
+Devices = str | int | Sequence[int] | torch.device | None
+
+
+def choose_devices(gpu_ids: Devices) -> list[torch.device]:
     """The devices for `--gpu_ids`: auto, -1 or cpu, mps, or CUDA numbers with commas; the first one holds the model.
 
     Of several processes on a machine (torchrun), each takes one of the GPUs: auto means all of them, in order.
     Raises `OptionError` for a device that is not there.
     """
-    text = gpu_ids.strip().lower()
+    text = _as_text(gpu_ids).strip().lower()
     if text in ("-1", "cpu"):
         return [torch.device("cpu")]
     if text == "auto" and not torch.cuda.is_available() and not torch.backends.mps.is_available():
@@ -62,6 +68,21 @@ def choose_devices(gpu_ids: str) -> list[torch.device]:
             )
         numbers = numbers[here.local : here.local + 1]
     return [torch.device("cuda", n) for n in numbers]
+
+
+def _as_text(gpu_ids: Devices) -> str:
+    """What one would type for a value from Python: -1, 0, [0, 1], torch.device("cuda:1"); None is auto."""
+    if isinstance(gpu_ids, torch.device):
+        return str(gpu_ids.index or 0) if gpu_ids.type == "cuda" else gpu_ids.type
+    if gpu_ids is None or isinstance(gpu_ids, str):
+        return "auto" if gpu_ids is None else gpu_ids
+    numbers: Any = gpu_ids if isinstance(gpu_ids, Sequence) else [gpu_ids]
+    try:
+        if any(isinstance(number, bool) for number in numbers):
+            raise TypeError
+        return ",".join(str(operator.index(number)) for number in numbers)
+    except TypeError:
+        return repr(gpu_ids)
 
 
 def is_main_process() -> bool:

@@ -16,7 +16,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from util.errors import DataError, OptionError
+from util.file_kinds import kind_of
 from util.images import to_image
+from util.memory import is_out_of_memory
 from util.metrics.builtin import BuiltinNetwork
 from util.metrics.inception import load_inception
 
@@ -87,7 +89,7 @@ class Features:
         try:
             found = self.network(images.to(self.device))
         except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError):
+            if is_out_of_memory(error):
                 raise
             reason = (str(error).strip().splitlines() or ["no reason given"])[-1]
             raise DataError(f"--features {self.name} fails on images {tuple(images.shape)}: {reason}") from None
@@ -141,7 +143,9 @@ def _load_torchscript(path: Path, device: torch.device | str) -> tuple[nn.Module
             warnings.simplefilter("ignore")  # torch advertises a successor, which cannot be had in one file yet
             return torch.jit.load(str(path), map_location=device), hashlib.sha256(content).hexdigest()
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0][:120]
+        if is_out_of_memory(error):
+            raise
+        reason = kind_of(path) or str(error).strip().splitlines()[0][:120]
         raise OptionError(f"--features {path} is not a TorchScript module ({reason}): see torch.jit.trace") from None
 
 

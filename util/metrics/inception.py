@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from util.checkpoint import read_file, strip_prefix
+from util.checkpoint import read_file
 from util.errors import CheckpointError
+from util.file_kinds import kind_of
 from util.metrics.packages import package
 
 SHA256 = "6726825d"  # of the file begins so
@@ -36,7 +37,7 @@ def load_inception(weights: str | Path | None) -> tuple[Inception, str]:
     path = find_weights(weights)
     fingerprint = check_sha256(path, SHA256, "--weights")
     buffer = io.BytesIO()  # the extractor would unpickle anything; this has been read as tensors alone
-    torch.save(strip_prefix(read_file(path), path), buffer)
+    torch.save(read_file(path), buffer)
     buffer.seek(0)
     try:
         extractor = module.FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=buffer)
@@ -48,6 +49,8 @@ def load_inception(weights: str | Path | None) -> tuple[Inception, str]:
 def find_weights(given: str | Path | None) -> Path:
     """The file: the one that is given, or in torch's cache, or downloaded to there. Raises `CheckpointError`."""
     if given is not None:
+        if Path(given).is_dir():
+            raise CheckpointError(f"--weights {given} is a folder: name the file of {ADDRESS} in it")
         if not Path(given).is_file():
             raise CheckpointError(f"--weights {given} does not exist; expected the file of {ADDRESS}")
         return Path(given)
@@ -83,8 +86,7 @@ def check_sha256(path: Path, prefix: str, what: str) -> str:
             digest.update(chunk)
     found = digest.hexdigest()
     if not found.startswith(prefix):
-        raise CheckpointError(
-            f"{what} {path}: its SHA-256 begins with {found[:8]} instead of {prefix}: damaged or another file; "
-            "download it again"
-        )
+        kind = kind_of(path)
+        why = f"; {path} {kind}" if kind else ": damaged or another file; download it again"
+        raise CheckpointError(f"{what} {path}: its SHA-256 begins with {found[:8]} instead of {prefix}{why}")
     return found

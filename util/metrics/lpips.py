@@ -24,7 +24,8 @@ def load_lpips(weights: Path | None) -> Callable[[Tensor, Tensor], Tensor] | Non
     path = weights or Path(torch.hub.get_dir()) / "checkpoints" / FILE
     if not path.is_file():
         if weights:
-            raise CheckpointError(f"--lpips_weights {path} does not exist; expected torchvision's {FILE}")
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise CheckpointError(f"--lpips_weights {path} {what}; expected torchvision's {FILE}")
         return None
     check_sha256(path, SHA256, "--lpips_weights" if weights else "torchvision's")
     module = package("torchmetrics.image.lpip")
