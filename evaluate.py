@@ -11,7 +11,7 @@ import util.interrupts  # noqa: F401 (before torch)
 # isort: split
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,16 @@ from util.metrics.cache import FeatureCache, cache_folder
 from util.metrics.compare import compare_pairs, detect, warn_of_sets
 from util.metrics.distribution import NEAREST, SUBSET_SIZE, SUBSETS, figures, neighbours
 from util.metrics.features import BUILTIN_SIZE, RANGES, TORCHSCRIPT_SIZE, Features, create_features
+from util.metrics.folders import one_set
 from util.metrics.looks import LookFigures, confusion_matrix
 from util.metrics.lpips import load_lpips
 from util.metrics.packages import versions
+from util.metrics.pairs import find_counterparts, pair_images
 from util.metrics.plot import check_format, draw
 from util.metrics.report import Report
-from util.metrics.sets import ImageSet, by_key, by_name, measure, read
-from util.metrics.sources import Sources, from_experiment, from_folders
-from util.results import METRICS, METRICS_PLOT, earlier_pictures
+from util.metrics.sets import ImageSet, by_name, in_order, measure, read
+from util.metrics.sources import Sources, check_folders, from_experiment, from_folders
+from util.results import METRICS, METRICS_PLOT
 from util.runtime import choose_devices
 
 log = logging.getLogger("evaluate")
@@ -65,8 +67,9 @@ def run(opt: argparse.Namespace, advice: Advice) -> int:
     advice.less = lambda error: for_measuring(device, opt.feature_size or SIZES.get(opt.features, TORCHSCRIPT_SIZE))
     features = create_features(opt.features, opt.weights, opt.feature_size, opt.feature_range, device)
     cache = None if opt.no_cache else FeatureCache(cache_folder())
+    found = find_counterparts(sources.fake, sources.inputs, sources.truth)
     real = measure("--real", sources.real, by_name(sources.real), features, cache)
-    fakes = by_key(sources.fake)
+    fakes = in_order(by_name(sources.fake))
     fake = measure("--fake", sources.fake, fakes, features)
     advice.less = lambda error: for_measuring(torch.device("cpu"))  # the figures are of all images, whatever their size
     warn_of_sets(sources, real, fake, features)
@@ -75,15 +78,15 @@ def run(opt: argparse.Namespace, advice: Advice) -> int:
     add_row(report, opt, "translations", real, fake)
     inputs = None
     if sources.inputs is not None:
-        inputs = measure("--inputs", sources.inputs, by_key(sources.inputs), features, cache)
+        inputs = measure("--inputs", sources.inputs, in_order(by_name(sources.inputs)), features, cache)
         report.skipped += inputs.skipped
         add_row(report, opt, "input unchanged", real, inputs)
     if sources.truth is not None:
-        good = {key: fakes[key] for key in fake.keys}
-        report.paired = compare_pairs(sources, good, load_lpips(opt.lpips_weights), report.skipped)
+        lpips = load_lpips(opt.lpips_weights)
+        report.paired = compare_pairs(sources, found, fake.keys, lpips, report.skipped)
     if sources.looks is not None:
-        report.looks = count_looks(fakes, sources)
-    report.findings = detect(real, fake, inputs, sources, report.looks)
+        report.looks = count_looks(fakes, sources, found.images)
+    report.findings = detect(real, fake, inputs, sources, found, report.looks)
     log.info("%s", "\n".join(report.lines()))
     write(report, opt, sources, {"real": real.features, "translations": fake.features})
     return 1 if report.skipped else 0
@@ -144,6 +147,8 @@ def _seed(text: str) -> int:
 
 def find_sources(opt: argparse.Namespace) -> Sources:
     """The folders that the flags name; with --name, folders that are named too go before those of the run."""
+    roles = ("real", "truth", "inputs", "train")
+    typed = {role: one_set(f"--{role}", getattr(opt, role)) for role in roles if getattr(opt, role)}
     if opt.name is None:
         of_a_run = {"phase": opt.phase != "test", "epoch": opt.epoch != "latest", "unpaired": opt.unpaired}
         if any(of_a_run.values()):
@@ -151,38 +156,22 @@ def find_sources(opt: argparse.Namespace) -> Sources:
             raise OptionError(f"--{flag} says which part of a run to measure: add --name, or leave it out")
         if opt.fake is None:
             raise OptionError("--fake is missing: name a folder with translations, or a run with --name")
-        return from_folders(opt.real, opt.fake, opt.truth, opt.inputs, opt.train)
+        return from_folders(opt.fake, **typed)
     if opt.fake is not None:
         raise OptionError("--name and --fake (--results) both say what to measure: leave one of them out")
     folders = opt.checkpoints_dir, opt.results_dir
-    found = from_experiment(opt.name, *folders, opt.phase, opt.epoch, not opt.unpaired, opt.real)
-    typed = {name: getattr(opt, name) for name in ("real", "truth", "inputs", "train") if getattr(opt, name)}
+    found = from_experiment(opt.name, *folders, opt.phase, opt.epoch, not opt.unpaired, typed.get("real"))
     return Sources(**{**vars(found), **typed})
 
 
 def check(opt: argparse.Namespace, sources: Sources) -> None:
-    """Before the work: raise `OptionError` for a file that cannot be written, `DataError` for folders of no use.
-
-    Such is also one of test.py with pictures of more than its last translation.
-    """
+    """Before the work: raise `OptionError` for a file that cannot be written, `DataError` for folders of no use."""
     for flag, path in (("--json", opt.json), ("--plot", opt.plot)):
         if path is not None and path.is_dir():
             raise OptionError(f"{flag} {path} is a folder: name a file")
     if opt.lpips_weights is not None and sources.truth is None:
         raise OptionError("--lpips_weights: LPIPS compares with counterparts: name them with --truth, or leave it out")
-    for folder in (sources.real, sources.train):
-        if folder is not None:
-            by_name(folder)
-    for folder in (sources.fake, sources.truth, sources.inputs):
-        if folder is not None:
-            by_key(folder)
-    older = earlier_pictures(sources.results) if sources.results is not None else []
-    if older:
-        raise DataError(
-            f"{sources.fake} holds {len(older)} pictures of an earlier translation or of one that was stopped "
-            f"({older[0]}): translate again with another --results_dir, or measure all with --real {sources.real} "
-            f"--fake {sources.fake}"
-        )
+    check_folders(sources, opt.plot)
 
 
 def setting(
@@ -195,6 +184,8 @@ def setting(
         "fake": str(fake.folder),
         "real_images": len(real),
         "fake_images": len(fake),
+        "real_left_out": real.left_out,
+        "fake_left_out": fake.left_out,
         "resize": features.transform,
         "features": features.name,
         "dimensions": features.dims,
@@ -222,24 +213,23 @@ def add_row(report: Report, opt: argparse.Namespace, name: str, real: ImageSet, 
     )
 
 
-def count_looks(fakes: dict[str, str], sources: Sources) -> LookFigures | None:
-    """Which looks the translations of the drawn data set show; None if they are not of its images."""
+def count_looks(fakes: Mapping[str, str], sources: Sources, images: Mapping[str, str]) -> LookFigures | None:
+    """Which looks the translations of the drawn data set show; None if they are not of its images (`images`)."""
     assert sources.looks is not None
     folder = sources.truth.name if sources.truth else "testB"  # scenes that the test inputs share
     if not (folder.endswith("B") and sources.real.name.endswith("B")):  # only that domain has these looks
         return None
     try:
         files = read_truth(sources.looks)["files"]
-        scenes = {Path(name).stem: record for name, record in files.items() if name.startswith(f"{folder}/")}
-        common = [key for key in fakes if key in scenes]
+        scenes = {name: name.removeprefix(f"{folder}/") for name in files if name.startswith(f"{folder}/")}
         shown, true = [], []
-        for key in common:
+        for fake, name in pair_images(images, scenes).found.items():
             try:
-                picture = read(fakes[key])
+                picture = read(fakes[fake])
             except DataError:
                 continue  # told of before
-            shown.append(classify_look(picture, scenes[key]))
-            true.append(int(scenes[key]["look"]))
+            shown.append(classify_look(picture, files[name]))
+            true.append(int(files[name]["look"]))
     except (ToyError, ValueError, KeyError) as error:
         raise DataError(f"{sources.looks}: its looks.json cannot be used: {error}") from None
     if not shown:

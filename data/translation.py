@@ -1,24 +1,27 @@
 """The images to translate: of them only the source domain is needed, in whatever folder it lies."""
 
+import math
 import os
 from argparse import Namespace
+from pathlib import Path
 
 from data.base_dataset import ImageDataset
 from data.batch import Draw, Failure, Sample
 from data.folders import Domain, find_domain, whats_in
 from data.order import epoch_order
 from util.errors import DataError
+from util.names import DOMAIN_FOLDERS, pair_names
 
 BUILT_IN = ("unaligned", "single")
-_DOMAIN_FOLDERS = tuple(f"{phase}{domain}" for phase in ("train", "val", "test") for domain in "AB")
 
 
 class TranslationDataset(ImageDataset):
     """<dataroot>/<phase>A if there is one (B for `--direction BtoA`; valA for a missing testA), else dataroot itself.
 
-    The folder of the other domain need not be there; if it is, its i-th image is shown beside the i-th translation.
-    `--dataset_mode single` takes dataroot, a folder or a file, as it is. Nothing is checked beforehand: an image that
-    cannot be read becomes a `Failure` when its turn comes. Raises `DataError` if there are no images at all.
+    The folder of the other domain need not be there; if it is, the image there that `util.names` calls the counterpart
+    of a source image is shown beside its translation. `--dataset_mode single` takes dataroot, a folder or a file, as it
+    is. Nothing is checked beforehand: an image that cannot be read becomes a `Failure` when its turn comes. Raises
+    `DataError` if there are no images at all.
     """
 
     def __init__(self, opt: Namespace) -> None:
@@ -38,18 +41,33 @@ class TranslationDataset(ImageDataset):
         shown: Domain | None = None
         if not literal and os.path.isdir(others):
             try:
-                shown = find_domain(others, opt.max_dataset_size, "", check=False)
+                shown = find_domain(others, math.inf, "", check=False)  # no counterpart lies beyond a limit
             except DataError:  # empty: there is nothing to show
                 shown = None
         super().__init__(opt, images, shown)
+        self.counterparts = _counterparts(images, shown) if shown else {}
 
     def __len__(self) -> int:
         return self.size_A
 
     def draws(self, epoch: int, seed: int, serial: bool) -> list[Draw]:
-        """Every source image once, with the target image of the same number."""
+        """Every source image once, with its counterpart."""
         order, _ = epoch_order(self.size_A, 0, epoch, seed, serial)
-        return [Draw(epoch, place, i, i if i < self.size_B else None) for place, i in enumerate(order.tolist())]
+        return [Draw(epoch, place, i, self.counterparts.get(i)) for place, i in enumerate(order.tolist())]
+
+    def describe(self) -> str:
+        """For example 'A: 3 images in data/testA, B: 4 images in data/testB; 1 of 3 has no counterpart there'."""
+        text = f"A: {self.source.describe()}"
+        if self.target is None:
+            return text
+        without = self.size_A - len(self.counterparts)
+        if not without:
+            told = "each is shown beside the translation of the image of its name"
+        elif self.counterparts:
+            told = f"{without} of {self.size_A} {'has' if without == 1 else 'have'} no counterpart there"
+        else:
+            told = "none has the name of an image of A: none is shown"
+        return f"{text}, B: {self.target.describe()}; {told}"
 
     def __getitem__(self, draw: Draw) -> Sample | Failure:
         result = super().__getitem__(draw)
@@ -58,6 +76,18 @@ class TranslationDataset(ImageDataset):
         return result
 
 
+def _counterparts(images: Domain, others: Domain) -> dict[int, int]:
+    """Numbers of images -> numbers of their counterparts, for which images that a limit leaves out count too."""
+    complete = find_domain(images.folder, math.inf, "", check=False)
+    numbers, other_numbers = _numbers(complete), _numbers(others)
+    found = {numbers[name]: other_numbers[other] for name, other in pair_names(numbers, other_numbers).found.items()}
+    return {number: other for number, other in found.items() if number < len(images.paths)}
+
+
+def _numbers(domain: Domain) -> dict[str, int]:
+    return {Path(path).relative_to(domain.folder).as_posix(): number for number, path in enumerate(domain.paths)}
+
+
 def _has_domains(root: str) -> bool:
     """Whether a folder is laid out for training rather than full of images."""
-    return any(os.path.isdir(os.path.join(root, name)) for name in _DOMAIN_FOLDERS)
+    return any(os.path.isdir(os.path.join(root, name)) for name in DOMAIN_FOLDERS)

@@ -13,7 +13,7 @@ from tests.tools import make_images, truncate, write_image
 from util.errors import DataError
 from util.metrics.cache import FeatureCache, cache_folder
 from util.metrics.features import Features, Pictures, create_features
-from util.metrics.sets import by_key, by_name, common_keys, mean_image, measure, resized, some
+from util.metrics.sets import by_name, in_order, mean_image, measure, resized, some
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_mixed_sizes_and_gray(tmp_path: Path, features: Features) -> None:
     write_image(tmp_path / "sub" / "c.png", 9, 9, channels=1)
     found = measure("--real", tmp_path, by_name(tmp_path), features)
     assert found.keys == ["a.png", "b.png", "sub/c.png"]
-    assert found.describe() == f"3 images of 9x9 to 64x48 in {tmp_path}"
+    assert found.describe() == f"3 images of 9x9 to 64x48 in {tmp_path} (with 1 sub-folder)"
     assert found.gray.tolist() == [False, False, True]
     assert found.thumbnails.shape == (3, 32, 32, 3)
     assert found.features.shape == (3, features.dims)
@@ -167,18 +167,32 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_folder() == Path.home() / ".cache/coopcut/features"
 
 
-def test_counterparts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for name in ("fake/1_A.png", "fake/2_A.png", "fake/3_A.png", "fake/x/1.png", "truth/2_B.jpg", "truth/1_B.png"):
-        write_image(tmp_path / name, 8, 8)
-    fakes, truth = by_key(tmp_path / "fake"), by_key(tmp_path / "truth")
-    assert list(fakes) == ["1", "2", "3", "x/1"]
-    assert common_keys(fakes, truth, tmp_path / "fake") == ["1", "2"]
-    assert "2 of 4 images have no counterpart: 3, x/1" in caplog.text
-    with pytest.raises(DataError, match="no image there has the name of a counterpart"):
-        common_keys({"9": "9.png"}, truth, tmp_path)
-    write_image(tmp_path / "fake/1_B.png", 8, 8)
-    with pytest.raises(DataError, match="both are the image '1'"):
-        by_key(tmp_path / "fake")
+def test_translations_and_inputs_have_one_order() -> None:
+    """The order is part of the figures: KID draws subsets by it."""
+    names = ["10_A.png", "1_A.png", "x-1.png", "x.png", "1_A.jpg"]
+    assert list(in_order(dict.fromkeys(names, ""))) == ["1_A.jpg", "1_A.png", "10_A.png", "x.png", "x-1.png"]
+
+
+def test_what_is_not_measured_is_said(tmp_path: Path, features: Features, caplog: pytest.LogCaptureFixture) -> None:
+    make_images(tmp_path, 3, 16)
+    truncate(tmp_path / "1.png")
+    for name in ("contact_sheet.png", "metrics.png", "sub/metrics.png"):
+        write_image(tmp_path / name, 16, 16)
+    for name in ("a.gif", "b.GIF", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    found = measure("--fake", tmp_path, by_name(tmp_path), features)
+    assert found.keys == ["0.png", "2.png", "sub/metrics.png"]
+    said = "(with 1 sub-folder; 1 unreadable; left out: contact_sheet.png, metrics.png, 2 .gif)"
+    assert found.describe() == f"3 images of 16x16 in {tmp_path} {said}"
+    assert f"--fake: {tmp_path}: not measured: contact_sheet.png, metrics.png, 2 .gif" in caplog.text
+
+
+def test_a_translation_may_have_the_name_of_a_picture_of_ours(tmp_path: Path) -> None:
+    write_image(tmp_path / "images/fake_B/metrics.png", 16, 16)
+    assert list(by_name(tmp_path / "images/fake_B")) == ["metrics.png"]
+
+
+def test_many_names_in_a_message() -> None:
     assert some([str(n) for n in range(8)]) == "0, 1, 2, 3, 4 and 3 more"
 
 

@@ -1,20 +1,19 @@
 """The folder of translated images: the pictures, pages to look at them, and a contact sheet."""
 
-import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from options.option import Options
 from util.errors import DataError
-from util.files import write_text
 from util.images import remove_unfinished, save_image, to_image
+from util.names import PictureNames
+from util.translated import FAKES, earlier_pictures, note_translated
 from util.web import ImageCell, write_page
 from util.writer import PictureWriter
 
@@ -23,13 +22,12 @@ log = logging.getLogger(__name__)
 ROWS_PER_PAGE = 200
 SHEET_ROWS = 8
 CAPTION = 16  # pixels
-LONGEST = 255  # bytes of a file's name, on the usual file systems
+SHEET = "contact_sheet.png"
 METRICS, METRICS_PLOT = "metrics.json", "metrics.png"  # what evaluate.py writes there
-TRANSLATED = "translated.json"  # folder and pictures of the last translation; no pictures until it has finished
 
 
 class Results:
-    """<results_dir>/<name>/<phase>_<epoch>: images/<label>/<file>.png, index.html, contact_sheet.png and `TRANSLATED`.
+    """<results_dir>/<name>/<phase>_<epoch>: images/<label>/<file>.png, index.html, contact_sheet.png, translated.json.
 
     `source`: the folder that the images come from; those of its sub-folders keep their path below it. Raises
     `DataError` if the results would be written over them.
@@ -46,11 +44,10 @@ class Results:
                 "name another --results_dir"
             )
         self.rows: list[tuple[str, list[str]]] = []  # file name, and the labels of its pictures
-        self._taken: set[str] = set()
-        self._taken_folders: set[str] = set()
+        self._names = PictureNames()
+        self._images: dict[str, str] = {}  # picture -> the image that it was made of, below `source`
         self._writer = PictureWriter()
         self._planned: dict[str, str] = {}
-        self._sources: dict[str, str] = {}  # the image that a file name was made of
 
     def add(self, path: str, images: Mapping[str, Tensor | None]) -> None:
         """Save the pictures [C, H, W] that were made of the file `path`, as images/<label>/<file>.png.
@@ -59,12 +56,15 @@ class Results:
         """
         pictures = {label: to_image(image) for label, image in images.items() if image is not None}  # all, or no file
         name = self._planned.get(path) or self._file_name(path)
-        self._sources[name] = path
         with _hint():
             if not self.rows:
                 self._begin()
-            for label, image in pictures.items():
-                self._writer.save(image, self.folder / "images" / label / name)
+            for label in images:
+                file = self.folder / "images" / label / name
+                if label in pictures:
+                    self._writer.save(pictures[label], file)
+                else:
+                    _remove(file)
         self.rows.append((name, list(pictures)))
 
     def _begin(self) -> None:
@@ -78,8 +78,7 @@ class Results:
     def _note_translated(self, names: Sequence[str] = ()) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            note = {"source": str(Path(self.source).resolve()), "pictures": list(names)}
-            write_text(self.folder / TRANSLATED, json.dumps(note))
+            note_translated(self.folder, self.source, {name: self._images[name] for name in names})
         except OSError as error:
             raise DataError(f"{self.folder}: cannot be written ({error.strerror})") from None
 
@@ -96,7 +95,7 @@ class Results:
             pictures = [self.folder / "images" / label / name for label in labels]
             reasons = [self._writer.failed[picture] for picture in pictures if picture in self._writer.failed]
             if reasons:
-                lines.append(f"{self._sources[name]}: {reasons[0]}")
+                lines.append(f"{os.path.join(self.source, self._images[name])}: {reasons[0]}")
                 self.rows.remove(row)
                 for picture in pictures:
                     picture.unlink(missing_ok=True)
@@ -116,20 +115,9 @@ class Results:
         self.rows = sorted(rows, key=lambda row: places[row[0]])
 
     def _file_name(self, path: str) -> str:
-        """<file>.png; if another file took that name (a.jpg, a.png), the extension becomes part of it.
-
-        A name that is too long then loses its end. Folders with the name of a picture (a.png/b.jpg) become part of the
-        file's name.
-        """
-        stem, extension = os.path.splitext(os.path.relpath(path, self.source or ".").replace(os.sep, "/"))
-        if any(folder in self._taken for folder in _folders(stem.lower())):
-            stem = stem.replace("/", "_")
-        name, number = _png(stem), 0
-        while name.lower() in self._taken or name.lower() in self._taken_folders:
-            number += 1
-            name = _png(stem, f"_{extension[1:]}" * number)
-        self._taken.add(name.lower())
-        self._taken_folders.update(_folders(name.lower()))
+        image = os.path.relpath(path, self.source or ".").replace(os.sep, "/")
+        name = self._names.name(image)
+        self._images[name] = image
         return name
 
     def write_pages(self) -> tuple[Path, Path]:
@@ -144,7 +132,7 @@ class Results:
             _write_page(self.folder / names[number], self.title, cells, self.width, links)
         self._note_translated([name for name, _ in self.rows])
         self._tell_of_earlier_results(names)
-        sheet = self.folder / "contact_sheet.png"
+        sheet = self.folder / SHEET
         save_image(self._contact_sheet(), sheet)
         return self.folder / names[0], sheet
 
@@ -153,7 +141,7 @@ class Results:
         for page in self.folder.glob("page_*.html"):
             if page.name not in pages:
                 page.unlink()
-        folder = self.folder / "images" / "fake_B"
+        folder = self.folder / FAKES
         older = len(earlier_pictures(self.folder))
         if older:
             log.warning("%s also holds %d pictures of an earlier run, which are not on the page", folder, older)
@@ -176,49 +164,12 @@ class Results:
         return sheet
 
 
-def earlier_pictures(results: Path) -> list[str]:
-    """The translations in a folder of `Results` that its last translation, if it finished, did not make.
-
-    None if that is not known.
-    """
-    folder = results / "images" / "fake_B"
-    note = _note(results)
-    if note is None:
-        return []
-    last = set(note["pictures"])
-    there = (path.relative_to(folder).as_posix() for path in folder.rglob("*.png") if not path.name.startswith("."))
-    return sorted(set(there) - last)
-
-
-def _folders(name: str) -> list[str]:
-    """The folders of a relative path: a/b/c.png -> a, a/b."""
-    parts = name.split("/")[:-1]
-    return ["/".join(parts[: number + 1]) for number in range(len(parts))]
-
-
-def _png(stem: str, ending: str = "") -> str:
-    """stem + ending + .png, the stem cut so that the file's name has no more than `LONGEST` bytes."""
-    folder, slash, file = stem.rpartition("/")
-    ending += ".png"
-    if len(os.fsencode(file + ending)) > LONGEST:
-        file = os.fsencode(file)[: LONGEST - len(os.fsencode(ending))].decode(errors="ignore")
-    return f"{folder}{slash}{file}{ending}"
-
-
-def translated_from(results: Path) -> Path | None:
-    """The folder of the images that the last translation into a folder of `Results` was made of, if that is known."""
-    note = _note(results)
-    source = note.get("source") if note is not None else None
-    return Path(source) if isinstance(source, str) else None
-
-
-def _note(results: Path) -> dict[str, Any] | None:
+def _remove(picture: Path) -> None:
+    """Remove the picture of an earlier translation, which would be taken for one of this."""
     try:
-        note = json.loads((results / TRANSLATED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    note = note if isinstance(note, dict) else {"pictures": note}  # a list: of an earlier version
-    return note if isinstance(note.get("pictures"), list) else None
+        picture.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{picture}: cannot be removed ({error.strerror})") from None
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A set of images to be measured: its files, their feature vectors and thumbnails, and what is wrong with some."""
 
 import logging
-import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +13,19 @@ from tqdm import tqdm
 
 from util.errors import DataError
 from util.images import read_image
-from util.listing import list_images
+from util.listing import OTHER_PICTURES, list_files, list_images
 from util.metrics.cache import FeatureCache
 from util.metrics.features import BATCH, Features
+from util.names import sort_key
+from util.results import METRICS_PLOT, SHEET
+from util.translated import LABELS
 
 log = logging.getLogger(__name__)
 
 Picture = NDArray[np.uint8]
 THUMBNAIL = 32  # pixels
 NAMED = 5  # files named in a message
+WRITTEN = (SHEET, METRICS_PLOT)  # pictures that test.py and evaluate.py make of translations
 
 
 @dataclass
@@ -29,7 +33,7 @@ class ImageSet:
     """What was measured of a folder's images, in the order of their keys.
 
     features: [n, d]. thumbnails: uint8 [n, 32, 32, 3]. sizes: [n, 2], width and height. gray: [n], whether an image
-    has no colour. skipped: one line for each file that could not be read.
+    has no colour. skipped: one line for each file that could not be read. left_out: what else was not measured.
     """
 
     folder: Path
@@ -39,6 +43,7 @@ class ImageSet:
     sizes: NDArray[np.int64]
     gray: NDArray[np.bool_]
     skipped: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -47,7 +52,12 @@ class ImageSet:
         """For example '200 images of 64x64 in ./testB'; '... of 32x32 to 64x48 ...' for mixed sizes."""
         sizes = sorted({(int(w), int(h)) for w, h in self.sizes}, key=lambda size: size[0] * size[1])
         ends = sizes if len(sizes) == 1 else [sizes[0], sizes[-1]]
-        return f"{len(self)} images of {' to '.join(f'{w}x{h}' for w, h in ends)} in {self.folder}"
+        text = f"{len(self)} images of {' to '.join(f'{w}x{h}' for w, h in ends)} in {self.folder}"
+        folders = len({name.rpartition("/")[0] for name in self.keys} - {""})
+        details = [f"with {folders} sub-folder{'s' * (folders > 1)}"] if folders else []
+        details += [f"{len(self.skipped)} unreadable"] if self.skipped else []
+        details += [f"left out: {', '.join(self.left_out)}"] if self.left_out else []
+        return text + (f" ({'; '.join(details)})" if details else "")
 
 
 def measure(
@@ -58,11 +68,15 @@ def measure(
     name: what the set is called in messages. Raises `DataError` if fewer than two images are left, or if features are
     not finite.
     """
+    others = left_out(folder)
+    if others:
+        log.warning("%s: %s: not measured: %s", name, folder, ", ".join(others))
     key = cache.key(features, paths) if cache else ""
     found = cache.load(key, len(paths), features.dims) if cache else None
     if found is not None:
-        return ImageSet(folder, list(paths), **found)
+        return ImageSet(folder, list(paths), **found, left_out=others)
     result = _measured(folder, paths, features)
+    result.left_out = others
     for line in result.skipped:
         log.warning("skipped: %s", line)
     if len(result) < 2:
@@ -112,60 +126,47 @@ def _measured(folder: Path, paths: Mapping[str, str], features: Features) -> Ima
     )
 
 
-def by_key(folder: Path) -> dict[str, str]:
-    """The images of `folder` by their name without extension and without a trailing _A or _B, sorted.
+def by_name(folder: Path) -> dict[str, str]:
+    """The images of `folder` by their path below it, without those that are `WRITTEN`.
 
-    Raises `DataError` if there is no such folder, no image in it, or two of one key.
+    Raises `DataError` if there is no such folder, or no image in it.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    found: dict[str, str] = {}
-    for path in list_images(folder):
-        key = re.sub(r"_[AB]$", "", Path(path).relative_to(folder).with_suffix("").as_posix())
-        if key in found:
-            raise DataError(f"{path} and {found[key]} both are the image '{key}': move one of them away")
-        found[key] = path
-    if not found:
-        raise DataError(f"{folder}: no images in this folder")
-    return dict(sorted(found.items()))
-
-
-def by_name(folder: Path) -> dict[str, str]:
-    """The images of `folder` by their path below it. Raises `DataError` if there is none."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
+        raise DataError(f"{folder}: {'is a file, not a folder' if folder.is_file() else 'no such folder'}")
     found = {Path(path).relative_to(folder).as_posix(): path for path in list_images(folder)}
+    for name in _written(folder):
+        found.pop(name, None)
     if not found:
         raise DataError(f"{folder}: no images in this folder")
     return found
 
 
-UNPAIRED = ", or if there are no counterparts leave it out, or with --name add --unpaired"
+def in_order(paths: Mapping[str, str]) -> dict[str, str]:
+    """The same, in an order that extensions, _A and _B do not change."""
+    return {name: paths[name] for name in sorted(paths, key=sort_key)}
 
 
-def common_keys(images: Mapping[str, str], truth: Mapping[str, str], folder: Path, flag: str = "--truth") -> list[str]:
-    """The keys that have a counterpart, sorted; a warning names some that have none. `DataError` if none has."""
-    common = sorted(images.keys() & truth.keys())
-    if not common:
-        raise DataError(
-            f"{folder}: no image there has the name of a counterpart (for example {next(iter(truth))}); name the "
-            f"right folder with {flag}" + UNPAIRED * (flag == "--truth")
-        )
-    without = sorted(images.keys() - truth.keys())
-    if without:
-        log.warning("%s: %d of %d images have no counterpart: %s", folder, len(without), len(images), some(without))
-    return common
+def left_out(folder: Path) -> list[str]:
+    """What is there and is no image of the set: pictures that are `WRITTEN`, and numbers of files of kinds not read."""
+    kinds = Counter(Path(path).suffix.lower() for path in list_files(folder))
+    return [*_written(folder), *(f"{kinds[kind]} {kind}" for kind in OTHER_PICTURES if kinds[kind])]
 
 
-def readable(keys: Sequence[str], sides: Sequence[Mapping[str, str]], skipped: list[str]) -> Iterator[list[Picture]]:
-    """For each key its picture of every side, those after the first at the size of the first.
+def _written(folder: Path) -> list[str]:
+    if folder.name in LABELS and folder.absolute().parent.name == "images":  # there it is the name of a translation
+        return []
+    return [name for name in WRITTEN if (folder / name).is_file()]
+
+
+def readable(files: Sequence[Sequence[str]], skipped: list[str]) -> Iterator[list[Picture]]:
+    """For each row of files its pictures, those after the first at the size of the first.
 
     What cannot be read is left out; its line is added to `skipped`, with a warning if it is not there yet.
     """
-    for key in tqdm(keys, desc="comparing", unit="image", leave=False, disable=None):
+    for row in tqdm(files, desc="comparing", unit="image", leave=False, disable=None):
         try:
-            first = read(sides[0][key])
-            yield [first, *(resized(read(side[key]), first) for side in sides[1:])]
+            first = read(row[0])
+            yield [first, *(resized(read(path), first) for path in row[1:])]
         except DataError as error:
             if str(error) not in skipped:
                 log.warning("skipped: %s", error)

@@ -2,17 +2,21 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from options.saved import FILE, load_options
 from util.errors import DataError, OptionError
-from util.metrics.sets import by_key
-from util.results import translated_from
+from util.metrics.folders import check_apart, check_outside, one_set
+from util.metrics.pairs import image_names, made_of, nearly_all, pair_images
+from util.metrics.sets import by_name
+from util.names import pair_pictures
+from util.translated import FAKES, earlier_pictures, lost_pictures, translated_from
 
 log = logging.getLogger(__name__)
 
-FAKES, INPUTS = "images/fake_B", "images/real_A"  # in a folder that test.py wrote
+INPUTS = "images/real_A"  # in a folder that test.py wrote
 RECORD = "looks.json"  # of the drawn data set
 
 
@@ -29,11 +33,16 @@ class Sources:
     looks: Path | None = None
 
 
-def from_folders(real: Path | None, fake: Path, truth: Path | None, inputs: Path | None, train: Path | None) -> Sources:
-    """The folders as named; `fake` may be one that test.py wrote, which has the inputs too."""
-    results = fake if (fake / FAKES).is_dir() else None
+def from_folders(
+    fake: Path,
+    real: Path | None = None,
+    truth: Path | None = None,
+    inputs: Path | None = None,
+    train: Path | None = None,
+) -> Sources:
+    """The folders as named. `fake` may be one that test.py wrote, which has the inputs too, or one above it."""
+    fake, results = _translations(fake)
     if results is not None:
-        fake = results / FAKES
         inputs = inputs or (results / INPUTS if (results / INPUTS).is_dir() else None)
     target = real or truth
     if target is None:
@@ -47,7 +56,7 @@ def from_experiment(
     """The result of `test.py --name <name>`, compared with the data that the run was trained on.
 
     Real are `real`, or else the images of the target domain of that phase (val for a missing test). Those of the phase
-    are counterparts if both domains have the same names, paired is not False, and they are what was translated.
+    are counterparts if nearly all translations have one by name, paired is not False, and they are what was translated.
     """
     run, results = checkpoints_dir / name, results_dir / name / f"{phase}_{epoch}"
     options = load_options(run)
@@ -67,11 +76,11 @@ def from_experiment(
     if real is None and not own.is_dir():
         raise DataError(f"{own}: no images of the target domain to compare with; name a folder with --real")
     looks = drawn_data_set(own)
-    paired = paired and own.is_dir() and inputs.is_dir() and by_key(inputs).keys() == by_key(own).keys()
     translated = translated_from(results)
-    if translated is not None and translated.is_dir() and translated != inputs.resolve():
+    if translated is not None and translated.is_dir() and not (inputs.is_dir() and translated.samefile(inputs)):
         log.warning("the translations are of %s, not of %s: none is compared with a counterpart", translated, inputs)
         inputs, paired, looks = results / INPUTS, False, None
+    paired = paired and own.is_dir() and inputs.is_dir() and _are_paired(results / FAKES, inputs, own)
     return Sources(
         real or own,
         results / FAKES,
@@ -81,6 +90,68 @@ def from_experiment(
         results,
         looks,
     )
+
+
+def _translations(folder: Path) -> tuple[Path, Path | None]:
+    """The translations in a folder, and the folder that test.py wrote, unless the translations themselves are named."""
+    if (folder / FAKES).is_dir():
+        return folder / FAKES, folder
+    found = one_set("--fake", folder)
+    images = found.parent if found.parent.name else found.parent.absolute()
+    return found, images.parent if found != folder and images / found.name == images.parent / FAKES else None
+
+
+def _are_paired(fake: Path, inputs: Path, truth: Path) -> bool:
+    """Whether nearly all translations have a counterpart; a line says how many."""
+    images = made_of(fake, inputs)
+    pairs = pair_images(images, image_names(truth), pair_pictures)
+    paired = nearly_all(pairs, images)
+    log.log(
+        logging.INFO if paired or not pairs.found else logging.WARNING,
+        "%spaired: %d of %d translations have a counterpart by name in %s",
+        "" if paired else "un",
+        len(pairs.found),
+        len(images),
+        truth,
+    )
+    return paired
+
+
+def check_folders(sources: Sources, plot: Path | None) -> None:
+    """Raise `DataError` for a folder without images, in another one, or of test.py with more or less than it noted.
+
+    `OptionError` if `plot` would be written into one.
+    """
+    named = {"--real": sources.real, "--truth": sources.truth, "--train": sources.train}
+    targets = {flag: folder for flag, folder in named.items() if folder is not None}
+    inputs = {"--inputs": sources.inputs} if sources.inputs is not None else {}
+    fake = {"--fake": sources.fake}
+    for folder in (targets | inputs | fake).values():
+        by_name(folder)
+    check_apart((fake, inputs, targets))
+    if plot is not None and plot.suffix.lower() == ".png":
+        check_outside("--plot", plot, targets | inputs | fake)
+    wrong = _against_the_note(sources.fake)
+    if wrong and sources.results is not None:
+        all_of_them = f"--real {sources.real} --fake {sources.fake}"
+        raise DataError(f"{wrong}: translate again with another --results_dir, or measure all with {all_of_them}")
+    if wrong:
+        log.warning("%s", wrong)
+
+
+def _against_the_note(fake: Path) -> str:
+    """What there is more or less in a folder of translations than test.py noted; nothing if all is well."""
+    results = fake.absolute().parent.parent
+    if results / FAKES != fake.absolute():
+        return ""
+    older, lost = earlier_pictures(results), lost_pictures(results)
+    if older:
+        return f"{fake} holds {_pictures(older)} of an earlier translation or of one that was stopped ({older[0]})"
+    return f"{fake} lacks {_pictures(lost)} of the last translation ({lost[0]})" if lost else ""
+
+
+def _pictures(names: Sequence[str]) -> str:
+    return "1 picture" if len(names) == 1 else f"{len(names)} pictures"
 
 
 def drawn_data_set(folder: Path) -> Path | None:
