@@ -12,6 +12,7 @@ import util.interrupts  # noqa: F401 (before torch)
 import argparse
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from datasets.toy import N_LOOKS, ToyError, classify_look, look_name, read_truth
+from options.option import ranges
 from options.savings import for_measuring
 from util.arguments import Parser, whole
 from util.cli import run_script
@@ -40,6 +42,7 @@ from util.metrics.plot import check_format, draw
 from util.metrics.report import Report
 from util.metrics.sets import ImageSet, by_name, in_order, measure, read
 from util.metrics.sources import Sources, check_folders, from_experiment, from_folders
+from util.pixels import parse_ranges
 from util.results import METRICS, METRICS_PLOT
 from util.runtime import choose_devices
 
@@ -68,17 +71,19 @@ def run(opt: argparse.Namespace, advice: Advice) -> int:
     features = create_features(opt.features, opt.weights, opt.feature_size, opt.feature_range, device)
     cache = None if opt.no_cache else FeatureCache(cache_folder())
     found = find_counterparts(sources.fake, sources.inputs, sources.truth)
-    real = measure("--real", sources.real, by_name(sources.real), features, cache)
+    real = measure("--real", sources.real, by_name(sources.real), features, cache, sources.value_range(sources.real))
     fakes = in_order(by_name(sources.fake))
     fake = measure("--fake", sources.fake, fakes, features)
     advice.less = lambda error: for_measuring(torch.device("cpu"))  # the figures are of all images, whatever their size
     warn_of_sets(sources, real, fake, features)
     report = Report(*setting(opt, real, fake, features, libraries))
+    report.details["value_ranges"] = sources.value_ranges
     report.skipped = [*real.skipped, *fake.skipped]
     add_row(report, opt, "translations", real, fake)
     inputs = None
     if sources.inputs is not None:
-        inputs = measure("--inputs", sources.inputs, in_order(by_name(sources.inputs)), features, cache)
+        paths, value_range = in_order(by_name(sources.inputs)), sources.value_range(sources.inputs)
+        inputs = measure("--inputs", sources.inputs, paths, features, cache, value_range)
         report.skipped += inputs.skipped
         add_row(report, opt, "input unchanged", real, inputs)
     if sources.truth is not None:
@@ -107,6 +112,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--truth", type=_path, help="folder with the counterparts: <name>, or N_B for N_A")
     add("--inputs", type=_path, help="folder with the source images: measure them too, and look for what is wrong")
     add("--train", type=_path, help="folder with target training images: their mean as a translation, and their looks")
+    add("--value_range", type=ranges, help="black and white in --real, --truth, --train and --inputs, as in train.py")
     add("--features", default="builtin", metavar="NAME", help="builtin, inception, or a TorchScript file (.pt)")
     add("--weights", type=_path, help="--features inception: file of the weights")
     add("--feature_size", type=int, metavar="N", help="pixels that images are scaled to [builtin: 128, file: 224]")
@@ -156,12 +162,17 @@ def find_sources(opt: argparse.Namespace) -> Sources:
             raise OptionError(f"--{flag} says which part of a run to measure: add --name, or leave it out")
         if opt.fake is None:
             raise OptionError("--fake is missing: name a folder with translations, or a run with --name")
-        return from_folders(opt.fake, **typed)
+        return _with_ranges(opt, from_folders(opt.fake, **typed))
     if opt.fake is not None:
         raise OptionError("--name and --fake (--results) both say what to measure: leave one of them out")
     folders = opt.checkpoints_dir, opt.results_dir
     found = from_experiment(opt.name, *folders, opt.phase, opt.epoch, not opt.unpaired, typed.get("real"))
-    return Sources(**{**vars(found), **typed})
+    return _with_ranges(opt, Sources(**{**vars(found), **typed}))
+
+
+def _with_ranges(opt: argparse.Namespace, sources: Sources) -> Sources:
+    """`sources` with the range of --value_range, if it was given."""
+    return replace(sources, value_ranges=parse_ranges(opt.value_range)) if opt.value_range else sources
 
 
 def check(opt: argparse.Namespace, sources: Sources) -> None:

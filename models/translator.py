@@ -25,6 +25,7 @@ from util.checkpoint import read_file
 from util.errors import CheckpointError, DataError, NoMemoryError
 from util.images import to_image, to_tensor, upright
 from util.memory import free_memory, is_out_of_memory, let_go
+from util.pixels import Range, parse_ranges
 from util.runtime import Devices, choose_devices
 
 MULTIPLE = 4  # the generators halve the size twice
@@ -56,6 +57,7 @@ class Translator:
         self.one_by_one = not norms and device.type == "cpu" and amp == "bf16"  # see InstanceNorm2d
         self._call: Any = torch.compile(self.generator, dynamic=False) if compile else self.generator
         self.input_nc = input_nc
+        self.value_range: Range | None = None  # values of PIL images that are black and white; see `read_image`
         self.device = device
 
     @classmethod
@@ -91,7 +93,9 @@ class Translator:
             raise CheckpointError(f"{path}: {broken[0]} is not finite (NaN or infinite); take another --epoch or run")
         device = choose_devices(opt.gpu_ids)[0]
         check_device(opt, device)
-        return cls(generator, opt.input_nc, device, opt.eval, opt.amp, opt.compile)
+        translator = cls(generator, opt.input_nc, device, opt.eval, opt.amp, opt.compile)
+        translator.value_range, _ = parse_ranges(opt.value_range)
+        return translator
 
     def translate(self, images: Tensor) -> Tensor:
         """[B, input_nc, H, W] in [-1, 1], any H and W, -> [B, output_nc, H, W] in [-1, 1] on the CPU.
@@ -126,12 +130,14 @@ class Translator:
     def __call__(self, image: Image.Image | NDArray[Any]) -> Image.Image | NDArray[np.uint8]:
         """Translate a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3] of uint8, into one of the same kind.
 
+        Black and white are `value_range` in a PIL image, as in the files of the run, and 0 and 255 in an array.
         Raises `DataError` for what is none, and `NoMemoryError` (see `translate`).
         """
         if isinstance(image, Image.Image):
             if not image.width or not image.height:
                 raise DataError(f"an image of {image.width}x{image.height} pixels cannot be translated")
-            return to_image(self.translate(to_tensor(upright(image, self.input_nc))[None]))
+            levels = upright(image, self.input_nc, value_range=self.value_range)
+            return to_image(self.translate(to_tensor(levels)[None]))
         array = np.asarray(image)
         shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
         if array.dtype != np.uint8 or not shaped or not array.size:

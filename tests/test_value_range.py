@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from models import Translator
 from tests.tools import TINY, TRAIN, refused, run
 from util.pixels import parse_ranges
 
@@ -102,6 +103,43 @@ def test_range_is_saved_and_used_to_translate(place: Path) -> None:
     assert (outcome.code, outcome.err) == (0, "")
     shown = np.asarray(Image.open("results/deep/test_latest/images/real_A/1.png").convert("L"))
     assert np.array_equal(shown, np.rint(tifffile.imread(root / "testA" / "1.tif") * (255 / 1000)))
+
+
+def test_range_of_the_run_is_used_to_measure(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of inputs, counterparts and training images, not of translations; kept features are those of the range."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+    root = data_set(place, "u2", 0, 1000)
+    (root / "testB").mkdir()
+    for number in range(3):
+        values = np.full((32, 32), 100 * number, np.uint16)
+        tifffile.imwrite(root / "testB" / f"{number}.tif", values)
+    assert trained(place, *GRAY, "--value_range=0,1000/0,400").code == 0
+    assert run("test", "--name", "deep", "--dataroot", root, "--gpu_ids", -1).code == 0
+    assert run("evaluate", "--name", "deep", "--gpu_ids", -1).code == 0
+    written = json.loads(Path("results/deep/test_latest/metrics.json").read_text())
+    assert written["setting"]["value_ranges"] == [[0, 1000], [0, 400]]
+    fakes = [np.asarray(Image.open(f"results/deep/test_latest/images/fake_B/{n}.png"))[..., 0] for n in range(3)]
+
+    def rmse(truth: list[int]) -> float:
+        off = [fake.astype(float) - level for fake, level in zip(fakes, truth, strict=True)]
+        return float(np.sqrt(np.mean(np.square(off))))
+
+    assert written["paired"]["translations"]["RMSE"] == pytest.approx(rmse([0, 64, 128]))  # 0, 100, 200 of 400
+    other = ["--fake", "results/deep/test_latest", "--real", root / "testB", "--truth", root / "testB", "--gpu_ids", -1]
+    outcome = run("evaluate", *other, "--value_range", "0,100", "--json", "other.json")
+    assert outcome.code == 0, outcome.err
+    written = json.loads(Path("other.json").read_text())
+    assert written["paired"]["translations"]["RMSE"] == pytest.approx(rmse([0, 255, 255]))
+
+
+def test_range_in_python(place: Path) -> None:
+    """PIL images hold the values of files; arrays of uint8 are levels."""
+    data_set(place, "u2", 0, 1000)
+    assert trained(place, *GRAY, "--value_range=0,1000").code == 0
+    translator = Translator.load("checkpoints/deep", gpu_ids=-1)
+    deep = tifffile.imread("deep/testA/0.tif")
+    levels = np.rint(deep * (255 / 1000)).astype(np.uint8)
+    assert np.array_equal(np.asarray(translator(Image.fromarray(deep))), np.asarray(translator(levels)))
 
 
 def test_each_domain_may_have_its_own(place: Path) -> None:

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from util.files import write_bytes
 from util.metrics.features import Features
+from util.pixels import Range
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 
 
 def cache_folder() -> Path:
@@ -36,9 +37,10 @@ class FeatureCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def key(self, features: Features, paths: Mapping[str, str]) -> str:
-        """SHA-256 over the network with its scaling, and the images in their order: name and content of each."""
-        digest = hashlib.sha256(f"{FORMAT} {features.key} {len(paths)}".encode())
+    def key(self, features: Features, paths: Mapping[str, str], value_range: Range | None = None) -> str:
+        """SHA-256 over the network with its scaling, the range of values, and the images in order: name and content."""
+        values = "" if value_range is None else f" {value_range[0]} to {value_range[1]}"
+        digest = hashlib.sha256(f"{FORMAT} {features.key} {len(paths)}{values}".encode())
         for name, path in paths.items():
             digest.update(hashlib.sha256(name.encode(errors="surrogateescape")).digest())
             try:

@@ -19,9 +19,9 @@ from util.metrics.paired import Pair, PairedErrors, paired_errors
 from util.metrics.pairs import Counterparts
 from util.metrics.sets import (
     ImageSet,
+    Picture,
     by_name,
     mean_image,
-    read,
     readable,
     resized,
     thumbnail,
@@ -84,16 +84,16 @@ def compare_pairs(
     assert sources.truth is not None
     truth, fakes = by_name(sources.truth), by_name(sources.fake)
     of_fakes = [(truth[found.truth[fake]], fakes[fake]) for fake in known if fake in found.truth]
-    rows = {"translations": paired_errors(_some(_pairs(of_fakes, skipped), sources.truth), lpips)}
+    rows = {"translations": paired_errors(_some(_pairs(of_fakes, skipped, sources.read), sources.truth), lpips)}
     if sources.inputs is not None:
         inputs = by_name(sources.inputs)
         of_inputs = [(truth[counterpart], inputs[image]) for image, counterpart in found.truth_of_inputs.items()]
-        rows["input unchanged"] = paired_errors(_some(_pairs(of_inputs, skipped), sources.inputs), lpips)
+        rows["input unchanged"] = paired_errors(_some(_pairs(of_inputs, skipped, sources.read), sources.inputs), lpips)
     if sources.train is not None:
         train = [(path,) for path in by_name(sources.train).values()]
-        mean = mean_image(pictures[0] for pictures in _some(readable(train, skipped), sources.train))
+        mean = mean_image(pictures[0] for pictures in _some(readable(train, skipped, sources.read), sources.train))
         alone = [(path,) for path, _ in of_fakes]
-        rows["mean"] = paired_errors(((resized(mean, t), t) for (t,) in readable(alone, skipped)), lpips)
+        rows["mean"] = paired_errors(((resized(mean, t), t) for (t,) in readable(alone, skipped, sources.read)), lpips)
     return rows
 
 
@@ -104,9 +104,9 @@ def _some(pictures: Iterator[T], folder: Path) -> Iterator[T]:
     raise DataError(f"{folder}: no image that can be compared can be read there; replace the damaged ones")
 
 
-def _pairs(files: Sequence[tuple[str, str]], skipped: list[str]) -> Iterator[Pair]:
+def _pairs(files: Sequence[tuple[str, str]], skipped: list[str], read: Callable[[str], Picture]) -> Iterator[Pair]:
     """(image, truth) of the files of truths and images."""
-    for truth, image in readable(files, skipped):
+    for truth, image in readable(files, skipped, read):
         yield image, truth
 
 
@@ -139,18 +139,18 @@ def detect(
         detectors.all_the_same(before, after),
         detectors.equals_input(before, after),
     ]
-    truth = _thumbnails(sources.truth, [found.truth.get(name) for _, name in pairs])
+    truth = _thumbnails(sources, [found.truth.get(name) for _, name in pairs])
     if truth is not None:
         return [*findings, detectors.inverted_colours(truth, after, "truth")]
     return [*findings, detectors.inverted_colours(before, after)]
 
 
-def _thumbnails(folder: Path | None, names: Sequence[str | None]) -> Thumbnails | None:
+def _thumbnails(sources: Sources, names: Sequence[str | None]) -> Thumbnails | None:
     """Those of the counterparts, if all of them are there."""
-    if folder is None:
+    if sources.truth is None:
         return None
-    paths = by_name(folder)
+    paths = by_name(sources.truth)
     try:
-        return np.stack([thumbnail(read(paths[name or ""])) for name in names])
+        return np.stack([thumbnail(sources.read(paths[name or ""])) for name in names])
     except (KeyError, DataError):
         return None

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from util.listing import OTHER_PICTURES, list_files, list_images
 from util.metrics.cache import FeatureCache
 from util.metrics.features import BATCH, Features
 from util.names import sort_key
+from util.pixels import Range
 from util.results import METRICS_PLOT, SHEET
 from util.translated import LABELS
 
@@ -61,21 +62,26 @@ class ImageSet:
 
 
 def measure(
-    name: str, folder: Path, paths: Mapping[str, str], features: Features, cache: FeatureCache | None = None
+    name: str,
+    folder: Path,
+    paths: Mapping[str, str],
+    features: Features,
+    cache: FeatureCache | None = None,
+    value_range: Range | None = None,
 ) -> ImageSet:
     """The images `paths` (key -> file) of `folder`; one that cannot be read is named in a warning and left out.
 
-    name: what the set is called in messages. Raises `DataError` if fewer than two images are left, or if features are
-    not finite.
+    name: what the set is called in messages. value_range: as `read_image` takes it. Raises `DataError` if fewer than
+    two images are left, or if features are not finite.
     """
     others = left_out(folder)
     if others:
         log.warning("%s: %s: not measured: %s", name, folder, ", ".join(others))
-    key = cache.key(features, paths) if cache else ""
+    key = cache.key(features, paths, value_range) if cache else ""
     found = cache.load(key, len(paths), features.dims) if cache else None
     if found is not None:
         return ImageSet(folder, list(paths), **found, left_out=others)
-    result = _measured(folder, paths, features)
+    result = _measured(folder, paths, features, value_range)
     result.left_out = others
     for line in result.skipped:
         log.warning("skipped: %s", line)
@@ -94,7 +100,7 @@ def measure(
     return result
 
 
-def _measured(folder: Path, paths: Mapping[str, str], features: Features) -> ImageSet:
+def _measured(folder: Path, paths: Mapping[str, str], features: Features, value_range: Range | None) -> ImageSet:
     keys: list[str] = []
     skipped: list[str] = []
     vectors = [np.zeros((0, features.dims))]
@@ -102,7 +108,7 @@ def _measured(folder: Path, paths: Mapping[str, str], features: Features) -> Ima
     waiting: list[Picture] = []
     for key, path in tqdm(paths.items(), desc=f"measuring {folder.name}", unit="image", leave=False, disable=None):
         try:
-            picture = read(path)
+            picture = read(path, value_range)
         except DataError as error:
             skipped.append(str(error))
             continue
@@ -158,8 +164,10 @@ def _written(folder: Path) -> list[str]:
     return [name for name in WRITTEN if (folder / name).is_file()]
 
 
-def readable(files: Sequence[Sequence[str]], skipped: list[str]) -> Iterator[list[Picture]]:
-    """For each row of files its pictures, those after the first at the size of the first.
+def readable(
+    files: Sequence[Sequence[str]], skipped: list[str], read: Callable[[str], Picture]
+) -> Iterator[list[Picture]]:
+    """For each row of files its pictures as `read` gives them, those after the first at the size of the first.
 
     What cannot be read is left out; its line is added to `skipped`, with a warning if it is not there yet.
     """
@@ -173,9 +181,9 @@ def readable(files: Sequence[Sequence[str]], skipped: list[str]) -> Iterator[lis
                 skipped.append(str(error))
 
 
-def read(path: str | Path) -> Picture:
-    """An image as uint8 [H, W, 3]."""
-    return np.asarray(read_image(path, 3))
+def read(path: str | Path, value_range: Range | None = None) -> Picture:
+    """An image as uint8 [H, W, 3]; see `read_image`."""
+    return np.asarray(read_image(path, 3, value_range))
 
 
 def thumbnail(picture: Picture) -> Picture:

@@ -10,8 +10,9 @@ from options.saved import FILE, load_options
 from util.errors import DataError, OptionError
 from util.metrics.folders import check_apart, check_outside, one_set
 from util.metrics.pairs import image_names, made_of, nearly_all, pair_images
-from util.metrics.sets import by_name
+from util.metrics.sets import Picture, by_name, read
 from util.names import pair_pictures
+from util.pixels import Range, parse_ranges
 from util.translated import FAKES, earlier_pictures, lost_pictures, translated_from
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,10 @@ RECORD = "looks.json"  # of the drawn data set
 
 @dataclass(frozen=True)
 class Sources:
-    """Folders. results: the one that test.py wrote, if `fake` is in one. looks: the drawn data set, if it is one."""
+    """Folders. results: the one that test.py wrote, if `fake` is in one. looks: the drawn data set, if it is one.
+
+    value_ranges: of the source and target images of a data set, as `read_image` takes them.
+    """
 
     real: Path
     fake: Path
@@ -31,6 +35,19 @@ class Sources:
     train: Path | None = None
     results: Path | None = None
     looks: Path | None = None
+    value_ranges: tuple[Range | None, Range | None] = (None, None)
+
+    def value_range(self, folder: Path) -> Range | None:
+        """The values that are black and white in the files of one of the folders; what test.py wrote has 8 bits."""
+        if folder == self.fake or (self.results is not None and folder.is_relative_to(self.results)):
+            return None
+        return self.value_ranges[0 if folder == self.inputs else 1]
+
+    def read(self, path: str) -> Picture:
+        """An image of one of the folders as uint8 [H, W, 3]."""
+        folders = (self.fake, self.inputs, self.truth, self.train, self.real)
+        folder = next(folder for folder in folders if folder is not None and Path(path).is_relative_to(folder))
+        return read(path, self.value_range(folder))
 
 
 def from_folders(
@@ -89,6 +106,7 @@ def from_experiment(
         train if train.is_dir() else None,
         results,
         looks,
+        parse_ranges(options.get("value_range", "dtype")),
     )
 
 
