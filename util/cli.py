@@ -11,7 +11,7 @@ from typing import TextIO
 import torch
 from tqdm import tqdm
 
-from util.errors import UserError, first_line
+from util.errors import UserError, first_line, lacks_memory, of_system
 from util.interrupts import Terminated, raise_on_terminate
 from util.runtime import is_main_process
 
@@ -84,21 +84,16 @@ def _run(main: Callable[[Sequence[str]], int], less: str) -> None:
             sys.exit(2)  # the first process says it
         complain(script, str(error))
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        complain(script, f"{place}{error.strerror or error}")
+        complain(script, of_system(error))
     except KeyboardInterrupt as error:
         what, code = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)
         complain(script, f"{what}; what was saved is as it was", code)
     except (torch.OutOfMemoryError, MemoryError) as error:
         complain(script, OUT_OF_MEMORY.format(first_line(error), less))
     except RuntimeError as error:
-        if "DataLoader worker" in str(error):
-            complain(
-                script,
-                "a process that loads images was killed (out of memory?): lower --num_threads; "
-                "what was saved is as it was; go on with --continue_train",
-            )
-        if "not enough memory" not in str(error) and "allocate memory" not in str(error):
+        if "start new thread" in str(error):
+            complain(script, "no thread can be started: raise the limit of processes (ulimit -u, or the container's)")
+        if not lacks_memory(error):
             raise
         complain(script, OUT_OF_MEMORY.format(first_line(error), less))
 

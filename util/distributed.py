@@ -18,10 +18,10 @@ from torch import distributed as dist
 
 from util import errors
 from util.collectives import guarded, rank, world_size
-from util.errors import DataError, OptionError, PeerError, UserError, first_line
+from util.errors import DataError, OptionError, PeerError, UserError, first_line, of_system
 from util.guard import FiniteGuard
 from util.rendezvous import meet
-from util.signals import StopSignals
+from util.signals import Stopped, StopSignals
 
 T = TypeVar("T")
 TIMEOUT = "PEER_TIMEOUT"  # environment variable: seconds after which a process that waits for another gives up
@@ -104,8 +104,7 @@ class Peers:
         except OSError as error:
             if self.alone:
                 raise
-            place = f"{error.filename}: " if error.filename else ""
-            trouble = UserError(f"{place}{error.strerror or error}")
+            trouble = UserError(of_system(error))
         if not self.alone:
             self._exchange((), trouble)
 
@@ -118,29 +117,40 @@ class Peers:
     def in_step(self, batches: Iterable[B], stop: StopSignals, guard: FiniteGuard) -> Iterator[B]:
         """`batches`, as long as no process was asked to stop, `guard` found nothing, and all have images of one size.
 
-        A signal to any of the processes sets `stop.received` in all of them. Raises the error of any in all.
+        A signal to any of the processes sets `stop.received` in all of them, and ends its wait for a batch. Raises the
+        error of any in all. A process that got no signal itself learns of it when its batch has come.
         """
-        if self.alone:
-            yield from batches
-            return
         iterator = iter(batches)
         while True:
             batch: B | None = None
             trouble: UserError | None = guard.trouble
             try:
-                batch = next(iterator, None)
-            except DataError as error:
+                with stop.waiting():
+                    batch = next(iterator, None)
+            except Stopped:
+                if self.alone:
+                    return
+            except (DataError, OSError) as error:
+                error = error if isinstance(error, DataError) else DataError(of_system(error))
+                if self.alone:
+                    raise error from None
                 trouble = trouble or error
-            told = self._exchange((int(stop.asked or 0), *_sizes(batch)), trouble)
-            signals = [line[0] for line in told if line[0]]
-            if signals:
-                stop.agree(signals[0])
+            if not self.alone and not self._all_go_on(batch, stop, trouble):
                 return
-            if len({tuple(line[1:]) for line in told}) > 1:
-                self._refuse_sizes(batch)
             if batch is None:
                 return
             yield batch
+
+    def _all_go_on(self, batch: Images | None, stop: StopSignals, trouble: UserError | None) -> bool:
+        """Tell the others how this process stands before a step, and whether all take it. Raises the error of any."""
+        told = self._exchange((int(stop.asked or 0), *_sizes(batch)), trouble)
+        signals = [line[0] for line in told if line[0]]
+        if signals:
+            stop.agree(signals[0])
+            return False
+        if len({tuple(line[1:]) for line in told}) > 1:
+            self._refuse_sizes(batch)
+        return True
 
     def settle(self, guard: FiniteGuard) -> None:
         """Let `guard` judge what it has not judged yet: before anything is saved."""

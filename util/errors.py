@@ -34,6 +34,20 @@ class PeerError(UserError):
     """Another process of the run is gone or does not answer."""
 
 
+def of_system(error: OSError) -> str:
+    """What the system says, in one line that names the file if there is one."""
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or first_line(error)}"
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory ran out. torch has no type for it on the CPU."""
+    no_type = isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("not enough memory", "allocate memory")
+    )
+    return no_type or isinstance(error, MemoryError)
+
+
 def first_line(error: BaseException) -> str:
     """The first line of the message of any error, at most 160 characters, or its type."""
     return (str(error).splitlines() or [type(error).__name__])[0][:160]
