@@ -6,6 +6,8 @@ and its full state must be those of a training that nobody killed, bit for bit, 
 A kill takes some seconds, those of Python's start. The exit code is 0 if all is as it must be, else 1.
 """
 
+# ruff: noqa: E402 (the path comes before what is imported from it)
+
 import sys
 from pathlib import Path
 
@@ -35,7 +37,11 @@ from util.cli import run_script
 from util.errors import OptionError
 
 TRAIN = [sys.executable, str(ROOT / "train.py")]
-TINY = ["--model", "cut", "--ngf", "4", "--ndf", "4", "--netF_nc", "8", "--num_patches", "8", "--netG", "resnet_4blocks", "--load_size", "36", "--crop_size", "32", "--gpu_ids", "-1", "--num_threads", "2", "--monitor", "files", "--print_freq", "1", "--ema", "0.9", "--n_epochs", "1000000", "--save_epoch_freq", "20"]
+_TINY = (
+    "--model cut --ngf 4 --ndf 4 --netF_nc 8 --num_patches 8 --netG resnet_4blocks --load_size 36 --crop_size 32 "
+    "--gpu_ids -1 --num_threads 2 --monitor files --print_freq 1 --ema 0.9 --n_epochs 1000000 --save_epoch_freq 20"
+)
+TINY = _TINY.split()
 PHASES = ("before the first step", "training", "saving")
 PATIENCE = 600.0  # seconds for a step to come, or an end
 MORE = 10  # steps after the last kill
@@ -125,7 +131,7 @@ def kill(training: Training, kills: int, rng: random.Random) -> "Counter[str]":
     """Kill it so often; returns how often in which phase."""
     met: Counter[str] = Counter()
     starting = 5.0  # seconds
-    for _ in tqdm(range(kills), unit="kill", disable=None):
+    for _ in tqdm(range(kills), unit="kill"):
         aim = rng.choice(PHASES)
         with training.started() as process:
             began, before = time.monotonic(), training.steps()

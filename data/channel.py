@@ -64,7 +64,7 @@ def receive(connection: socket.socket) -> Any:
 def _read(connection: socket.socket, size: int) -> Any:
     """An array of `size` bytes, of memory that tensors may keep."""
     array = torch.empty(size, dtype=torch.uint8).numpy()
-    view, done = memoryview(array), 0
+    view, done = memoryview(array.data), 0
     while done < size:
         try:
             got = connection.recv_into(view[done:], min(size - done, MOST), socket.MSG_WAITALL)

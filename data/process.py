@@ -112,7 +112,7 @@ def signals_blocked() -> Iterator[None]:
 def _talk(connection: socket.socket, requests: "SimpleQueue[tuple[Future[Any], Any] | None]") -> None:
     """Answer the requests, by errors too, until there is a None instead of one."""
     with connection:
-        for future, draws in iter(requests.get, None):  # type: ignore[misc]
+        for future, draws in iter(requests.get, None):
             if future.set_running_or_notify_cancel():
                 try:
                     send(connection, draws)

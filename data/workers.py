@@ -108,10 +108,10 @@ class WorkerPool(Generic[T]):
             self.close()
             if isinstance(error, RuntimeError) and "start new thread" not in str(error):
                 raise
-            number = errno.EAGAIN if isinstance(error, RuntimeError) else getattr(error, "errno", None)
+            code = errno.EAGAIN if isinstance(error, RuntimeError) else getattr(error, "errno", None)
             raise DataError(
                 f"--num_threads {self._num_threads}: the data loading processes cannot be started "
-                f"({getattr(error, 'strerror', None) or first_line(error)}): {RAISE_LIMIT.get(number or 0, '')}try a "
+                f"({getattr(error, 'strerror', None) or first_line(error)}): {RAISE_LIMIT.get(code or 0, '')}try a "
                 "smaller --num_threads, 0 for none"
             ) from error
 

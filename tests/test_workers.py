@@ -22,7 +22,7 @@ import torch
 import data.workers
 from data import create_loader
 from data.base_dataset import ImageDataset
-from data.batch import Draw
+from data.batch import Draw, Sample
 from data.channel import ChannelError, receive, send
 from data.loader import EpochLoader
 from tests.project import ROOT
@@ -127,6 +127,7 @@ def test_global_randomness_of_a_data_set_differs_between_workers_not_between_run
 ) -> None:
     def drawing(self: ImageDataset, draw: Draw) -> Any:
         sample = READ(self, draw)
+        assert isinstance(sample, Sample)
         sample.A[0, 0] = torch.rand(8) + np.random.rand()
         return sample
 
@@ -257,7 +258,7 @@ def raises(error: BaseException) -> None:
 ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "torch": (lambda: torch.ones(2) @ torch.ones(3), RuntimeError, "inconsistent tensor size"),
     "torch's own words": (lambda: raises(RuntimeError("DataLoader worker 1")), RuntimeError, "^DataLoader worker 1$"),
-    "key": (lambda: {}["no such key"], KeyError, "no such key"),
+    "key": (lambda: os.environ["NO_SUCH_KEY"], KeyError, "NO_SUCH_KEY"),
     "not unpickled": (
         lambda: raises(MadeOfTwoError("1", "2")),
         RuntimeError,
