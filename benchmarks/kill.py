@@ -42,7 +42,7 @@ _TINY = (
     "--gpu_ids -1 --num_threads 2 --monitor files --print_freq 1 --ema 0.9 --n_epochs 1000000 --save_epoch_freq 20"
 )
 TINY = _TINY.split()
-PHASES = ("before the first step", "training", "saving")
+PHASES = ("saving", "training", "before the first step")
 PATIENCE = 600.0  # seconds for a step to come, or an end
 MORE = 10  # steps after the last kill
 
@@ -131,22 +131,22 @@ def kill(training: Training, kills: int, rng: random.Random) -> "Counter[str]":
     """Kill it so often; returns how often in which phase."""
     met: Counter[str] = Counter()
     starting = 5.0  # seconds
-    for _ in tqdm(range(kills), unit="kill"):
-        aim = rng.choice(PHASES)
+    for number in tqdm(range(kills), unit="kill"):
+        aim = PHASES[number % len(PHASES)]
         with training.started() as process:
             began, before = time.monotonic(), training.steps()
-            if aim == PHASES[0]:
+            if aim == PHASES[2]:
                 wait_for(lambda: training.steps() > before, process, rng.uniform(0, starting))  # noqa: B023
             else:
                 wait_for(lambda: training.steps() > before, process, PATIENCE)  # noqa: B023
                 starting = time.monotonic() - began
-                if aim == PHASES[2]:
+                if aim == PHASES[0]:
                     wait_for(training.saves, process, PATIENCE)
                 time.sleep(rng.uniform(0, 0.5 if aim == PHASES[1] else 0.01))
             process.send_signal(signal.SIGSTOP)  # for a look at where it stands
             saves, steps = training.saves(), training.steps() > before
             process.kill()
-        met[PHASES[2] if saves else PHASES[1] if steps else PHASES[0]] += 1
+        met[PHASES[0] if saves else PHASES[1] if steps else PHASES[2]] += 1
     return met
 
 

@@ -5,10 +5,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torch.distributed import HashStore
 
 from data.base_dataset import ImageDataset
 from data.batch import Draw
@@ -17,6 +19,7 @@ from tests.training import run as trained
 from tests.training import same
 from util.distributed import Peers
 from util.guard import FiniteGuard
+from util.shared_stop import shared_signals
 from util.signals import SIGNALS, Stopped, StopSignals
 
 READ = ImageDataset.__getitem__
@@ -122,6 +125,7 @@ class SecondOfTwo(Peers):
     """The other process waits at the exchange and was not asked to stop."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.rank, self.size = 1, 2
         self.told: list[list[int]] = []
 
@@ -141,3 +145,23 @@ def test_one_of_several_processes_tells_the_others_instead_of_waiting_on() -> No
         assert list(peers.in_step(batches(), stop, FiniteGuard(defer=True))) == []
     assert peers.told == [[signal.SIGTERM, 0, 0, 0, 0, 0]]
     assert stop.received == signal.SIGTERM
+
+
+def test_a_signal_to_one_process_is_one_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes have a store in common; this one is first the one that gets the signal, then another."""
+    monkeypatch.setattr("util.shared_stop.PAUSE", 0.05)
+    before = threading.active_count()
+    with StopSignals(alone=False) as stop:
+        store = HashStore()
+        with shared_signals(store):
+            os.kill(os.getpid(), signal.SIGTERM)
+            store.wait(["stop"], timedelta(seconds=60))
+        assert (int(store.get("stop")), stop.asked) == (signal.SIGTERM, signal.SIGTERM)
+    with StopSignals(alone=False) as stop:
+        store = HashStore()
+        store.set("stop", str(int(signal.SIGHUP)))
+        with pytest.raises(Stopped), shared_signals(store), stop.waiting():
+            never()
+        assert (stop.asked, stop.received) == (signal.SIGHUP, None)
+    assert threading.active_count() == before
+    assert signal.set_wakeup_fd(-1) == -1

@@ -1,6 +1,7 @@
 """Worker processes: what they hand over, and what goes wrong in them or with them, in one line and without a wait."""
 
 import errno
+import faulthandler
 import logging
 import multiprocessing
 import os
@@ -143,13 +144,19 @@ def test_global_randomness_of_a_data_set_differs_between_workers_not_between_run
 
 # -- processes that end -----------------------------------------------------------------------------------------------
 
+
+def abort() -> None:
+    faulthandler.disable()  # of pytest, which would print
+    os.abort()
+
+
 ENDS: dict[str, tuple[Callable[[], Any], str, str]] = {
     "killed": (
         lambda: os.kill(os.getpid(), signal.SIGKILL),
         "killed by SIGKILL",
         "systems do this when memory runs out; try a smaller --num_threads, 0 for none, or --batch_size",
     ),
-    "abort": (os.abort, "killed by SIGABRT", "a library crashed there; replace or remove these images"),
+    "abort": (abort, "killed by SIGABRT", "a library crashed there; replace or remove these images"),
     "user signal": (lambda: os.kill(os.getpid(), signal.SIGUSR1), "killed by SIGUSR1", IN_ITS_CODE),
     "real-time signal": (lambda: os.kill(os.getpid(), 40), "killed by signal 40", IN_ITS_CODE),
     "_exit": (lambda: os._exit(7), "exit code 7", IN_ITS_CODE),

@@ -21,6 +21,7 @@ from util.collectives import guarded, rank, world_size
 from util.errors import DataError, OptionError, PeerError, UserError, first_line, of_system
 from util.guard import FiniteGuard
 from util.rendezvous import meet
+from util.shared_stop import shared_signals
 from util.signals import Stopped, StopSignals
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ def join() -> Iterator["Peers"]:
     except (RuntimeError, ValueError) as error:
         raise PeerError(f"the processes of this run did not find each other ({first_line(error)})") from None
     try:
-        yield Peers()
+        yield Peers(store)
     except BaseException as error:
         if getattr(error, "agreed", False):
             dist.destroy_process_group()
@@ -79,8 +80,9 @@ def join() -> Iterator["Peers"]:
 class Peers:
     """The processes of a run, this one among them. Alone, every method is free of charge."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: dist.Store | None = None) -> None:
         self.rank, self.size = rank(), world_size()
+        self._store = store
 
     @property
     def alone(self) -> bool:
@@ -117,29 +119,21 @@ class Peers:
     def in_step(self, batches: Iterable[B], stop: StopSignals, guard: FiniteGuard) -> Iterator[B]:
         """`batches`, as long as no process was asked to stop, `guard` found nothing, and all have images of one size.
 
-        A signal to any of the processes sets `stop.received` in all of them, and ends its wait for a batch. Raises the
-        error of any in all. A process that got no signal itself learns of it when its batch has come.
+        A signal to any of the processes sets `stop.received` in all of them, and ends their wait for a batch. Raises
+        the error of any in all.
         """
         iterator = iter(batches)
-        while True:
-            batch: B | None = None
-            trouble: UserError | None = guard.trouble
-            try:
-                with stop.waiting():
-                    batch = next(iterator, None)
-            except Stopped:
+        with shared_signals(self._store):
+            while True:
+                batch, trouble = _next(iterator, stop)
                 if self.alone:
+                    if trouble is not None:
+                        raise trouble
+                elif not self._all_go_on(batch, stop, guard.trouble or trouble):
                     return
-            except (DataError, OSError) as error:
-                error = error if isinstance(error, DataError) else DataError(of_system(error))
-                if self.alone:
-                    raise error from None
-                trouble = trouble or error
-            if not self.alone and not self._all_go_on(batch, stop, trouble):
-                return
-            if batch is None:
-                return
-            yield batch
+                if batch is None:
+                    return
+                yield batch
 
     def _all_go_on(self, batch: Images | None, stop: StopSignals, trouble: UserError | None) -> bool:
         """Tell the others how this process stands before a step, and whether all take it. Raises the error of any."""
@@ -199,6 +193,19 @@ class Peers:
                 "--preprocess); use a cropping --preprocess (for example resize_and_crop)"
             )
         )
+
+
+def _next(iterator: Iterator[B], stop: StopSignals) -> tuple[B | None, DataError | None]:
+    """The next batch, or why there is none; neither at the end or on a signal, which ends the wait."""
+    try:
+        with stop.waiting():
+            return next(iterator, None), None
+    except Stopped:
+        return None, None
+    except DataError as error:
+        return None, error
+    except OSError as error:
+        return None, DataError(of_system(error))
 
 
 def _sizes(batch: Images | None) -> list[int]:
