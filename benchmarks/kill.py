@@ -75,17 +75,19 @@ class Training:
     def __init__(self, folder: Path, data: Path, save_freq: int) -> None:
         self.run = folder / "run"
         self.refused: list[str] = []
+        self._before = (0, b"")  # steps that were saved, and the log, when the process of now began
         self._output = folder / "output.txt"
         folder.mkdir(parents=True, exist_ok=True)
         flags = ["--dataroot", str(data), "--checkpoints_dir", str(folder), "--name", "run", *TINY]
-        self._flags = [*flags, "--save_latest_freq", str(save_freq), "--auto_resume"]
+        self.flags = [*flags, "--save_latest_freq", str(save_freq), "--auto_resume"]
 
     @contextlib.contextmanager
     def started(self, *more: str) -> Iterator["subprocess.Popen[bytes]"]:
         """Its process, killed when the block ends. One that has failed by itself is noted in `refused`."""
+        self._before = (self.saved_steps(), self._log())
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         with self._output.open("wb") as output:
-            command = [*TRAIN, *self._flags, *more]
+            command = [*TRAIN, *self.flags, *more]
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         try:
             yield process
@@ -99,10 +101,15 @@ class Training:
         with self.started("--max_iters", str(steps)) as process:
             process.wait(PATIENCE)
 
-    def steps(self) -> int:
-        """Steps made so far, those that a kill undid included."""
+    def stepped(self) -> bool:
+        """Whether the process of now has made a step. First it takes those that are to be redone out of the log."""
+        saved, before = self._before
+        log = self._log()
+        return log != before and log.count(b"\n") > saved
+
+    def _log(self) -> bytes:
         log = self.run / "losses.jsonl"
-        return log.read_bytes().count(b"\n") if log.is_file() else 0
+        return log.read_bytes() if log.is_file() else b""
 
     def saves(self) -> bool:
         """Whether files are being written at this moment."""
@@ -134,19 +141,19 @@ def kill(training: Training, kills: int, rng: random.Random) -> "Counter[str]":
     for number in tqdm(range(kills), unit="kill"):
         aim = PHASES[number % len(PHASES)]
         with training.started() as process:
-            began, before = time.monotonic(), training.steps()
+            began = time.monotonic()
             if aim == PHASES[2]:
-                wait_for(lambda: training.steps() > before, process, rng.uniform(0, starting))  # noqa: B023
+                wait_for(training.stepped, process, rng.uniform(0, starting))
             else:
-                wait_for(lambda: training.steps() > before, process, PATIENCE)  # noqa: B023
+                wait_for(training.stepped, process, PATIENCE)
                 starting = time.monotonic() - began
                 if aim == PHASES[0]:
                     wait_for(training.saves, process, PATIENCE)
                 time.sleep(rng.uniform(0, 0.5 if aim == PHASES[1] else 0.01))
             process.send_signal(signal.SIGSTOP)  # for a look at where it stands
-            saves, steps = training.saves(), training.steps() > before
+            saves, stepped = training.saves(), training.stepped()
             process.kill()
-        met[PHASES[0] if saves else PHASES[1] if steps else PHASES[2]] += 1
+        met[PHASES[0] if saves else PHASES[1] if stepped else PHASES[2]] += 1
     return met
 
 
@@ -154,7 +161,7 @@ def wait_for(what: Any, process: "subprocess.Popen[bytes]", seconds: float) -> N
     """Return when `what()`, after `seconds`, or when the process has ended."""
     deadline = time.monotonic() + seconds
     while not what() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.0005)
+        time.sleep(0.002)
 
 
 def differences(one: Any, other: Any, place: str = "") -> list[str]:

@@ -26,7 +26,7 @@ class _Pickler(pickle.Pickler):
         if type(value) is not Tensor or not _is_plain(value):
             return NotImplemented
         flat = value.contiguous().reshape(-1).view(torch.uint8)
-        return _tensor, (pickle.PickleBuffer(flat.numpy()), value.dtype, tuple(value.shape))
+        return _tensor, (pickle.PickleBuffer(flat.numpy().data), value.dtype, tuple(value.shape))
 
 
 def _is_plain(tensor: Tensor) -> bool:
