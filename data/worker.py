@@ -52,7 +52,7 @@ class Mistake:
         elif isinstance(error, SystemExit):
             place = traceback.extract_tb(error.__traceback__)[-1]
             line = (
-                f"{place.filename}, line {place.lineno}, ended a data loading process (sys.exit): raise an error there "
+                f"{place.filename}, line {place.lineno}, called sys.exit while images were read: raise an error there "
                 "instead"
             )
         try:

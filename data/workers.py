@@ -83,7 +83,11 @@ class WorkerPool(Generic[T]):
 
     def _in_this_process(self, batches: Iterable[list[Draw]]) -> Iterator[T]:
         for draws in batches:
-            yield answer(self._dataset, self._collate, draws)
+            try:
+                result = answer(self._dataset, self._collate, draws)
+            except SystemExit as error:  # it would end training, perhaps as if all were well
+                raise Mistake.of(error).exception() from None
+            yield result
 
     def _in_workers(self, batches: Iterable[list[Draw]]) -> Iterator[T]:
         for request in self._pending:  # of a run that this one ends

@@ -1,6 +1,7 @@
 """A training that waits for data answers signals: it stops at once, keeps what it has trained, and goes on exactly."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch.distributed import HashStore
 
 from data.base_dataset import ImageDataset
@@ -82,6 +84,28 @@ def test_it_stops_saves_and_goes_on(
         whole = trained(images, "whole", "--max_iters", "5", "--no_html", *TINY)
         same(parts["model"], whole["model"])
     assert parts["position"]["step"] == 5
+
+
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [
+        (lambda: os.stat("/none/mount"), "/none/mount: No such file or directory"),
+        (
+            lambda: torch.ones(10**14),
+            r"out of memory \(.*memory.*\) while images were read: try a smaller --batch_size, --load_size, "
+            "--cache_images or --num_threads",
+        ),
+    ],
+)
+def test_what_fails_while_it_reads_is_one_line_and_saved(
+    images: Path, monkeypatch: pytest.MonkeyPatch, does: Callable[[], Any], says: str
+) -> None:
+    monkeypatch.setattr(ImageDataset, "__getitem__", lambda self, at: does() if at.position == 2 else READ(self, at))
+    folder = images.parent / "checkpoints"
+    outcome = run("train", "--dataroot", images, "--checkpoints_dir", folder, "--name", "r", *TINY, "--no_html")
+    assert outcome.code == 2
+    assert re.fullmatch(f"train.py: error: {says}; the 2 steps before it are saved\n", outcome.err)
+    assert torch.load(folder / "r/latest_state.pth", weights_only=True)["position"]["step"] == 2
 
 
 def test_before_the_first_step_nothing_is_kept(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,11 +190,12 @@ def test_a_child_of_a_process_that_ended_keeps_nobody_waiting(fails: Callable[..
         list(fails(leave_a_child).epoch(1))
 
 
-def test_sys_exit_in_a_data_set_names_its_line(fails: Callable[..., EpochLoader]) -> None:
+@pytest.mark.parametrize("num_threads", [0, 2])
+def test_sys_exit_in_a_data_set_names_its_line(fails: Callable[..., EpochLoader], num_threads: int) -> None:
     line = leave.__code__.co_firstlineno + 1
     with pytest.raises(DataError) as caught:
-        list(fails(leave).epoch(1))
-    says = f"{__file__}, line {line}, ended a data loading process (sys.exit): raise an error there instead"
+        list(fails(leave, num_threads).epoch(1))
+    says = f"{__file__}, line {line}, called sys.exit while images were read: raise an error there instead"
     assert str(caught.value) == says
 
 

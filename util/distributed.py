@@ -18,7 +18,7 @@ from torch import distributed as dist
 
 from util import errors
 from util.collectives import guarded, rank, world_size
-from util.errors import DataError, OptionError, PeerError, UserError, first_line, of_system
+from util.errors import DataError, OptionError, PeerError, UserError, first_line, lacks_memory, of_system
 from util.guard import FiniteGuard
 from util.rendezvous import meet
 from util.shared_stop import shared_signals
@@ -27,6 +27,7 @@ from util.signals import Stopped, StopSignals
 T = TypeVar("T")
 TIMEOUT = "PEER_TIMEOUT"  # environment variable: seconds after which a process that waits for another gives up
 
+LESS_DATA = "try a smaller --batch_size, --load_size, --cache_images or --num_threads"
 DIFFERENT_OPTIONS = "the processes were given different options: {}; start all with the same ones"
 DIFFERENT_IMAGES = "the processes see different images: {}; give all the same --dataroot"
 
@@ -206,6 +207,10 @@ def _next(iterator: Iterator[B], stop: StopSignals) -> tuple[B | None, DataError
         return None, error
     except OSError as error:
         return None, DataError(of_system(error))
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        return None, DataError(f"out of memory ({first_line(error)}) while images were read: {LESS_DATA}")
 
 
 def _sizes(batch: Images | None) -> list[int]:
