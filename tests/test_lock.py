@@ -20,9 +20,8 @@ HOLDS = """
 import os, pathlib, subprocess, sys, time
 from util.lock import lock_folder
 lock_folder(pathlib.Path(sys.argv[1]))
-child = os.fork()
-if child:
-    print(child, flush=True)
+if not os.fork():
+    print(os.getpid(), flush=True)  # it runs: what is done after a fork is done
 time.sleep(1000)
 """
 
