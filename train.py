@@ -81,6 +81,9 @@ def start(
     finally:
         loader.close()
         run.close()
+    if stop.received and not position.step:
+        log.info("stopped by %s before the first step; nothing is kept", stop.received.name)
+        return 128 + stop.received
     if stop.received:
         again = resume_command(opt)
         log.info("stopped by %s after step %d, saved; go on with: %s", stop.received.name, position.step, again)
@@ -130,9 +133,9 @@ def train(
             evaluation(ended, model, run, monitors)
         if ended % opt.save_epoch_freq == 0:
             run.save(str(ended))
-    if stop.received:
-        log.info("%s: saving before the end", stop.received.name)
     if position.step > began:  # else there is nothing new, and the options stay those of what is there
+        if stop.received:
+            log.info("%s: saving before the end", stop.received.name)
         run.save()
 
 

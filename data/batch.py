@@ -33,7 +33,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Failure:
-    """An image that cannot be used, as a value: exceptions lose type and message on the way out of a worker."""
+    """An image that cannot be used, as a value: the samples beside it are read all the same."""
 
     path: str
     message: str  # one line that names the file

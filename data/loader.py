@@ -42,7 +42,7 @@ class EpochLoader:
         self.serial = serial
         self.part, self.parts = part, parts
         # Two pools, of which a script uses one; neither starts a process before its first use. In training the workers
-        # stack: single samples would cross to the main process at a shared memory handle per image.
+        # stack: the main process would copy every image once more.
         self._stacked: WorkerPool[Batch | Failure] = WorkerPool(dataset, collate, num_threads)
         self._listed: WorkerPool[list[Sample | Failure]] = WorkerPool(dataset, list, num_threads)
 

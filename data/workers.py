@@ -1,113 +1,171 @@
 """Worker processes that make batches ahead of time and stay alive over the epochs."""
 
 import atexit
-import signal
-import warnings
+import errno
+import itertools
+import logging
+import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from concurrent.futures import Future, wait
+from typing import Any, Generic, NamedTuple, TypeVar
 
-import torch
-from torch.utils.data import DataLoader, Dataset
-
+from data.base_dataset import ImageDataset
 from data.batch import Draw, Failure, Sample
-from util.errors import DataError
+from data.channel import ChannelError
+from data.process import WorkerProcess, end, signals_blocked
+from data.worker import Mistake, answer
+from util.errors import DataError, first_line
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+AHEAD = 2  # batches per process that are made or being made
+PATIENCE = 60.0  # seconds without a batch, of which the user is told
+ENDED = "this run was ended by another one, or by close()"
+RAISE_LIMIT = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or ",
+    errno.EAGAIN: "raise the limit of processes (ulimit -u, or that of the container), or ",
+}
+
+
+class _Request(NamedTuple):
+    worker: WorkerProcess
+    draws: list[Draw]
+    future: "Future[Any]"
 
 
 class WorkerPool(Generic[T]):
     """Turns lists of `Draw` into what `collate` makes of their samples, in order, on `num_threads` processes.
 
     With 0 the main process does the work. The processes start at the first run and end with `close`, with the pool's
-    last reference, or with the program. One run at a time. `dataset` and `collate` can be pickled, so that the
-    processes may be forked or spawned.
+    last reference, or with the program, however it ends. One run at a time. `dataset` and `collate` can be pickled, so
+    that the processes may be forked or spawned. Results come through sockets: no shared memory is needed.
     """
 
-    def __init__(
-        self, dataset: Dataset[Sample | Failure], collate: Callable[[list[Sample | Failure]], T], num_threads: int
-    ) -> None:
+    def __init__(self, dataset: ImageDataset, collate: Callable[[list[Sample | Failure]], T], num_threads: int) -> None:
         self._dataset = dataset
         self._collate = collate
         self._num_threads = num_threads
-        self._plan = _Plan()
         self._turn = 0  # the number of the current run
-        self._loader: DataLoader[Any] | None = None
-        self._running: Iterator[T] | None = None
-
-    def run(self, batches: Iterable[list[Draw]]) -> Iterator[T]:
-        """One result per element of `batches`. Beginning another run ends this one (`RuntimeError` on its next)."""
-        if self._loader is None:
-            self._loader = self._open()
-        self._turn += 1
-        turn = self._turn
-        self._plan.batches = batches
-        try:
-            with warnings.catch_warnings():  # more processes than cores is CUT's default, no reason to worry users
-                warnings.filterwarnings("ignore", message="This DataLoader will create")
-                self._running = iter(self._loader)
-            while True:
-                if turn != self._turn or self._running is None:
-                    raise RuntimeError("this run was ended by another one, or by close()")
-                item = next(self._running, None)
-                if item is None:
-                    return
-                yield item
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):  # an error inside a worker has another beginning
-                raise
-            self.close()
-            raise DataError(
-                f"a data loading process ended unexpectedly ({str(error).splitlines()[0]}); out of memory, or of "
-                "shared memory: try a smaller --num_threads, 0 for none"
-            ) from error
-
-    def close(self) -> None:
-        """End the processes. Safe to call twice; a later run starts new ones."""
-        running, self._running, self._loader = self._running, None, None
-        # Not left to garbage collection: the traceback of an error may keep the iterator alive.
-        shutdown = getattr(running, "_shutdown_workers", None)
-        if shutdown is not None:
-            with suppress(RuntimeError):  # torch's complaint about a process that was killed, again
-                shutdown()
-        for worker in getattr(running, "_workers", ()):
-            if worker.is_alive():  # a busy machine: torch waits for some seconds, then sends SIGTERM, which is ignored
-                worker.kill()
-                worker.join()
-
-    def _open(self) -> DataLoader[Any]:
+        self._workers: list[WorkerProcess] = []
+        self._pending: deque[_Request] = deque()  # what the current run has asked for
         # Python ends remaining processes with SIGTERM and waits for them; ours ignore it and would be waited for
         # forever. So they are told to end before that.
         atexit.register(_close_at_exit, weakref.ref(self))
-        with warnings.catch_warnings():  # more processes than cores is CUT's default, and no reason to worry users
-            warnings.filterwarnings("ignore", message="This DataLoader will create")
-            return DataLoader(
-                self._dataset,
-                batch_sampler=self._plan,
-                collate_fn=self._collate,
-                num_workers=self._num_threads,
-                persistent_workers=self._num_threads > 0,
-                worker_init_fn=_prepare_worker,
-                generator=torch.Generator(),  # else each epoch would advance torch's global generator
-            )
+
+    def run(self, batches: Iterable[list[Draw]]) -> Iterator[T]:
+        """One result per element of `batches`. Beginning another run ends this one (`RuntimeError` on its next).
+
+        Raises what the data set raises, with the worker's traceback as its cause; `DataError` if a process cannot be
+        started, ended unexpectedly, or lacks memory.
+        """
+        self._turn += 1
+        turn = self._turn
+        results = self._in_workers(batches) if self._num_threads else self._in_this_process(batches)
+        while True:
+            if turn != self._turn:
+                raise RuntimeError(ENDED)
+            item = next(results, None)
+            if item is None:
+                return
+            yield item
+
+    def close(self) -> None:
+        """End the processes, by force if they hang. Safe to call twice; a later run starts new ones."""
+        self._turn += 1
+        workers, self._workers = self._workers, []
+        end(workers)
+
+    def __del__(self) -> None:
+        end(self.__dict__.get("_workers", ()))
+
+    def _in_this_process(self, batches: Iterable[list[Draw]]) -> Iterator[T]:
+        for draws in batches:
+            try:
+                result = answer(self._dataset, self._collate, draws)
+            except SystemExit as error:  # it would end training, perhaps as if all were well
+                raise Mistake.of(error).exception() from None
+            yield result
+
+    def _in_workers(self, batches: Iterable[list[Draw]]) -> Iterator[T]:
+        for request in self._pending:  # of a run that this one ends
+            request.future.cancel()
+        if not self._workers:
+            self._start()
+        # Each in its turn, not whoever is free: what a data set draws from global generators is then always the same.
+        turns = zip(batches, itertools.cycle(self._workers), strict=False)
+        requests = (_Request(worker, draws, worker.ask(draws)) for draws, worker in turns)
+        pending = self._pending = deque(itertools.islice(requests, AHEAD * self._num_threads))
+        while pending:
+            result = self._result(pending.popleft())
+            pending.extend(itertools.islice(requests, 1))
+            yield result
+
+    def _start(self) -> None:
+        try:
+            with signals_blocked():
+                for number in range(self._num_threads):
+                    self._workers.append(WorkerProcess(number, self._dataset, self._collate))
+        except (OSError, RuntimeError, MemoryError) as error:
+            self.close()
+            if isinstance(error, RuntimeError) and "start new thread" not in str(error):
+                raise
+            code = errno.EAGAIN if isinstance(error, RuntimeError) else getattr(error, "errno", None)
+            raise DataError(
+                f"--num_threads {self._num_threads}: the data loading processes cannot be started "
+                f"({getattr(error, 'strerror', None) or first_line(error)}): {RAISE_LIMIT.get(code or 0, '')}try a "
+                "smaller --num_threads, 0 for none"
+            ) from error
+
+    def _result(self, request: _Request) -> T:
+        """Wait for it. Raises what went wrong there."""
+        self._wait(request)
+        try:
+            result = request.future.result(0)
+        except (ChannelError, TimeoutError):
+            if request.worker not in self._workers:
+                raise RuntimeError(ENDED) from None
+            how = request.worker.how_it_ended()
+            self.close()
+            raise DataError(
+                f"a data loading process ended unexpectedly ({how}) while it read {self._images(request.draws)}: "
+                f"{_what_helps(how)}"
+            ) from None
+        except BaseException:
+            self.close()
+            raise
+        if isinstance(result, Mistake):
+            raise result.exception()
+        return result
+
+    def _wait(self, request: _Request) -> None:
+        """Return when the answer is there, or will not come."""
+        began, told = time.monotonic(), False
+        while not wait([request.future], 1.0).done:
+            if not request.worker.alive:
+                wait([request.future], 1.0)  # for what it has sent before
+                return
+            if not told and time.monotonic() - began > PATIENCE:
+                told = True
+                images = self._images(request.draws)
+                log.warning("no images for %g s: the process that reads %s does not answer", PATIENCE, images)
+
+    def _images(self, draws: list[Draw]) -> str:
+        """The images of a batch, in words."""
+        first = draws[0]
+        paths = [self._dataset.paths_A[first.A]] + ([] if first.B is None else [self._dataset.paths_B[first.B]])
+        others = len(draws) - 1
+        return " and ".join(paths) + (f", or those of the {others} samples after it" if others else "")
 
 
-class _Plan:
-    """The batches of the current run, as the `DataLoader` asks for them at the start of each."""
-
-    def __init__(self) -> None:
-        self.batches: Iterable[list[Draw]] = ()
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        return iter(self.batches)
-
-
-def _prepare_worker(worker_id: int) -> None:
-    """Leave Ctrl-C and the scheduler's SIGTERM, which reach the whole process group, to the main process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    torch.set_num_threads(1)  # the processes are the parallelism
+def _what_helps(how: str) -> str:
+    if "SIGKILL" in how:
+        return "systems do this when memory runs out; try a smaller --num_threads, 0 for none, or --batch_size"
+    if any(crash in how for crash in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")):
+        return "a library crashed there; replace or remove these images"
+    return "look for what ends the process in its messages above, or in the code of the data set"
 
 
 def _close_at_exit(reference: "weakref.ref[WorkerPool[Any]]") -> None:

@@ -118,7 +118,7 @@ def test_range_of_the_run_is_used_to_measure(place: Path, monkeypatch: pytest.Mo
     assert run("evaluate", "--name", "deep", "--gpu_ids", -1).code == 0
     written = json.loads(Path("results/deep/test_latest/metrics.json").read_text())
     assert written["setting"]["value_ranges"] == [[0, 1000], [0, 400]]
-    fakes = [np.asarray(Image.open(f"results/deep/test_latest/images/fake_B/{n}.png"))[..., 0] for n in range(3)]
+    fakes = [np.asarray(Image.open(f"results/deep/test_latest/images/fake_B/{n}.png")) for n in range(3)]
 
     def rmse(truth: list[int]) -> float:
         off = [fake.astype(float) - level for fake, level in zip(fakes, truth, strict=True)]

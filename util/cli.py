@@ -11,7 +11,7 @@ from typing import TextIO
 import torch
 from tqdm import tqdm
 
-from util.errors import UserError
+from util.errors import UserError, of_system
 from util.interrupts import Terminated, raise_on_terminate
 from util.launch import Place, find_place, without_local_rank
 from util.memory import is_out_of_memory, no_memory
@@ -81,20 +81,15 @@ def _run(main: Callable[[Sequence[str]], int]) -> None:
     except OSError as error:
         if is_out_of_memory(error):
             complain(script, no_memory(error))
-        place = f"{error.filename}: " if error.filename else ""
-        complain(script, f"{place}{error.strerror or error}")
+        complain(script, of_system(error))
     except KeyboardInterrupt as error:
         what, code = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)
         complain(script, f"{what}; what was saved is as it was", code)
     except MemoryError as error:
         complain(script, no_memory(error))
     except RuntimeError as error:
-        if "DataLoader worker" in str(error):
-            complain(
-                script,
-                "a process that loads images was killed (out of memory?): lower --num_threads; "
-                "what was saved is as it was; go on with --continue_train",
-            )
+        if "start new thread" in str(error):
+            complain(script, "no thread can be started: raise the limit of processes (ulimit -u, or the container's)")
         if not is_out_of_memory(error):
             raise
         complain(script, no_memory(error))

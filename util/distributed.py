@@ -19,16 +19,19 @@ from torch import distributed as dist
 
 from util import errors
 from util.collectives import guarded, rank, world_size
-from util.errors import DataError, OptionError, PeerError, UserError, first_line
+from util.errors import DataError, OptionError, PeerError, UserError, first_line, of_system
 from util.guard import FiniteGuard
 from util.launch import TIMEOUT, Place, cure_of_several, find_place
+from util.memory import is_out_of_memory
 from util.rendezvous import meet
-from util.signals import StopSignals
+from util.shared_stop import shared_signals
+from util.signals import Stopped, StopSignals
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 PATIENCE = 20.0  # seconds that a process waits for the others before it says so
 
+LESS_DATA = "try a smaller --batch_size, --load_size, --cache_images or --num_threads"
 DIFFERENT_OPTIONS = "the processes were given different options: {}; start all with the same ones"
 DIFFERENT_IMAGES = "the processes see different images: {}; give all the same --dataroot"
 
@@ -77,7 +80,7 @@ def join() -> Iterator["Peers"]:
             "this one alone"
         ) from None
     try:
-        yield Peers()
+        yield Peers(store)
     except BaseException as error:
         if getattr(error, "agreed", False):
             dist.destroy_process_group()
@@ -107,8 +110,9 @@ def _who(here: Place) -> str:
 class Peers:
     """The processes of a run, this one among them. Alone, every method is free of charge."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: dist.Store | None = None) -> None:
         self.rank, self.size = rank(), world_size()
+        self._store = store
 
     @property
     def alone(self) -> bool:
@@ -132,8 +136,7 @@ class Peers:
         except OSError as error:
             if self.alone:
                 raise
-            place = f"{error.filename}: " if error.filename else ""
-            trouble = UserError(f"{place}{error.strerror or error}")
+            trouble = UserError(of_system(error))
         if not self.alone:
             self._exchange((), trouble)
 
@@ -146,29 +149,32 @@ class Peers:
     def in_step(self, batches: Iterable[B], stop: StopSignals, guard: FiniteGuard) -> Iterator[B]:
         """`batches`, as long as no process was asked to stop, `guard` found nothing, and all have images of one size.
 
-        A signal to any of the processes sets `stop.received` in all of them. Raises the error of any in all.
+        A signal to any of the processes sets `stop.received` in all of them, and ends their wait for a batch. Raises
+        the error of any in all.
         """
-        if self.alone:
-            yield from batches
-            return
         iterator = iter(batches)
-        while True:
-            batch: B | None = None
-            trouble: UserError | None = guard.trouble
-            try:
-                batch = next(iterator, None)
-            except DataError as error:
-                trouble = trouble or error
-            told = self._exchange((int(stop.asked or 0), *_sizes(batch)), trouble)
-            signals = [line[0] for line in told if line[0]]
-            if signals:
-                stop.agree(signals[0])
-                return
-            if len({tuple(line[1:]) for line in told}) > 1:
-                self._refuse_sizes(batch)
-            if batch is None:
-                return
-            yield batch
+        with shared_signals(self._store):
+            while True:
+                batch, trouble = _next(iterator, stop)
+                if self.alone:
+                    if trouble is not None:
+                        raise trouble
+                elif not self._all_go_on(batch, stop, guard.trouble or trouble):
+                    return
+                if batch is None:
+                    return
+                yield batch
+
+    def _all_go_on(self, batch: Images | None, stop: StopSignals, trouble: UserError | None) -> bool:
+        """Tell the others how this process stands before a step, and whether all take it. Raises the error of any."""
+        told = self._exchange((int(stop.asked or 0), *_sizes(batch)), trouble)
+        signals = [line[0] for line in told if line[0]]
+        if signals:
+            stop.agree(signals[0])
+            return False
+        if len({tuple(line[1:]) for line in told}) > 1:
+            self._refuse_sizes(batch)
+        return True
 
     def settle(self, guard: FiniteGuard) -> None:
         """Let `guard` judge what it has not judged yet: before anything is saved."""
@@ -217,6 +223,23 @@ class Peers:
                 "--preprocess); use a cropping --preprocess (for example resize_and_crop)"
             )
         )
+
+
+def _next(iterator: Iterator[B], stop: StopSignals) -> tuple[B | None, DataError | None]:
+    """The next batch, or why there is none; neither at the end or on a signal, which ends the wait."""
+    try:
+        with stop.waiting():
+            return next(iterator, None), None
+    except Stopped:
+        return None, None
+    except DataError as error:
+        return None, error
+    except OSError as error:
+        return None, DataError(of_system(error))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None, DataError(f"out of memory ({first_line(error)}) while images were read: {LESS_DATA}")
 
 
 def _sizes(batch: Images | None) -> list[int]:

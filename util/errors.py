@@ -42,6 +42,12 @@ class PeerError(UserError):
     """Another process of the run is gone or does not answer."""
 
 
+def of_system(error: OSError) -> str:
+    """What the system says, in one line that names the file if there is one."""
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or first_line(error)}"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of the message of any error, at most 160 characters, or its type."""
     return (str(error).splitlines() or [type(error).__name__])[0][:160]

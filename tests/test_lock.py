@@ -1,0 +1,111 @@
+"""The lock of a run's folder: one live training at a time, and nothing that a killed one leaves behind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+from benchmarks import kill
+from tests.project import ROOT
+from util.errors import CheckpointError
+from util.lock import lock_folder
+
+HOLDS = """
+import os, pathlib, subprocess, sys, time
+from util.lock import lock_folder
+lock_folder(pathlib.Path(sys.argv[1]))
+if not os.fork():
+    print(os.getpid(), flush=True)  # it runs: what is done after a fork is done
+time.sleep(1000)
+"""
+
+
+def test_a_forked_process_does_not_keep_it(tmp_path: Path) -> None:
+    """Also one that is stopped, and while the training lives it is refused to others."""
+    command = [sys.executable, "-c", HOLDS, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        try:
+            os.kill(child, signal.SIGSTOP)
+            with pytest.raises(CheckpointError, match="in use by another training"):
+                lock_folder(tmp_path)
+            process.kill()
+            process.wait()
+            held = lock_folder(tmp_path)
+            assert held is not None
+            os.kill(child, 0)  # it is there
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+    os.close(held)
+
+
+def test_it_is_kept_while_children_come_and_go(tmp_path: Path) -> None:
+    held = lock_folder(tmp_path)
+    for _ in range(2):
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        os.waitpid(child, 0)
+        with pytest.raises(CheckpointError):
+            lock_folder(tmp_path)
+    assert held is not None
+    os.close(held)
+
+
+def test_a_closed_lock_leaves_the_descriptors_of_others_alone(tmp_path: Path) -> None:
+    held = lock_folder(tmp_path)
+    assert held is not None
+    os.close(held)
+    file = os.open(tmp_path / "file", os.O_CREAT | os.O_RDWR)
+    assert file == held  # the system gives the same number again
+    child = os.fork()
+    if not child:
+        os._exit(os.write(file, b"x") - 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    os.close(file)
+
+
+@pytest.mark.parametrize("error", [OSError(95, "Operation not supported"), PermissionError(13, "no locks")])
+def test_a_file_system_without_locks_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise error
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert lock_folder(tmp_path) is None
+
+
+def test_killed_and_started_again_at_once_it_trains_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last start after a kill, and the undisturbed training, are in this process: that is even sooner."""
+
+    def finish(training: kill.Training, steps: int) -> None:
+        assert train.main([*training.flags, "--max_iters", str(steps)]) == 0
+
+    monkeypatch.setattr(kill.Training, "finish", finish)
+    assert kill.main(["--kills", "2"]) == 0
+    kills, starts, result, verdict = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"2 kills: \d saving, \d training, 0 before the first step", kills)  # a step came before each
+    assert starts == "0 starts refused or failed"
+    assert result.endswith(" steps; the same state, bit for bit")
+    assert verdict == "good"
+
+
+def test_what_differs_or_fails_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    one = {"latest": {"checkpoints_dir": "a", "w": torch.tensor([0.0, 1.0]), "l": [1, 2.0]}}
+    other = {"latest": {"checkpoints_dir": "b", "w": torch.tensor([-0.0, 1.0]), "l": [1, 2]}}
+    assert kill.differences(one, one) == []
+    assert kill.differences(one, other) == ["/latest/w", "/latest/l/1"]
+    assert kill.differences(one, {}) == ["files"]
+    assert kill.tell(kill.Counter(saving=3), 7, ["/latest/w"], []) == 1
+    assert kill.tell(kill.Counter(saving=3), 7, [], ["in use"]) == 1
+    out = capsys.readouterr().out
+    assert out.count("3 kills: 3 saving, 0 training, 0 before the first step\n") == 2
+    assert out.count("FAULT\n") == 2
