@@ -48,7 +48,7 @@ $(DEMO_RESULTS)/contact_sheet.png: $(DEMO_RUN)/finished
 	@touch $@
 
 test: .venv/installed lint  ## lint, types and tests
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 lint: .venv/installed  ## ruff and mypy
 	.venv/bin/ruff check .
