@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from datasets.toy import make_dataset
-from tests.tools import SMALL_TOY, TINY, make_images, run
+from tests.tools import SMALL_TOY, TINY, make_images, run, script
 
 torch.set_num_threads(1)  # networks as small as the tests' only lose by waiting for a second thread
 
@@ -72,3 +72,9 @@ def real_and_fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_images(folder / "fake", 10, 24, seed=2)
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def no_plot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """evaluate.py draws nothing, which would take longer than all the rest."""
+    monkeypatch.setattr(script("evaluate"), "draw", lambda *arguments: None)

@@ -7,18 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.evaluation import evaluate, figures_of
-from tests.tools import check_refusal, make_images, run, script, truncate, write_image
+from tests.tools import check_refusal, make_images, run, truncate, write_image
 
 for _package in ("torchmetrics", "prdc"):
     pytest.importorskip(_package, reason=f"the package {_package} is not installed")
 
-pytestmark = pytest.mark.usefixtures("real_and_fake")
-
-
-@pytest.fixture(autouse=True)
-def no_plot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than all the rest."""
-    monkeypatch.setattr(script("evaluate"), "draw", lambda *arguments: None)
+pytestmark = pytest.mark.usefixtures("real_and_fake", "no_plot")
 
 
 RESULT = Path("results/r/test_latest")

@@ -10,18 +10,12 @@ from PIL import Image
 
 from datasets.toy import Settings, make_dataset
 from tests.evaluation import evaluate, figures_of
-from tests.tools import CPU, TINY, check_refusal, run, script
+from tests.tools import CPU, TINY, check_refusal, run
 
 for _package in ("torchmetrics", "prdc"):
     pytest.importorskip(_package, reason=f"the package {_package} is not installed")
 
-pytestmark = pytest.mark.usefixtures("real_and_fake")
-
-
-@pytest.fixture(autouse=True)
-def no_plot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than all the rest."""
-    monkeypatch.setattr(script("evaluate"), "draw", lambda *arguments: None)
+pytestmark = pytest.mark.usefixtures("real_and_fake", "no_plot")
 
 
 NAMES = ["w_A.png", "w_B.png", "1.bmp", "1.png", "x_A_A.png", "x_A.png", "s/1.png", "é.png", "C.png", "c.png"]

@@ -70,21 +70,8 @@ def test_it_stops_saves_and_goes_on(
     images: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, num_threads: int, hang: Callable[[], None]
 ) -> None:
     folder = images.parent / "checkpoints"
-    place = [
-        "--dataroot",
-        images,
-        "--checkpoints_dir",
-        folder,
-        "--name",
-        "r",
-        *TINY,
-        "--seed",
-        3,
-        "--no_html",
-        "--display_id",
-        0,
-    ]
-    place += ["--num_threads", num_threads, "--print_freq", 1]
+    place = [*TINY, "--seed", 3, "--num_threads", num_threads, "--print_freq", 1, "--no_html", "--display_id", 0]
+    place += ["--dataroot", images, "--checkpoints_dir", folder, "--name", "r"]
     with monkeypatch.context() as patch:
         patch.setattr(ImageDataset, "__getitem__", hangs_at(3, number, hang, folder / "r/losses.jsonl"))
         outcome = run("train", *place, "--max_iters", 5)
