@@ -15,7 +15,7 @@ from torch import Tensor
 from data import TRAINING_CHOICES, EpochLoader, HeldOut, create_loader
 from data.prefetch import on_device
 from models import MODELS, NETWORK_CHOICES, BaseModel, create_model
-from models.evaluation import Evaluation
+from models.evaluation import BEST, Evaluation
 from models.run import Run
 from options.option import Options
 from options.parser import OptionParser
@@ -24,7 +24,7 @@ from options.savings import for_training
 from util.cli import run_script
 from util.collectives import mean_over_processes
 from util.distributed import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join
-from util.errors import DataError
+from util.errors import DataError, StoppedError
 from util.guard import FiniteGuard
 from util.memory import memory_advice
 from util.monitors import MONITOR_CHOICES, Monitors, RunInfo, create_monitors
@@ -66,16 +66,18 @@ def start(
 ) -> int:
     """Make or continue the run, train, and say how it ended."""
     run = Run(opt, model)
-    with peers.agreed():
-        position = run.start()
-    model.share_weights()
-    model.describe(opt.verbose)
-    log.info("run %s on %s: epoch %d of %d", run.folder, device, position.epoch, last_epoch(opt))
-    if position.epoch > last_epoch(opt) or position.step >= opt.max_iters:
-        log.info("it has had its epochs or steps: to go on, raise --n_epochs, --n_epochs_decay or --max_iters")
-    info = RunInfo(opt, run.folder, position, total_steps(opt, loader, position), loader.samples_per_epoch)
     try:
-        with StopSignals(peers.alone) as stop, create_monitors(info) as monitors, peers.agreed():
+        with peers.agreed():
+            run.claim()
+        with peers.agreed():
+            position = run.start()
+        model.share_weights()
+        model.describe(opt.verbose)
+        log.info("run %s on %s: epoch %d of %d", run.folder, device, position.epoch, last_epoch(opt))
+        if position.epoch > last_epoch(opt) or position.step >= opt.max_iters:
+            log.info("all epochs or steps are done: to go on, raise --n_epochs, --n_epochs_decay or --max_iters")
+        info = RunInfo(opt, run.folder, position, total_steps(opt, loader, position), loader.samples_per_epoch)
+        with StopSignals(peers.alone) as stop, peers.shared(stop), create_monitors(info) as monitors, peers.agreed():
             monitors.log_every = peers.collect(monitors.log_every)[0]
             train(opt, loader, model, run, monitors, stop, evaluation, peers)
     finally:
@@ -113,6 +115,7 @@ def train(
     """Epochs of steps, from where `run` stands to the last one, --max_iters, or a signal to stop."""
     position, guard = run.position, FiniteGuard(defer=not peers.alone)
     began = position.step
+    finish_epoch(opt, model, run, monitors, stop, evaluation, peers)  # one that a signal or a kill left
     while position.epoch <= last_epoch(opt) and position.step < opt.max_iters and not stop.received:
         try:
             images = train_epoch(opt, loader, model, run, monitors, stop, guard, peers)
@@ -127,16 +130,39 @@ def train(
             monitors.show(position, 0, images, epoch_ended=True)
         if position.samples < loader.samples_per_epoch:  # stopped within the epoch
             break
-        ended = position.epoch
         run.end_epoch()
-        if evaluation is not None:
-            evaluation(ended, model, run, monitors)
-        if ended % opt.save_epoch_freq == 0:
-            run.save(str(ended))
+        finish_epoch(opt, model, run, monitors, stop, evaluation, peers)
     if position.step > began:  # else there is nothing new, and the options stay those of what is there
         if stop.received:
             log.info("%s: saving before the end", stop.received.name)
         run.save()
+
+
+def finish_epoch(
+    opt: Options,
+    model: BaseModel,
+    run: Run,
+    monitors: Monitors,
+    stop: StopSignals,
+    evaluation: Evaluation | None,
+    peers: Peers,
+) -> None:
+    """Evaluate an epoch that has ended and keep its weights, in one save: a kill leaves all of it to do, or nothing."""
+    ended = run.unfinished
+    if ended is None:
+        return
+    keep: list[str] = []
+    if evaluation is not None:
+        try:
+            keep += [BEST] if evaluation(ended, model, run, monitors, stop) else []
+        except StoppedError:
+            peers.agree_on(stop)
+            return
+    if ended % opt.save_epoch_freq == 0:
+        keep.append(str(ended))
+    run.unfinished = None
+    if keep:
+        run.save(*keep)
 
 
 def train_epoch(
@@ -171,7 +197,7 @@ def train_epoch(
         monitors.show(position, batch.samples, images)
         if position.crossed(opt.save_latest_freq, batch.samples):
             peers.settle(guard)
-            run.save(f"iter_{position.images}" if opt.save_by_iter else None)
+            run.save(*([f"iter_{position.images}"] if opt.save_by_iter else []))
         if stop.received or position.step >= opt.max_iters:
             break
         asked = time.perf_counter()

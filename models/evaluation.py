@@ -21,7 +21,7 @@ from models.run import Run
 from models.translator import Translator
 from options.option import Options
 from util.distributed import Peers
-from util.errors import DataError, NoMemoryError, OptionError, UserError
+from util.errors import DataError, NoMemoryError, OptionError, StoppedError, UserError
 from util.files import write_text
 from util.images import to_image
 from util.metrics.distribution import LOWER_IS_BETTER, figures
@@ -29,6 +29,7 @@ from util.metrics.features import create_features
 from util.metrics.packages import versions
 from util.monitors import Monitors
 from util.share import Share
+from util.signals import Stopped, StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -69,32 +70,45 @@ class Evaluation:
                 held_out.A(i)  # what cannot be read is told of now, not after an epoch
             self.real = self._vectors(held_out.B, held_out.paths_B)
 
-    def __call__(self, ended: int, model: BaseModel, run: Run, monitors: Monitors) -> None:
-        """At the end of epoch `ended`, if it is its turn: measure, tell the monitors, note, keep the best."""
+    def __call__(self, ended: int, model: BaseModel, run: Run, monitors: Monitors, stop: StopSignals) -> bool:
+        """At the end of epoch `ended`, if it is its turn: measure, tell the monitors, note; whether it is the best.
+
+        Raises `StoppedError` in all processes if a signal comes to one that waits for an image.
+        """
         if ended % self.every:
-            return
+            return False
         began = time.perf_counter()
         try:
             with undisturbed(model.device):
-                fake = self._translated(model)
+                fake = self._translated(model, stop)
                 found = self.peers.results(lambda: figures(self.real, fake) if self.peers.rank == 0 else {})[0]
         except (DataError, NoMemoryError, OSError) as error:  # a file is gone, say
             log.warning("epoch %d is not evaluated: %s", ended, error)
-            return
+            return False
         monitors.evaluated(run.position, ended, model.phase(run.position), found, model.lr)
         self._note(run, ended, found)
-        if self._is_best(run.best, found[self.metric]):
+        is_best = self._is_best(run.best, found[self.metric])
+        if is_best:
             run.best = {"metric": self.metric, "value": found[self.metric], "epoch": ended}
-            run.save(BEST)
         best = run.best and f"; best: epoch {run.best['epoch']}, {run.best['value']:.5g}"
         log.info("epoch %d: %s %.5g on held-out images%s", ended, self.metric, found[self.metric], best or "")
         monitors.clock.since += time.perf_counter() - began  # it is not the time of steps
+        return is_best
 
-    def _translated(self, model: BaseModel) -> NDArray[np.float64]:
+    def _translated(self, model: BaseModel, stop: StopSignals) -> NDArray[np.float64]:
         """Features [n, d] of the translations."""
         trained = model.networks["G"] if model.ema is None else model.ema.module
         translator = Translator(copy.deepcopy(trained), self.input_nc, model.device)
-        return self._vectors(lambda i: translator.translate(self.held_out.A(i)[None]), self.held_out.paths_A)
+
+        def translation(index: int) -> Tensor:
+            try:
+                with stop.waiting():  # a disk may not answer
+                    image = self.held_out.A(index)
+            except Stopped:
+                raise StoppedError(f"stopped before {self.held_out.paths_A[index]} was read") from None
+            return translator.translate(image[None])
+
+        return self._vectors(translation, self.held_out.paths_A)
 
     def _ours(self, paths: Sequence[str]) -> range:
         """The numbers of the images that this process takes."""

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -15,8 +15,8 @@ import torch
 from models.base_model import BaseModel
 from models.weights import fill
 from options.option import Options
-from options.saved import load_options, save_options, to_dict
-from util.checkpoint import STATE, load_weights, read_file, write_files
+from options.saved import FILE, as_json, load_options, save_options, to_dict
+from util.checkpoint import STATE, finish_writing, load_weights, read_file, write_files
 from util.collectives import sum_over_processes
 from util.distributed import Peers, restarted
 from util.errors import CheckpointError, NonFiniteLossError, OptionError, UserError
@@ -41,10 +41,18 @@ class Run:
         self.mean_loss = torch.zeros(2, dtype=torch.float64)
         self.best: dict[str, Any] | None = None  # of the evaluations: metric, value, epoch
         self.writes = is_main_process()
+        self.unfinished: int | None = None  # epoch that ended, of which evaluation and weights to keep are still to do
         self._lock: int | None = None
         self._made: list[Path] = []  # folders that this run created, the innermost first
 
     # -- at the start ---------------------------------------------------------------------------------------------
+
+    def claim(self) -> None:
+        """Keep others from the folder, if it is there, and finish what a killed save had begun; to be called first."""
+        if self.writes and self.folder.is_dir():
+            with self._writing():
+                self._lock = lock_folder(self.folder, patience=30 if restarted() else 0)
+                finish_writing(self.folder)
 
     def start(self) -> Position:
         """Make the folder, or continue what is in it; then save the options there. Raises `CheckpointError`."""
@@ -73,23 +81,25 @@ class Run:
         if not self.writes:
             self.mean_loss[0] = 0  # the sum over the processes holds it once
             return self.position
-        try:
+        with self._writing():
             self._made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = lock_folder(self.folder, patience=30 if restarted() else 0)
-            for left in self.folder.glob(".*.tmp"):  # by a save that was killed
-                if not left.name.endswith(f".{os.getpid()}.tmp"):
-                    left.unlink()
+            if self._lock is None:  # a new folder
+                self.claim()
             with TemporaryFile(dir=self.folder):  # else hours could pass before the first save fails
                 pass
             if not self.position.step:  # a continued run keeps its options until it has something new to save
                 save_options(self.opt, self.folder)
+        return self.position
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            self.close()
             raise CheckpointError(
                 f"{self.folder} cannot be written ({error.strerror}): check --checkpoints_dir and its permissions"
             ) from None
-        return self.position
 
     def close(self) -> None:
         """Let others use the folder; one that was made for a run of not a single step goes again."""
@@ -131,7 +141,7 @@ class Run:
             self.model.load_state_dict(state["model"])
             self.model.follow_options(state["options"])
             self.mean_loss = torch.as_tensor(state["mean_loss"])
-            self.best = state.get("best")
+            self.best, self.unfinished = state.get("best"), state.get("unfinished")
         except UserError:
             raise
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError, ArithmeticError, AttributeError) as error:
@@ -153,8 +163,8 @@ class Run:
 
     # -- while training -------------------------------------------------------------------------------------------
 
-    def save(self, keep: str | None = None) -> None:
-        """Save the full state and the weights as 'latest', and the weights under the name `keep` too.
+    def save(self, *keep: str) -> None:
+        """Save the full state and the weights as 'latest', and the weights under the names `keep` too.
 
         All processes of a run call it together; the first one writes.
         """
@@ -163,7 +173,7 @@ class Run:
             if self.writes:
                 self._write(keep, mean_loss)
 
-    def _write(self, keep: str | None, mean_loss: torch.Tensor) -> None:
+    def _write(self, keep: Sequence[str], mean_loss: torch.Tensor) -> None:
         weights = self.model.weights()
         for name, values in weights.items():
             if not all(bool(value.isfinite().all()) for value in values.values()):
@@ -171,9 +181,9 @@ class Run:
                     f"net{name} is no longer finite at step {self.position.step}; what was saved before is as it was: "
                     "lower --lr, then go on with --continue_train, or start again"
                 )
-        files = {f"{label}_net_{n}.pth": w for label in filter(None, (keep, "latest")) for n, w in weights.items()}
-        write_files(self.folder, {**files, STATE: self.state_dict() | {"mean_loss": mean_loss}})
-        save_options(self.opt, self.folder)
+        files = {f"{label}_net_{n}.pth": w for label in (*keep, "latest") for n, w in weights.items()}
+        options = {FILE: as_json(self.opt).encode()}
+        write_files(self.folder, {**files, **options, STATE: self.state_dict() | {"mean_loss": mean_loss}})
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on exactly."""
@@ -183,6 +193,7 @@ class Run:
             "position": asdict(self.position),
             "mean_loss": self.mean_loss,
             "best": self.best,
+            "unfinished": self.unfinished,
             "model": self.model.state_dict(),
         }
 
@@ -204,6 +215,7 @@ class Run:
         mean = total / max(number, 1)
         self.mean_loss = torch.zeros(2, dtype=torch.float64)
         self.model.end_epoch(mean)
+        self.unfinished = self.position.epoch
         self.position.next_epoch()
         return mean
 

@@ -18,7 +18,7 @@ from options.option import Option, Options
 from options.saved import FILE, RESTORE, contradictions, load_options, run_folder
 from options.test_options import TEST
 from options.train_options import TRAIN
-from util.checkpoint import STATE
+from util.checkpoint import has_state
 from util.distributed import restarted
 from util.errors import CheckpointError, OptionError
 
@@ -127,7 +127,7 @@ class OptionParser:
     @staticmethod
     def _resumes(first: Options) -> bool:
         """Whether a training goes on by itself: it was allowed to, or torchrun restarts it, and there is a state."""
-        return (first.auto_resume or restarted()) and (run_folder(first) / STATE).is_file()
+        return (first.auto_resume or restarted()) and has_state(run_folder(first))
 
     def _model_options(self, model: str) -> Sequence[Option]:
         if model not in self.models:

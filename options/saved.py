@@ -32,9 +32,14 @@ def to_dict(opt: Options) -> dict[str, Any]:
     return {name: "inf" if value == math.inf else value for name, value in sorted(values.items())}
 
 
+def as_json(opt: Options) -> str:
+    """The content of `FILE`."""
+    return json.dumps(to_dict(opt), indent=1) + "\n"
+
+
 def save_options(opt: Options, folder: Path) -> None:
     """Write `opt` to `folder`, atomically."""
-    write_text(folder / FILE, json.dumps(to_dict(opt), indent=1) + "\n", flush=True)
+    write_text(folder / FILE, as_json(opt), flush=True)
 
 
 def load_options(folder: Path) -> dict[str, Any]:

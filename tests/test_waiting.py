@@ -177,15 +177,21 @@ def test_a_signal_to_one_process_is_one_to_all(monkeypatch: pytest.MonkeyPatch) 
     before = threading.active_count()
     with StopSignals(alone=False) as stop:
         store = HashStore()
-        with shared_signals(store):
+        with shared_signals(store, stop):
             os.kill(os.getpid(), signal.SIGTERM)
             store.wait(["stop"], timedelta(seconds=60))
         assert (int(store.get("stop")), stop.asked) == (signal.SIGTERM, signal.SIGTERM)
     with StopSignals(alone=False) as stop:
         store = HashStore()
         store.set("stop", str(int(signal.SIGHUP)))
-        with pytest.raises(Stopped), shared_signals(store), stop.waiting():
+        with pytest.raises(Stopped), shared_signals(store, stop), stop.waiting():
             never()
         assert (stop.asked, stop.received) == (signal.SIGHUP, None)
+    with StopSignals(alone=False) as stop:  # between two epochs, say: the others may wait already
+        store = HashStore()
+        os.kill(os.getpid(), signal.SIGTERM)
+        with shared_signals(store, stop):
+            store.wait(["stop"], timedelta(seconds=60))
+    assert int(store.get("stop")) == signal.SIGTERM
     assert threading.active_count() == before
     assert signal.set_wakeup_fd(-1) == -1

@@ -21,6 +21,7 @@ from util.file_kinds import damaged, is_safetensors, kind_of
 from util.memory import is_out_of_memory
 
 STATE = "latest_state.pth"
+READY = ".ready"  # ends the name of the last file, until it is renamed, once all files of a `write_files` are written
 LEGACY = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"  # in files of torch before 1.6, after the pickle's version
 
 
@@ -28,7 +29,8 @@ def write_files(folder: Path, contents: Mapping[str, Any]) -> None:
     """Save each value of `contents` under its file name in `folder`, all of them or none.
 
     Every file is first written in full beside its place and flushed to the disk; only when all of them are there
-    are they renamed, the last one named last. A full disk therefore leaves the previous files as they were.
+    are they renamed, the last one named last. A full disk therefore leaves the previous files as they were, and what a
+    kill interrupts is finished or forgotten by `finish_writing`. Content of type bytes is written as it is.
     Raises `CheckpointError`.
     """
     staged: list[tuple[Path, Path]] = []
@@ -38,12 +40,16 @@ def write_files(folder: Path, contents: Mapping[str, Any]) -> None:
             path = folder / name
             temporary = folder / f".{name}.{os.getpid()}.tmp"
             staged.append((temporary, path))
-            buffer = io.BytesIO()  # torch's own writer would report a full disk as an internal error
-            torch.save(content, buffer)
+            buffer = io.BytesIO(content if isinstance(content, bytes) else b"")
+            if not isinstance(content, bytes):
+                torch.save(content, buffer)  # not into the file: torch reports a full disk as an internal error
             with temporary.open("wb") as file:
                 file.write(buffer.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
+        temporary, path = staged[-1]
+        staged[-1] = temporary.with_suffix(READY), path
+        os.replace(temporary, staged[-1][0])  # from here on all is written
         for temporary, path in staged:
             os.replace(temporary, path)
         _flush_folder(folder)
@@ -56,6 +62,22 @@ def write_files(folder: Path, contents: Mapping[str, Any]) -> None:
         for temporary, _ in staged:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def has_state(folder: Path) -> bool:
+    """Whether `folder` holds a full state, or one that `finish_writing` will put in place."""
+    return (folder / STATE).is_file() or any(folder.glob(f".{STATE}.*{READY}"))
+
+
+def finish_writing(folder: Path) -> None:
+    """Put in place what a killed `write_files` had written in full, and remove what it had not. Raises `OSError`."""
+    for record in folder.glob(f".*{READY}"):
+        name, number = record.name[1:].removesuffix(READY).rsplit(".", 1)
+        for written in folder.glob(f".*.{number}.tmp"):
+            os.replace(written, folder / written.name[1:].removesuffix(f".{number}.tmp"))
+        os.replace(record, folder / name)
+    for left in folder.glob(".*.tmp"):
+        left.unlink()
 
 
 def read_file(path: Path) -> Any:

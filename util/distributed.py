@@ -8,7 +8,7 @@ import datetime
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from threading import Timer
 from typing import Any, Protocol, TypeVar
@@ -149,21 +149,29 @@ class Peers:
     def in_step(self, batches: Iterable[B], stop: StopSignals, guard: FiniteGuard) -> Iterator[B]:
         """`batches`, as long as no process was asked to stop, `guard` found nothing, and all have images of one size.
 
-        A signal to any of the processes sets `stop.received` in all of them, and ends their wait for a batch. Raises
-        the error of any in all.
+        A signal to any of the processes sets `stop.received` in all of them; see also `shared`. Raises the error of any
+        in all.
         """
         iterator = iter(batches)
-        with shared_signals(self._store):
-            while True:
-                batch, trouble = _next(iterator, stop)
-                if self.alone:
-                    if trouble is not None:
-                        raise trouble
-                elif not self._all_go_on(batch, stop, guard.trouble or trouble):
-                    return
-                if batch is None:
-                    return
-                yield batch
+        while True:
+            batch, trouble = _next(iterator, stop)
+            if self.alone:
+                if trouble is not None:
+                    raise trouble
+            elif not self._all_go_on(batch, stop, guard.trouble or trouble):
+                return
+            if batch is None:
+                return
+            yield batch
+
+    def shared(self, stop: StopSignals) -> AbstractContextManager[None]:
+        """Within the block a signal to any of the processes ends the wait of each for an image."""
+        return shared_signals(self._store, stop)
+
+    def agree_on(self, stop: StopSignals) -> None:
+        """All processes call this together when one of them was asked to stop: all stop for its reason."""
+        if not self.alone:
+            stop.agree(next(number for number in self.collect(int(stop.asked or 0)) if number))
 
     def _all_go_on(self, batch: Images | None, stop: StopSignals, trouble: UserError | None) -> bool:
         """Tell the others how this process stands before a step, and whether all take it. Raises the error of any."""

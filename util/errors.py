@@ -38,6 +38,10 @@ class NoMemoryError(UserError):
         self.reason = reason
 
 
+class StoppedError(UserError):
+    """A signal, to this or another process of the run, ended what was being done."""
+
+
 class PeerError(UserError):
     """Another process of the run is gone or does not answer."""
 

@@ -14,16 +14,17 @@ from contextlib import contextmanager
 
 from torch.distributed import Store
 
-from util.signals import SIGNALS
+from util.signals import SIGNALS, StopSignals
 
 KEY = "stop"  # in the store of this start: the first signal that any process got
 PAUSE = 1.0  # seconds between two looks at the store
 
 
 @contextmanager
-def shared_signals(store: Store | None) -> Iterator[None]:
+def shared_signals(store: Store | None, stop: StopSignals) -> Iterator[None]:
     """Within the block this process sends itself the signal that another one got, within about `PAUSE` seconds.
 
+    stop: what answers signals already; one that has come before the block is shared too.
     Without a store, or in another than the main thread, nothing is shared.
     """
     if store is None or threading.current_thread() is not threading.main_thread():
@@ -34,6 +35,8 @@ def shared_signals(store: Store | None) -> Iterator[None]:
     before = signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)  # written to at once, even inside torch
     thread = threading.Thread(target=_share, args=(woken, store), daemon=True)
     thread.start()
+    if stop.asked is not None:
+        wakes.send(bytes([stop.asked]))
     try:
         yield
     finally:
@@ -58,6 +61,14 @@ def _share(woken: socket.socket, store: Store) -> None:
                     store.set(KEY, str(numbers[0]))
                 elif not shared and store.check([KEY]):
                     shared = True
-                    os.kill(os.getpid(), int(store.get(KEY)))
+                    _send(int(store.get(KEY)))
             except RuntimeError:  # the process that keeps the store is gone, of which the next exchange tells
                 return
+
+
+def _send(number: int) -> None:
+    """Send this process a signal: one to this thread alone would not end what the main thread waits for."""
+    if os.name == "nt":  # where os.kill ends a process
+        signal.raise_signal(number)
+    else:
+        os.kill(os.getpid(), number)
