@@ -13,6 +13,7 @@ from util.pixels import GIVE_RANGE, Pixels, Range
 log = logging.getLogger(__name__)
 
 LOOKED_AT = 12  # images of a domain
+MOST_OUTSIDE = 0.25  # of the values, beyond the range that was chosen
 LEAST_SHARE = 1 / 16  # of the range: 16 of 256 levels
 TAIL = 0.1  # percent of the values at either end that do not count: broken pixels, marks
 
@@ -22,16 +23,22 @@ class _Seen:
     """What images of one kind of numbers held: least and largest values, with and without tails."""
 
     assumed: Range | None
+    first: str  # image
     ends: list[float] = field(default_factory=list)
-    usual: list[float] = field(default_factory=list)
+    usual: list[list[float]] = field(default_factory=list)
     beyond: list[float] = field(default_factory=list)  # share of values that `chosen` cuts off
 
     def add(self, pixels: Pixels, chosen: Range | None) -> None:
         values = pixels.values
         self.ends += [float(values.min()), float(values.max())]
-        self.usual += np.percentile(values, [TAIL, 100 - TAIL]).tolist()
+        self.usual.append(np.percentile(values, [TAIL, 100 - TAIL]).tolist())
         if chosen:
             self.beyond.append(float(((values < chosen[0]) | (values > chosen[1])).mean()))
+
+    def used(self, low: float, high: float) -> float:
+        """How much of low to high most images use; one that is brighter or darker than the others does not count."""
+        lows, highs = np.clip(np.array(self.usual).T, low, high)
+        return float(min(np.median(highs) - lows.min(), highs.max() - np.median(lows)))
 
 
 def tell_range(domain: Domain, chosen: Range | None) -> None:
@@ -42,11 +49,12 @@ def tell_range(domain: Domain, chosen: Range | None) -> None:
     """
     kinds: dict[str, _Seen] = {}
     for place in np.unique(np.linspace(0, len(domain.paths) - 1, LOOKED_AT).astype(int)):
+        path = domain.paths[place]
         try:
-            pixels = read_pixels(domain.paths[place])
-        except DataError:
+            pixels = read_pixels(path)
+        except (DataError, MemoryError):
             continue  # told of when its turn comes
-        kinds.setdefault(pixels.kind, _Seen(pixels.assumed)).add(pixels, chosen)
+        kinds.setdefault(pixels.kind, _Seen(pixels.assumed, path)).add(pixels, chosen)
     for kind, seen in sorted(kinds.items()):
         _tell(domain.folder, kind, seen, chosen)
 
@@ -57,16 +65,17 @@ def _tell(folder: str, kind: str, seen: _Seen, chosen: Range | None) -> None:
     if not np.isfinite(least + most):
         return  # told of when the image is read
     if chosen is None and (seen.assumed is None or least < seen.assumed[0] or most > seen.assumed[1]):
-        raise DataError(f"{found}: {GIVE_RANGE}")
+        raise DataError(f"{found} (the first: {seen.first}): {GIVE_RANGE}")
     low, high = chosen or seen.assumed or (0, 1)
-    used = min(max(seen.usual), high) - max(min(seen.usual), low)
-    if used < LEAST_SHARE * (high - low):
+    beyond = f"{100 * np.mean(seen.beyond or 0):.0f} % of the values lie outside"
+    if seen.used(low, high) < LEAST_SHARE * (high - low):
         percent = 100 - 2 * TAIL
         log.warning(
             "%s, %g %% of them in less than 1/16 of the range %g (black) to %g (white): %s",
             found, percent, low, high, "look at --value_range" if chosen else GIVE_RANGE + ", if that is not meant",
         )  # fmt: skip
     elif chosen is not None:
-        log.info("%s; %g becomes black and %g white, %.2g %% are beyond", found, low, high, 100 * np.mean(seen.beyond))
+        level = logging.WARNING if np.mean(seen.beyond) > MOST_OUTSIDE else logging.INFO
+        log.log(level, "%s; %g becomes black and %g white, %s", found, low, high, beyond)
     elif kind != "8-bit":
         log.info("%s; %g becomes black and %g white; --value_range LOW,HIGH changes that", found, low, high)

@@ -5,7 +5,7 @@
 >>> zebra = translator(Image.open("horse.jpg"))
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from options.option import Options
 from options.saved import contradictions_with_weights, default_options, load_options, run_folder
 from util.checkpoint import read_file
 from util.errors import CheckpointError, DataError, NoMemoryError
-from util.images import to_image, to_tensor, upright
+from util.images import read_image, to_image, to_tensor, upright
 from util.memory import free_memory, is_out_of_memory, let_go
 from util.pixels import Range, parse_ranges
 from util.runtime import Devices, choose_devices
@@ -127,17 +127,19 @@ class Translator:
             outputs = self._call(images)
         return outputs[:, :, :height, :width].float().cpu()
 
-    def __call__(self, image: Image.Image | NDArray[Any]) -> Image.Image | NDArray[np.uint8]:
-        """Translate a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3] of uint8, into one of the same kind.
+    def __call__(self, image: Image.Image | NDArray[Any] | str | Path) -> Image.Image | NDArray[np.uint8]:
+        """Translate an image file, a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3] of uint8; gives the like.
 
-        Black and white are `value_range` in a PIL image, as in the files of the run, and 0 and 255 in an array.
+        Black and white are `value_range` in files and PIL images, as in the files of the run, and 0 and 255 in arrays.
         Raises `DataError` for what is none, and `NoMemoryError` (see `translate`).
         """
+        if isinstance(image, str | Path):
+            return to_image(self.translate(self._tensor(lambda: read_image(image, self.input_nc, self.value_range))))
         if isinstance(image, Image.Image):
             if not image.width or not image.height:
                 raise DataError(f"an image of {image.width}x{image.height} pixels cannot be translated")
-            levels = upright(image, self.input_nc, value_range=self.value_range)
-            return to_image(self.translate(to_tensor(levels)[None]))
+            levels = self._tensor(lambda: upright(image, self.input_nc, value_range=self.value_range))
+            return to_image(self.translate(levels))
         array = np.asarray(image)
         shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
         if array.dtype != np.uint8 or not shaped or not array.size:
@@ -146,8 +148,18 @@ class Translator:
                 "expected [H, W], [H, W, 1] or [H, W, 3] of uint8, not empty"
             )
         picture = Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
-        answer = np.asarray(to_image(self.translate(to_tensor(upright(picture, self.input_nc))[None])))
+        answer = np.asarray(to_image(self.translate(self._tensor(lambda: upright(picture, self.input_nc)))))
         return answer[:, :, None] if array.ndim == 3 and answer.ndim == 2 else answer
+
+    def _tensor(self, read: Callable[[], Image.Image]) -> Tensor:
+        """What `read` gives, as [1, C, H, W]."""
+        try:
+            return to_tensor(read())[None]
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = let_go(error)
+        raise NoMemoryError(f"the image does not fit into the memory ({reason}); give a smaller one", reason)
 
 
 def weights_path(opt: Options) -> Path:

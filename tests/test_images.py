@@ -280,7 +280,14 @@ def test_save_with_unknown_extension(tmp_path: Path) -> None:
 
 def test_list_images(tmp_path: Path) -> None:
     wanted = ["A.JPG", "b.jpeg", "sub/c.Png", "sub/deep/d.tiff", "z.webp", "z/e.ppm", "z/f.pgm", "z/g.bmp", "z/h.tif"]
-    thumbnails = ["@eaDir/A.JPG/SYNOPHOTO_THUMB_XL.jpg", "sub/@eaDir/c.png", "__MACOSX/b.jpg", "$RECYCLE.BIN/d.png"]
+    thumbnails = [
+        "@eaDir/A.JPG/SYNOPHOTO_THUMB_XL.jpg",
+        "sub/@eaDir/c.png",
+        "__MACOSX/b.jpg",
+        "$RECYCLE.BIN/d.png",
+        "~snapshot/A.JPG",
+    ]
+    thumbnails += ["~snapshot/A.JPG", "@__thumb/A.JPG", "@tmp/x.png", "FOUND.000/y.png"]
     others = ["readme.txt", ".hidden.png", ".cache/x.png", "noextension", "png", "._b.jpeg", "lost+found/f.png"]
     for name in [*wanted, *thumbnails, *others]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -202,3 +202,16 @@ def test_strips_without_data_are_no_black_pixels(tmp_path: Path, tag: str) -> No
         entry.overwrite(80 if tag == "ImageLength" else (*values[:2], 0, *values[3:]))
     with pytest.raises(DataError, match=r"a\.tif: damaged or unreadable image \(\d of \d+ parts have no data\)"):
         read_image(path, 1)
+
+
+@pytest.mark.parametrize("association", ["unassalpha", "assocalpha"])
+@pytest.mark.parametrize(
+    ("dtype", "opaque"), [("u2", 4095), ("u2", 255), ("u2", 16383), ("i2", 255), ("f4", 255), ("f4", np.nan), ("u2", 0)]
+)
+def test_transparency_of_other_bits_than_the_type_has(
+    tmp_path: Path, dtype: str, opaque: float, association: str
+) -> None:
+    values = np.dstack([numbers(dtype, 9, 8, 3), np.full((9, 8), opaque, dtype)])
+    path = written(tmp_path / "a.tif", values, photometric="rgb", extrasamples=[association])
+    with pytest.raises(DataError, match=r"a\.tif: its transparency goes up to .* not clear what is opaque"):
+        read_image(path, 3, (0, 100))

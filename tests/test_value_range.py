@@ -1,9 +1,11 @@
 """Which values become black and white: what is assumed is said, what is ambiguous is refused, --value_range sets it."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -11,6 +13,8 @@ from PIL import Image
 
 from models import Translator
 from tests.tools import TINY, TRAIN, refused, run
+from util.errors import DataError
+from util.images import read_image, upright
 from util.pixels import parse_ranges
 
 GRAY = ["--input_nc", "1", "--output_nc", "1"]
@@ -89,10 +93,14 @@ def test_8_bits_that_use_their_range_are_passed_over(place: Path) -> None:
 def test_what_is_ambiguous_is_refused(place: Path, dtype: str, low: float, high: float, says: str) -> None:
     root = data_set(place, dtype, low, high)
     argv = ["--dataroot", root, "--name", "deep", *TINY, *GRAY]
-    refused("train", argv, f"{root}/trainA: {says}: name the values of black and white with --value_range LOW,HIGH")
+    refused(
+        "train",
+        argv,
+        f"{root}/trainA: {says} (the first: {root}/trainA/0.tif): name the values of black and white with --value_range",
+    )
     outcome = trained(place, *GRAY, "--value_range", f"{low},{high}")
     assert (outcome.code, outcome.err) == (0, "")
-    assert f"{low:g} becomes black and {high:g} white, 0 % are beyond" in outcome.out
+    assert f"{low:g} becomes black and {high:g} white, 0 % of the values lie outside" in outcome.out
 
 
 def test_range_is_saved_and_used_to_translate(place: Path) -> None:
@@ -133,13 +141,47 @@ def test_range_of_the_run_is_used_to_measure(place: Path, monkeypatch: pytest.Mo
 
 
 def test_range_in_python(place: Path) -> None:
-    """PIL images hold the values of files; arrays of uint8 are levels."""
+    """PIL images and files hold the values of the run's files; arrays of uint8 are levels."""
     data_set(place, "u2", 0, 1000)
     assert trained(place, *GRAY, "--value_range=0,1000").code == 0
     translator = Translator.load("checkpoints/deep", gpu_ids=-1)
     deep = tifffile.imread("deep/testA/0.tif")
-    levels = np.rint(deep * (255 / 1000)).astype(np.uint8)
-    assert np.array_equal(np.asarray(translator(Image.fromarray(deep))), np.asarray(translator(levels)))
+    wanted = np.asarray(translator(np.rint(deep * (255 / 1000)).astype(np.uint8)))
+    for image in (Image.fromarray(deep), Image.open("deep/testA/0.tif"), "deep/testA/0.tif", Path("deep/testA/0.tif")):
+        assert np.array_equal(np.asarray(translator(image)), wanted)
+
+
+@pytest.mark.parametrize("name", ["color.png", "color.tif", "gray.pgm", "color.ppm", "text.pgm", "white.tif", "4.tif"])
+def test_what_pillow_drops_or_scales_is_read_from_the_file(tmp_path: Path, name: str) -> None:
+    """An image that was opened and not read is what its file is; without a file it is refused where values are lost."""
+    color = np.random.default_rng(0).integers(0, 4096, (8, 8, 3)).astype(np.uint16)
+    gray, path = color[:, :, 0], tmp_path / name
+    if name == "color.png":
+        path.write_bytes(imagecodecs.png_encode(color))
+    elif name == "color.tif":
+        tifffile.imwrite(path, color, photometric="rgb", metadata=None)
+    elif name == "white.tif":
+        tifffile.imwrite(path, gray.astype(np.uint8), photometric="miniswhite", metadata=None)
+    elif name == "4.tif":
+        tifffile.imwrite(path, (gray >> 8).astype(np.uint8), photometric="minisblack", bitspersample=4, metadata=None)
+    elif name == "text.pgm":
+        path.write_text("P2 8 8 4095\n" + " ".join(map(str, gray.ravel())))
+    else:
+        head = b"P5" if name == "gray.pgm" else b"P6"
+        path.write_bytes(head + b"\n8 8\n4095\n" + (gray if name == "gray.pgm" else color).astype(">u2").tobytes())
+    for value_range in (None, (0.0, 2000.0)):
+        wanted = np.asarray(read_image(path, 3, value_range))
+        assert np.array_equal(np.asarray(upright(Image.open(path), 3, value_range=value_range)), wanted)
+    if name in ("color.png", "color.tif"):
+        with pytest.raises(DataError, match="colors of 16 bits, of which Pillow keeps 8: give the path"):
+            upright(Image.open(io.BytesIO(path.read_bytes())), 3)
+
+
+def test_one_bright_image_does_not_hide_dark_ones(place: Path) -> None:
+    root = data_set(place, "u2", 0, 1023)
+    tifffile.imwrite(root / "trainA" / "2.tif", tifffile.imread(root / "trainA" / "2.tif") * np.uint16(16))
+    outcome = trained(place, *GRAY)
+    assert "trainA: 16-bit values 0 to 16368, 99.8 % of them in less than 1/16" in outcome.err
 
 
 def test_each_domain_may_have_its_own(place: Path) -> None:
@@ -150,8 +192,11 @@ def test_each_domain_may_have_its_own(place: Path) -> None:
         (root / "trainB" / f"{number}.tif").unlink()
     outcome = trained(place, *GRAY, "--value_range", "-1000,1000/10,12", "--update_html_freq", "1", "--batch_size", "3")
     assert outcome.code == 0
-    assert "trainA: int16 values -1000 to 3000; -1000 becomes black and 1000 white, 50 % are beyond" in outcome.out
-    assert "trainB: 8-bit values 10 to 12; 10 becomes black and 12 white, 0 % are beyond" in outcome.out
+    assert (
+        "trainA: int16 values -1000 to 3000; -1000 becomes black and 1000 white, 50 % of the values lie outside"
+        in outcome.out
+    )
+    assert "trainB: 8-bit values 10 to 12; 10 becomes black and 12 white, 0 % of the values lie outside" in outcome.out
 
 
 @pytest.mark.parametrize("text", ["", "5", "5,5", "9,1", "0,nan", "0,inf", "a,b", "1,2,3", "0,1/0,1/0,1", "DTYPE"])

@@ -54,9 +54,12 @@ def write_files(folder: Path, contents: Mapping[str, Any]) -> None:
             os.replace(temporary, path)
         _flush_folder(folder)
     except OSError as error:
+        there = (folder / STATE).is_file()
+        what = "the previous checkpoint is unchanged" if there else "nothing is saved yet"
+        again = "go on with --continue_train" if there else "start again"
         raise CheckpointError(
-            f"{path} could not be written ({error.strerror or error}); the previous checkpoint is as it was: "
-            "make room or check the permissions, then go on with --continue_train"
+            f"{path} could not be written ({error.strerror or error}); {what}: make room or check the permissions, "
+            f"then {again}"
         ) from None
     finally:
         for temporary, _ in staged:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 from torch import Tensor
 
 from util.decode import decode, orientation, pixels_of, reason
@@ -66,7 +66,16 @@ def read_pixels(path: str | Path) -> Pixels:
 def upright(
     img: Image.Image, channels: int, path: str | Path = "the image", value_range: Range | None = None
 ) -> Image.Image:
-    """What `read_image` makes of an image that is already open; `path` names it in errors."""
+    """What `read_image` makes of an image that is already open; `path` names it in errors.
+
+    If Pillow has opened a file and not read it yet, the file itself is read: Pillow drops the low byte of deep color
+    and scales other values. Raises `DataError` where that would happen and there is no file.
+    """
+    if isinstance(img, ImageFile.ImageFile) and img.tile and not img.tell():
+        if img.filename and os.path.isfile(img.filename):
+            return read_image(img.filename, channels, value_range)
+        if ";16" in str(img.tile[0].args) and img.mode not in ("I", "I;16", "I;16B", "F"):
+            raise DataError(f"{path} has colors of 16 bits, of which Pillow keeps 8: give the path of its file instead")
     img.load()
     turn = orientation(img)  # after load(), because Pillow turns TIFF files itself
     return _finished(_to_8_bit(img, value_range, path), channels, turn)

@@ -1,6 +1,7 @@
 """The image files of a folder: which names are images, and what a system or another program leaves among them."""
 
 import os
+import re
 from pathlib import Path
 
 from util.errors import DataError
@@ -30,7 +31,8 @@ IMAGE_EXTENSIONS = (
 _NOT_THE_USERS = frozenset(  # folders of systems: thumbnails, deleted files, snapshots; some cannot even be listed
     name.lower()
     for name in (
-        "@eaDir", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot",  # network storage
+        "@eaDir", "@Recycle", "@Recently-Snapshot", "@tmp", "@sharebin", "@__thumb",  # network storage
+        "#recycle", "#snapshot", "~snapshot",
         "$RECYCLE.BIN", "RECYCLER", "System Volume Information",  # Windows
         "__MACOSX", "lost+found",
     )
@@ -72,4 +74,4 @@ def is_image_name(name: str) -> bool:
 
 def is_data_folder(name: str) -> bool:
     """Whether a sub-folder of this name is looked into: neither hidden nor one of the system."""
-    return not name.startswith(".") and name.lower() not in _NOT_THE_USERS
+    return not (name.startswith(".") or name.lower() in _NOT_THE_USERS or re.fullmatch(r"found\.\d{3}", name.lower()))

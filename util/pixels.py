@@ -83,6 +83,8 @@ def to_8_bit(pixels: Pixels, chosen: Range | None, path: object) -> Image.Image:
     if chosen is None and (pixels.assumed is None or least < pixels.assumed[0] or most > pixels.assumed[1]):
         beyond = "" if pixels.assumed is None else " are not in [{:g}, {:g}]".format(*pixels.assumed)
         raise DataError(f"{path}: {pixels.kind} values {least:g} to {most:g}{beyond}: {GIVE_RANGE}")
+    if pixels.alpha is not None and pixels.bits > 8:
+        _check_alpha(pixels.alpha, path)
     low, high = chosen or pixels.assumed or (0, 1)
     levels: NDArray[Any] = values.astype(np.float32 if values.dtype.itemsize <= 2 else np.float64)
     opacity: Any = 1 if pixels.alpha is None else pixels.alpha.reshape(pixels.alpha.shape + (1,) * (values.ndim - 2))
@@ -92,3 +94,13 @@ def to_8_bit(pixels: Pixels, chosen: Range | None, path: object) -> Image.Image:
     if pixels.alpha is not None:
         levels = levels * (1 if pixels.premultiplied else opacity) + 255 * (1 - opacity)
     return Image.fromarray(np.rint(np.clip(levels, 0, 255)).astype(np.uint8))
+
+
+def _check_alpha(alpha: NDArray[Any], path: object) -> None:
+    """Raise `DataError` where nothing is opaque: numbers of 12 bits, say, whose type has 16, would all become white."""
+    most = alpha.max()
+    if not np.isfinite(most) or not 0.5 <= most <= 1:
+        raise DataError(
+            f"{path}: its transparency goes up to {most:.3g} of what its type holds, so that it is not clear what is "
+            "opaque; save the picture without it"
+        )

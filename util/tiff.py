@@ -51,6 +51,9 @@ def _single_page(file: tifffile.TiffFile, path: str | Path) -> tifffile.TiffPage
     if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or np.inf):
         raise Image.DecompressionBombError
     number = max(len(pages), page.imagedepth)
+    if not page.size:
+        raise DataError(f"{path}: holds no pixels; replace or remove it")
+    number += sum(sub.aspage().shape == page.shape for sub in page.pages or ())  # not the levels of a pyramid
     if number == 1 and len(file.pages) == 1:  # one entry may stand for many, as ImageJ and tifffile write them
         number = file.series[0].size // page.size
     if number > 1:
@@ -63,7 +66,7 @@ def _is_pillows(page: tifffile.TiffPage, path: str | Path) -> bool:
     photometric, samples, bits = page.photometric, page.samplesperpixel, page.bitspersample
     planar = samples > 1 and page.planarconfig == PLANARCONFIG.SEPARATE
     jpeg = photometric == PHOTOMETRIC.YCBCR and page.compression == COMPRESSION.JPEG  # it is turned into RGB
-    if page.dtype is None or page.dtype.kind == "c":
+    if page.dtype is None or page.dtype.kind == "c" or not isinstance(bits, int):
         raise DataError(f"{path}: a TIFF file of {bits}-bit numbers of a kind that is not read; convert it")
     if photometric in _COLORS or jpeg:
         _check_samples(page, 3 if jpeg else _COLORS[photometric], planar, path)
@@ -85,6 +88,8 @@ def _check_samples(page: tifffile.TiffPage, colors: int, planar: bool, path: str
     samples, extra = page.samplesperpixel, page.extrasamples
     if samples == colors:
         return
+    if samples < colors:
+        raise DataError(f"{path}: holds {samples} of the {colors} channels that its kind has; save it as gray or RGB")
     if samples != colors + 1 or len(extra) != 1 or extra[0] not in _ALPHA:
         raise DataError(f"{path}: holds {samples} channels, of which only {colors} would be used; save those alone")
     if planar:  # some writers call the last plane of any stack of four transparency
@@ -108,7 +113,7 @@ def _pixels(page: tifffile.TiffPage) -> Pixels:
     if colors in (2, 4):
         colors -= 1
         opaque = assumed[1] if assumed else np.iinfo(values.dtype).max
-        alpha = np.clip(values[:, :, colors].astype(np.float32) / opaque, 0, 1)
+        alpha = values[:, :, colors].astype(np.float32) / opaque
     premultiplied = alpha is not None and page.extrasamples[0] == EXTRASAMPLE.ASSOCALPHA
     inverted = page.photometric == PHOTOMETRIC.MINISWHITE
     values = values[:, :, 0] if colors == 1 else values[:, :, :colors]
