@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from data.folders import Domain
+from data.value_range import tell_range
 from datasets.toy import N_LOOKS, ToyError, classify_look, look_name, read_truth
 from options.option import ranges
 from options.savings import for_measuring
@@ -71,13 +73,16 @@ def run(opt: argparse.Namespace, advice: Advice) -> int:
     features = create_features(opt.features, opt.weights, opt.feature_size, opt.feature_range, device)
     cache = None if opt.no_cache else FeatureCache(cache_folder())
     found = find_counterparts(sources.fake, sources.inputs, sources.truth)
+    tell_ranges(sources)
     real = measure("--real", sources.real, by_name(sources.real), features, cache, sources.value_range(sources.real))
     fakes = in_order(by_name(sources.fake))
-    fake = measure("--fake", sources.fake, fakes, features)
+    fake = measure("--fake", sources.fake, fakes, features, value_range=sources.value_range(sources.fake))
     advice.less = lambda error: for_measuring(torch.device("cpu"))  # the figures are of all images, whatever their size
     warn_of_sets(sources, real, fake, features)
     report = Report(*setting(opt, real, fake, features, libraries))
     report.details["value_ranges"] = sources.value_ranges
+    if any(sources.value_ranges):
+        report.setting += "; black and white: " + " / ".join(str(values or "dtype") for values in sources.value_ranges)
     report.skipped = [*real.skipped, *fake.skipped]
     add_row(report, opt, "translations", real, fake)
     inputs = None
@@ -97,6 +102,13 @@ def run(opt: argparse.Namespace, advice: Advice) -> int:
     return 1 if report.skipped else 0
 
 
+def tell_ranges(sources: Sources) -> None:
+    """Say which values of the images become black and white; see `tell_range`."""
+    for folder in dict.fromkeys(filter(None, (sources.real, sources.fake, sources.truth, sources.inputs))):
+        paths = list(by_name(folder).values())
+        tell_range(Domain(str(folder), paths, len(paths)), sources.value_range(folder))
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The flags. Raises `OptionError`."""
     parser = Parser(__doc__)
@@ -112,7 +124,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--truth", type=_path, help="folder with the counterparts: <name>, or N_B for N_A")
     add("--inputs", type=_path, help="folder with the source images: measure them too, and look for what is wrong")
     add("--train", type=_path, help="folder with target training images: their mean as a translation, and their looks")
-    add("--value_range", type=ranges, help="black and white in --real, --truth, --train and --inputs, as in train.py")
+    add(
+        "--value_range",
+        type=ranges,
+        help="values that are black and white, as in train.py [default: of the run, else dtype]",
+    )
     add("--features", default="builtin", metavar="NAME", help="builtin, inception, or a TorchScript file (.pt)")
     add("--weights", type=_path, help="--features inception: file of the weights")
     add("--feature_size", type=int, metavar="N", help="pixels that images are scaled to [builtin: 128, file: 224]")

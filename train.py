@@ -90,7 +90,8 @@ def start(
         again = resume_command(opt)
         log.info("stopped by %s after step %d, saved; go on with: %s", stop.received.name, position.step, again)
         return 128 + stop.received
-    log.info("done: %d steps; weights and options are in %s", position.step, run.folder)
+    steps = "1 step" if position.step == 1 else f"{position.step} steps"
+    log.info("done: %s; weights and options are in %s", steps, run.folder)
     return 0
 
 

@@ -4,7 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.evaluation import evaluate, figures_of
 from tests.tools import check_refusal, make_images, run, truncate, write_image
@@ -226,3 +228,40 @@ def test_pictures_that_are_gone() -> None:
     outcome = evaluate("--fake", fakes, *REAL)
     assert "fake: 2 images" in outcome.out
     assert f"{fakes} lacks 1 picture of the last translation (1.png)" in outcome.err
+
+
+def test_kinds_side_by_side_by_their_names_are_refused() -> None:
+    """As the toolkits of CycleGAN and pix2pix write them."""
+    for number in range(2):
+        for label in ("real_A", "fake_B", "real_B"):
+            write_image(Path("other/images") / f"{number}_{label}.png", 24, 24)
+    says = ("--fake other holds inputs and translations side by side", "2 fake_B", "2 real_A", "a folder of their own")
+    check_refusal(run("evaluate", *REAL, "--fake", "other"), says)
+
+
+def test_inputs_as_real_are_warned_of() -> None:
+    make_result()
+    outcome = evaluate("--fake", RESULT / "images/fake_B", "--real", RESULT / "images/real_A")
+    assert "these are the inputs of the translations, not images of the target domain" in outcome.err
+
+
+def test_values_are_said_and_those_of_plain_folders_are_scaled_alike() -> None:
+    """Of deep images nothing is guessed in silence; translations of test.py have 8 bits whatever the range is."""
+    rng = np.random.default_rng(0)
+    for folder in ("deep", "other"):
+        Path(folder).mkdir()
+        for number in range(10):
+            Image.fromarray(rng.integers(0, 4096, (24, 24)).astype(np.uint16)).save(f"{folder}/{number}.png")
+    flags = ["--real", "deep", "--fake", "other", "--json", "m.json"]
+    outcome = evaluate(*flags)
+    assert outcome.err.count("16-bit values 0 to 4095, 99.8 % of them in less than 1/16 of the range") == 2
+    outcome = evaluate(*flags, "--value_range", "0,4095")
+    assert "; black and white: (0.0, 4095.0) / (0.0, 4095.0)" in outcome.out
+    assert "in less than 1/16" not in outcome.err
+    far = figures_of()["distribution"]["translations"]["FID"]
+    make_result()
+    outcome = evaluate("--real", "deep", "--fake", RESULT, "--value_range", "0,4095")
+    assert outcome.out.count("0 becomes black and 4095 white, 0 % of the values lie outside") == 1
+    for number in range(10):  # of the same distribution, with the same levels
+        assert np.asarray(Image.open(f"other/{number}.png")).max() > 255
+    assert far < 0.2

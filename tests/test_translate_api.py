@@ -64,7 +64,6 @@ def test_python_call_on_arrays(a_run: Path) -> None:
         np.zeros((8, 0, 3), dtype=np.uint8),
         np.zeros((8, 8), dtype=np.uint16),
         np.zeros((8, 8), dtype=bool),
-        "horse.png",
         None,
     ],
     ids=lambda wrong: f"{type(wrong).__name__}{getattr(wrong, 'shape', '')}{getattr(wrong, 'dtype', '')}",

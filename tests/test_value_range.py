@@ -96,7 +96,7 @@ def test_what_is_ambiguous_is_refused(place: Path, dtype: str, low: float, high:
     refused(
         "train",
         argv,
-        f"{root}/trainA: {says} (the first: {root}/trainA/0.tif): name the values of black and white with --value_range",
+        f"{root}/trainA: {says} (the first: {root}/trainA/0.tif): name the values",
     )
     outcome = trained(place, *GRAY, "--value_range", f"{low},{high}")
     assert (outcome.code, outcome.err) == (0, "")
@@ -194,7 +194,7 @@ def test_each_domain_may_have_its_own(place: Path) -> None:
     assert outcome.code == 0
     assert (
         "trainA: int16 values -1000 to 3000; -1000 becomes black and 1000 white, 50 % of the values lie outside"
-        in outcome.out
+        in outcome.err
     )
     assert "trainB: 8-bit values 10 to 12; 10 becomes black and 12 white, 0 % of the values lie outside" in outcome.out
 

@@ -73,7 +73,7 @@ def upright(
     """
     if isinstance(img, ImageFile.ImageFile) and img.tile and not img.tell():
         if img.filename and os.path.isfile(img.filename):
-            return read_image(img.filename, channels, value_range)
+            return read_image(os.fsdecode(img.filename), channels, value_range)
         if ";16" in str(img.tile[0].args) and img.mode not in ("I", "I;16", "I;16B", "F"):
             raise DataError(f"{path} has colors of 16 bits, of which Pillow keeps 8: give the path of its file instead")
     img.load()

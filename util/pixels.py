@@ -18,21 +18,21 @@ def parse_ranges(text: str) -> tuple[Range | None, Range | None]:
 
     "LOW,HIGH" is for both, "LOW,HIGH/LOW,HIGH" for each. Raises `ValueError` with one line for anything else.
     """
-    parts = [_parse_range(part.strip()) for part in text.split("/")]
+    parts = [_parse_range(part.strip(), text) for part in text.split("/")]
     if len(parts) > 2:
         raise ValueError(f"'{text}' names {len(parts)} ranges: one for both domains, or two: source/target")
     return parts[0], parts[-1]
 
 
-def _parse_range(text: str) -> Range | None:
+def _parse_range(text: str, typed: str) -> Range | None:
     if text == "dtype":
         return None
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(f"'{text}' is not a range: write dtype, or LOW,HIGH as in 0,4095") from None
+        raise ValueError(f"'{typed}' is not a range: write dtype, or LOW,HIGH as in 0,4095") from None
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ValueError(f"'{text}' is not a range: LOW and HIGH must be finite, and LOW the smaller one")
+        raise ValueError(f"'{typed}' is not a range: LOW and HIGH must be finite, and LOW the smaller one")
     return low, high
 
 

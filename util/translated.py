@@ -20,6 +20,12 @@ def note_translated(results: Path, source: str, images: Mapping[str, str]) -> No
     write_text(results / TRANSLATED, json.dumps(note))
 
 
+def is_result(folder: Path) -> bool:
+    """Whether a folder is one of images/<label> that a translation wrote."""
+    place = folder.absolute()
+    return place.parent.name == "images" and (place.parents[1] / TRANSLATED).is_file()
+
+
 def earlier_pictures(results: Path) -> list[str]:
     """The translations in a folder of `Results` that its last translation, if it finished, did not make.
 

@@ -27,6 +27,7 @@ from util.metrics.sets import (
     thumbnail,
 )
 from util.metrics.sources import Sources
+from util.translated import is_result, translated_from
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,9 @@ def _warn_of_copies(sources: Sources) -> None:
         log.warning("--fake %s is a domain of the data set that --real is of: are these translations?", fake)
     if fake.name in ("real_A", "real_B"):
         log.warning("--fake %s: test.py writes translations to fake_B", fake)
+    source = translated_from(fake.absolute().parents[1]) if is_result(fake) else None
+    if real.name == "real_A" or (source is not None and source.is_dir() and real.samefile(source)):
+        log.warning("--real %s: these are the inputs of the translations, not images of the target domain", real)
     if real.name == "fake_B":
         log.warning("--real %s: there test.py writes translations", real)
     for flag, folder in {"--truth": sources.truth, "--real": real}.items():

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations, product
@@ -29,6 +30,7 @@ def one_set(flag: str, folder: Path) -> Path:
     """
     if not folder.is_dir() or folder.name in SETS or folder.resolve().name in SETS:
         return folder
+    _refuse_labels_side_by_side(flag, folder)
     found = sets_below(folder)
     beside = found.pop("", 0)
     if _is_web(folder.resolve()):
@@ -47,6 +49,19 @@ def one_set(flag: str, folder: Path) -> Path:
     ((name, number),) = wanted.items()
     log.info("%s %s: measured is the one set of images there, %s (%d)", flag, folder, folder / name, number)
     return folder / name
+
+
+def _refuse_labels_side_by_side(flag: str, folder: Path) -> None:
+    """Other toolkits write <name>_real_A.png, <name>_fake_B.png, ... into one folder."""
+    endings = "|".join((*LABELS, "fake_A", "rec_A", "rec_B", "idt_A", "idt_B"))
+    names = (re.search(rf"_({endings})$", Path(path).stem) for path in list_images(folder))
+    labels = Counter(match[1] for match in names if match)
+    if len(labels) > 1:
+        parts = [f"{number} {label}" for label, number in labels.items()]
+        raise DataError(
+            f"{flag} {folder} holds inputs and translations side by side by their names ({', '.join(parts)}): move "
+            "those that you mean into a folder of their own"
+        )
 
 
 def _training(flag: str, folder: Path) -> str:

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 NEARLY_ALL = 0.75  # of the translations with a counterpart: the data set of a run is a paired one
 UNPAIRED = ", or if there are no counterparts leave it out, or with --name add --unpaired"
-UNCLEAR = ", or with --name add --unpaired"
+UNCLEAR = ", or leave --truth out (with --name: add --unpaired)"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from util.metrics.pairs import image_names, made_of, nearly_all, pair_images
 from util.metrics.sets import Picture, by_name, read
 from util.names import pair_pictures
 from util.pixels import Range, parse_ranges
-from util.translated import FAKES, earlier_pictures, lost_pictures, translated_from
+from util.translated import FAKES, earlier_pictures, is_result, lost_pictures, translated_from
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Sources:
 
     def value_range(self, folder: Path) -> Range | None:
         """The values that are black and white in the files of one of the folders; what test.py wrote has 8 bits."""
-        if folder == self.fake or (self.results is not None and folder.is_relative_to(self.results)):
+        if is_result(folder):
             return None
         return self.value_ranges[0 if folder == self.inputs else 1]
 
