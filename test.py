@@ -33,8 +33,9 @@ def main(argv: Sequence[str]) -> int:
     with join() as peers, memory_advice() as advice:
         with peers.agreed():
             opt = OptionParser(False, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(argv)
-            advice.less = lambda error: for_translating(opt, choose_devices(opt.gpu_ids)[0])
-            set_up(opt.seed, opt.deterministic, choose_devices(opt.gpu_ids)[0], opt.tf32)
+            device = choose_devices(opt.gpu_ids)[0]
+            advice.less = lambda error: for_translating(opt, device)
+            set_up(opt.seed, opt.deterministic, device, opt.tf32)
             translator = Translator.from_options(opt)
             loader = create_translation_loader(opt)
             results = Results(opt, loader.dataset.source.folder)

@@ -4,12 +4,12 @@ Each model takes two steps on noise, in one process and in two (torchrun, gloo, 
 same batches of 4, at CUT's rate. Every column is the largest difference between the two, as a share of the largest
 value of its tensor, and the largest of those of a network:
 
-    gradient      of the first step
-    SGD           weights after two steps of plain SGD in place of Adam, at the same rate
-    Adam, double  weights after two steps in double precision
-    Adam          weights after two steps in single precision, as in training
-    two passes    one process that divides its batch (--accumulation_steps 2) beside one that does not
-    images        one process whose images differ by rounding beside one whose do not
+    gradient, step 1        of the first step
+    SGD                     weights after two steps of plain SGD in place of Adam, at the same rate
+    Adam, double precision  weights after two steps in double precision
+    Adam                    weights after two steps in single precision, as in training
+    two passes              one process that divides its batch (--accumulation_steps 2) beside one that does not
+    other images            one process whose images differ by rounding beside one whose do not
 
 A bias before instance norm has no effect, its gradient is 0 but for rounding, and its weights are rounding too. Such
 tensors, found in double precision, have rows of their own; their weights are a share of the largest of the network.
@@ -57,7 +57,7 @@ ARMS: dict[str, tuple[int, str, str]] = {  # steps, what is changed, flags
     "control passes": (2, "", "--accumulation_steps 2"),  # the controls in one process alone
     "control images": (2, "images", ""),
 }
-COLUMNS = ("gradient", "SGD", "Adam, double", "Adam", "two passes", "images")
+COLUMNS = ("gradient, step 1", "SGD", "Adam, double precision", "Adam", "two passes", "other images")
 ZERO = ", gradient 0"
 BATCH, ROUNDING = 4, 2**-23
 NOTHING = 1e-9  # a gradient this small beside the largest of its network, in double precision, is 0

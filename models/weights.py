@@ -18,6 +18,7 @@ from util.state_dicts import networks_in, number_of_tensors, only_one, state_dic
 log = logging.getLogger(__name__)
 
 COUNTER = "num_batches_tracked"  # of a norm; nothing is computed with it
+COUNTERS = (COUNTER, "total_ops", "total_params")  # the others are of thop, which counts operations
 STATISTICS = ("running_mean", "running_var")
 # how the parts that are no generator are usually called, where a file holds them beside its layers without a prefix
 OTHERS = re.compile(r"(net)?[DF](_\w+)?\.|(discriminator|criterion|loss|metric)\w*\.")
@@ -26,9 +27,9 @@ OTHERS = re.compile(r"(net)?[DF](_\w+)?\.|(discriminator|criterion|loss|metric)\
 def fill(net: nn.Module, content: Any, source: Path, opt: Options) -> None:
     """Fill `net` with its weights in `content`, whatever prefix or container they have.
 
-    Beside them there may be other networks, and what an old instance norm counted; it is left aside, and said so.
-    Raises `CheckpointError` if its tensors are not all there, if there are more that a network would compute with, or
-    if the weights of several networks fit.
+    Beside them there may be other networks, counters, and what an old instance norm counted; it is left aside, and
+    said so. Raises `CheckpointError` if its tensors are not all there, if there are more that a network may compute
+    with, or if the weights of several networks fit.
     """
     if next(state_dicts(content), None) is None:
         raise CheckpointError(
@@ -40,6 +41,8 @@ def fill(net: nn.Module, content: Any, source: Path, opt: Options) -> None:
         chosen = only_one(fitting, source)
     else:
         chosen = found[0] if found else max(state_dicts(content), key=lambda each: len(each.weights))
+    if _is_complete(net, chosen.weights):
+        _refuse_unknown(net, chosen.weights, source)
     weights = {name: value for name, value in chosen.weights.items() if name not in _unused(net, chosen.weights)}
     counters = {name: value for name, value in net.state_dict().items() if name.endswith(COUNTER)}
     load_weights(net, counters | weights, source, _difference(chosen.weights, opt))
@@ -69,11 +72,31 @@ def generator_of_state(content: Any, source: Path) -> Any:
 
 
 def _fits(net: nn.Module, weights: Mapping[str, Tensor]) -> bool:
-    ours, unused = net.state_dict(), _unused(net, weights)
-    there = all(
+    return _is_complete(net, weights) and not _unknown(net, weights)
+
+
+def _is_complete(net: nn.Module, weights: Mapping[str, Tensor]) -> bool:
+    ours = net.state_dict()
+    return all(
         name in weights and weights[name].shape == ours[name].shape for name in ours if not name.endswith(COUNTER)
     )
-    return there and all(name in ours or name in unused for name in weights)
+
+
+def _unknown(net: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
+    ours, unused = net.state_dict(), _unused(net, weights)
+    return [name for name in weights if name not in ours and name not in unused]
+
+
+def _refuse_unknown(net: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
+    """Raise `CheckpointError` for tensors that belong to no layer of `net`: what they are for cannot be told."""
+    layers = {name for name, module in net.named_modules() if next(module.children(), None) is None}
+    unknown = _unknown(net, weights)
+    if unknown and not any(name.rpartition(".")[0] in layers for name in unknown):
+        named = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
+        raise CheckpointError(
+            f"{source} holds tensors that are not known here: {named}; if its network computes with them, it cannot be "
+            "used, else remove them from the file"
+        )
 
 
 def _unused(net: nn.Module, weights: Mapping[str, Tensor]) -> set[str]:
@@ -86,7 +109,7 @@ def _unused(net: nn.Module, weights: Mapping[str, Tensor]) -> set[str]:
     norms = [name for name, module in net.named_modules() if isinstance(module, InstanceNorm2d)]
     kept = {f"{name}.{part}" for name in norms for part in STATISTICS}
     more = weights.keys() - ours.keys()
-    return {name for name in more if name in kept or name.split(".")[-1] == COUNTER or OTHERS.match(name)}
+    return {name for name in more if name in kept or name.split(".")[-1] in COUNTERS or OTHERS.match(name)}
 
 
 def _difference(weights: Mapping[str, Tensor], opt: Options) -> str:
@@ -96,7 +119,7 @@ def _difference(weights: Mapping[str, Tensor], opt: Options) -> str:
         return f"it belongs to another architecture (--netG, --netD, --netF): it is {kind_of_network(weights)}"
     differ = [name for name, value in theirs.items() if getattr(opt, name) != value]
     if not differ:
-        return f"it belongs to another architecture, like --netG {theirs['netG']} but none that --netG offers"
+        return f"it resembles --netG {theirs['netG']} but has layers that no --netG has"
     has = " ".join(f"--{name} {theirs[name]}" for name in differ)
     here = " ".join(f"--{name} {getattr(opt, name)}" for name in differ)
     return f"it belongs to another architecture: it has {has}, and here are {here}"

@@ -91,9 +91,9 @@ class Option:
         wanted = self._other_type(value)
         if wanted:
             return f"{value!r} is not {wanted}"
-        if self.parse is ranges:
+        if self.parse is not None and isinstance(self.default, str):
             try:
-                ranges(value)
+                self.parse(value)
             except argparse.ArgumentTypeError as error:
                 return str(error)
         for chosen in str(value).split(",") if self.several else [value]:
@@ -113,12 +113,12 @@ class Option:
 
     def _other_type(self, value: Any) -> str | None:
         """What `value` should have been, if it has another type than the flag gives: as in JSON edited by hand."""
-        if self.parse not in (None, count, ranges) or self.default is None:
+        if isinstance(self.default, str):
+            return None if isinstance(value, str) else "text"
+        if self.parse not in (None, count) or self.default is None:
             return None
         if isinstance(self.default, bool):
             return None if isinstance(value, bool) else "true or false"
-        if isinstance(self.default, str):
-            return None if isinstance(value, str) else "text"
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if self.parse is None and isinstance(self.default, float):
             return None if number and math.isfinite(value) else "a finite number"

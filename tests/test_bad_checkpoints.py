@@ -182,9 +182,16 @@ def test_weights_of_another_architecture(a_run: Path, with_options: bool) -> Non
         "discriminator": torch.load(a_run / "latest_net_D.pth", weights_only=True),
         "projection": torch.load(a_run / "latest_net_F.pth", weights_only=True),
     }
-    for content in others.values():
+    resembles = "it resembles --netG resnet_4blocks but has layers that no --netG has"
+    says = {
+        "one more": "holds tensors that are not known here: model.99.bias; ",
+        "one of another shape": f"model.1.bias has the shape (5,) instead of (4,); {resembles}",
+        "one missing": "it belongs to another architecture: it has --normG none" if with_options else resembles,
+    }
+    for name, content in others.items():
         torch.save(OrderedDict(content), a_run / "latest_net_G.pth")
-        refused("test", TEST, "checkpoints/tiny/latest_net_G.pth", "another architecture", "--n")
+        said = says.get(name, "it belongs to another architecture (--netG, --netD, --netF)")
+        refused("test", TEST, "checkpoints/tiny/latest_net_G.pth", said)
 
 
 def test_continuing_with_another_architecture(a_run: Path) -> None:

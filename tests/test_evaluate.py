@@ -170,7 +170,7 @@ def test_out_of_memory_names_what_takes_less() -> None:
         command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 2
-    said = "out of memory (MemoryError): try --feature_size 64 or fewer or smaller images; what was saved is as it was"
+    said = "out of memory (MemoryError): try --feature_size 64 or fewer or smaller images; saved files are unchanged"
     assert done.stderr.splitlines()[-1].partition("error: ")[2] == said
 
 

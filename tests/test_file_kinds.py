@@ -48,7 +48,10 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
 KINDS: dict[str, tuple[Callable[[], bytes], str]] = {
     "LFS": (lambda: LFS, "is a Git LFS pointer, not the file that it stands for: run git lfs pull in its folder"),
     "annex": (lambda: b"/annex/objects/SHA256E-s1--0.pth\n", "is a git-annex pointer"),
-    "page": (lambda: b"<!DOCTYPE html><html>login</html>", "is a web page (HTML), as a login"),
+    "page": (
+        lambda: b"<!DOCTYPE html><html>login</html>",
+        "is a web page (HTML), such as a login or 'not found' page, ",
+    ),
     "page after lines": (lambda: b"\r\n\n<HTML lang=de>\xe4</HTML>", "is a web page (HTML)"),
     "XML": (lambda: b'<?xml version="1.0"?><Error/>', "is an XML document"),
     "JSON": (lambda: b'{"error": "not found"}', "is text (JSON)"),

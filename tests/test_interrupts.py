@@ -46,7 +46,7 @@ def test_other_errors_keep_their_traceback() -> None:
 def test_sigterm_cleans_up_and_is_told_of() -> None:
     done = ended([sys.executable, "-c", TERMINATED])
     assert (done.returncode, done.stdout) == (143, "cleaned up\n")
-    assert done.stderr == "-c: error: terminated; what was saved is as it was\n"
+    assert done.stderr == "-c: error: terminated; saved files are unchanged\n"
 
 
 def test_sigterm_ends_one_of_several_processes_at_once() -> None:
@@ -54,3 +54,38 @@ def test_sigterm_ends_one_of_several_processes_at_once() -> None:
     several = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
     done = ended([sys.executable, "-c", TERMINATED], **several)
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "")
+
+
+UNKILLABLE = """
+import multiprocessing, os, sys, time
+from util.cli import run_script
+def wait(parent):
+    for _ in range(400):
+        if os.getppid() != parent:
+            return
+        time.sleep(0.05)
+    print("it was waited for", flush=True)
+def main(argv):
+    child = multiprocessing.get_context("fork").Process(target=wait, args=(os.getpid(),), daemon=True)
+    child.start()
+    child._popen.terminate = lambda: None
+    print("begun")
+    {}
+run_script(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "says"),
+    [
+        ("return 3", 3, ""),
+        ("raise OSError(5, 'Input/output error', 'a.png')", 2, "-c: error: a.png: Input/output error\n"),
+        ("1 / 0", 1, "ZeroDivisionError: division by zero\n"),
+    ],
+)
+def test_a_process_that_cannot_be_killed_is_not_waited_for(ending: str, code: int, says: str) -> None:
+    """As one that reads from a dead disk; Python joins its children before it ends."""
+    done = ended([sys.executable, "-c", UNKILLABLE.format(ending)])
+    assert (done.returncode, done.stdout) == (code, "begun\n")
+    assert done.stderr.endswith(says)
+    assert done.stderr.startswith("Traceback" if code == 1 else says)

@@ -77,6 +77,8 @@ def test_clear_places(variables: str, expected: Place) -> None:
         f"{FOUR} LOCAL_WORLD_SIZE=1": "LOCAL_WORLD_SIZE is set and LOCAL_RANK is not ",
         f"{FOUR} LOCAL_RANK=2 LOCAL_WORLD_SIZE=2": "LOCAL_RANK is not below LOCAL_WORLD_SIZE ",
         f"{FOUR} LOCAL_RANK=0 LOCAL_WORLD_SIZE=8": "LOCAL_WORLD_SIZE is above WORLD_SIZE ",
+        f"RANK=0 {TWO} LOCAL_RANK=1 LOCAL_WORLD_SIZE=2": "LOCAL_RANK is above RANK (RANK=0, ",
+        f"RANK=1 WORLD_SIZE=4 {AT} LOCAL_RANK=2 LOCAL_WORLD_SIZE=4": "LOCAL_RANK is above RANK ",
         "RANK=1 WORLD_SIZE=2": "WORLD_SIZE is above 1 and MASTER_ADDR is not set ",
         "RANK=1 WORLD_SIZE=2 MASTER_ADDR=a": "WORLD_SIZE is above 1 and MASTER_PORT is not set ",
         "RANK=1 WORLD_SIZE=2 MASTER_ADDR='a b' MASTER_PORT=1": "MASTER_ADDR has a space in it ",
@@ -153,7 +155,8 @@ def test_evaluate_works_in_one_process(place: Path, monkeypatch: pytest.MonkeyPa
     for name, value in environment(f"RANK=1 {TWO}").items():
         monkeypatch.setenv(name, value)
     outcome = run("evaluate", "--real", "data/testA", "--fake", "data/testB")
-    check_refusal(outcome, ("process 1 of 2", "the work is done in one", "'env -u RANK -u WORLD_SIZE'"))
+    cure = "this script runs as a single process: start it without torchrun, or put 'env -u RANK -u WORLD_SIZE' before"
+    check_refusal(outcome, ("process 1 of 2", cure))
 
 
 @pytest.mark.parametrize("host", ["localhost", "nohost.invalid"])

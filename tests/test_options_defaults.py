@@ -1,5 +1,6 @@
 """Options: names and defaults of CUT, typed, in the help and as they are saved."""
 
+import argparse
 import json
 import math
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from data import TRAINING_CHOICES
 from models import MODELS, NETWORK_CHOICES
+from options.option import Option
 from options.saved import load_options
 from tests.tools import (
     TINY,
@@ -131,6 +133,16 @@ def test_dropout_is_a_double_negative_as_in_cut() -> None:
 def test_counts_without_limit(text: str, value: float) -> None:
     assert train_options(["--max_dataset_size", text]).max_dataset_size == value
     assert translation_options("--num_test", text).num_test == value
+
+
+def test_text_is_checked_by_what_parses_it() -> None:
+    def even(text: str) -> str:
+        if len(text) % 2:
+            raise argparse.ArgumentTypeError(f"'{text}' is odd")
+        return text
+
+    option = Option("pairs", "", "text of even length", parse=even)
+    assert [option.complaint(value) for value in ("", "ab", "abc", 4)] == [None, None, "'abc' is odd", "4 is not text"]
 
 
 # -- help -------------------------------------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ def test_out_of_memory_in_training(a_run: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr("models.cut.CUT.step", raises(error))
     outcome = run("train", *CONTINUE)
     advice = (
-        "): try --selective_checkpointing, --activation_checkpointing or --num_patches 4; what was saved is as it was"
+        "): try --selective_checkpointing, --activation_checkpointing or --num_patches 4; saved files are unchanged"
     )
     check_refusal(outcome, (f"train.py: error: out of memory ({reason}", advice))
     after = tree(a_run)
@@ -247,7 +247,7 @@ def test_a_network_that_does_not_fit(a_run: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("options.savings._cpu_has_bf16", lambda: False)
     monkeypatch.setattr(torch.nn.Module, "to", raises(MemoryError()))
     said = "test.py: error: out of memory (MemoryError): close other programs, or take a machine with more of it; "
-    assert translate("--dataroot", "data", code=2).err == f"{said}what was saved is as it was\n"
+    assert translate("--dataroot", "data", code=2).err == f"{said}saved files are unchanged\n"
 
 
 def test_an_image_that_cannot_be_read_or_written(a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

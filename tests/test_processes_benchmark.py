@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks import processes
+from tests.project import ROOT
 
 
 def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,6 +36,14 @@ def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert "betas" not in states["sgd"]["optimizers"]["D"]["param_groups"][0]
     assert torch.get_default_dtype() == torch.float32
     assert torch.optim.Adam.__name__ == "Adam"
+
+
+def test_the_table_of_the_documentation_has_its_headings() -> None:
+    text = (ROOT / "docs/scaling.md").read_text(encoding="utf-8")
+    (table,) = [part for part in text.split("\n\n") if part.startswith("| model | network |")]
+    head, _, *lines = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    assert head == ["model", "network", *processes.COLUMNS]
+    assert [line[:2] for line in lines] == [[model, net] for model in processes.MODELS for net in ("G", "F", "D")]
 
 
 def test_flags_of_the_benchmark() -> None:

@@ -59,7 +59,7 @@ REFUSED: dict[str, tuple[Callable[[], np.ndarray[Any, Any]], dict[str, Any], str
         {"photometric": "rgb", "planarconfig": "separate", "extrasamples": ["unassalpha"]},
         "4 separate planes",
     ),
-    "complex": (lambda: numbers("c8", 9, 8), {}, "64-bit numbers of a kind that is not read"),
+    "complex": (lambda: numbers("c8", 9, 8), {}, "TIFF with 64-bit values of this type is not supported; convert it"),
     "deep CMYK": (lambda: numbers("u2", 9, 8, 4), {"photometric": "separated"}, "kind SEPARATED with 4 x 16 bits"),
     "deep Lab": (lambda: numbers("u2", 9, 8, 3), {"photometric": "cielab"}, "kind CIELAB"),
     "raw of a camera": (

@@ -125,7 +125,7 @@ def test_test_py_ends(a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert outcome.code == 143
-    assert outcome.err.endswith("test.py: error: terminated; what was saved is as it was\n")
+    assert outcome.err.endswith("test.py: error: terminated; saved files are unchanged\n")
 
 
 def test_a_signal_is_answered_at_once_in_a_wait_alone() -> None:

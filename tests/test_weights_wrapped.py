@@ -69,6 +69,11 @@ READ: dict[str, Callable[[Weights], Any]] = {
     "an epoch beside them": lambda weights: weights | {"epoch": 3},
     "the same twice": lambda weights: {"params": weights, "params_ema": dict(weights)},
     "counters": lambda weights: weights | {"model.2.num_batches_tracked": torch.tensor(7)},
+    "counters of thop": lambda weights: (
+        {name: torch.zeros(1, dtype=torch.double) for name in ("total_ops", "total_params")}
+        | {f"{name.rpartition('.')[0]}.total_ops": torch.zeros(1) for name in weights}
+        | weights
+    ),
     "statistics of old instance norms": lambda weights: (
         weights | {"model.2.running_mean": torch.ones(4), "model.2.running_var": torch.ones(4)}
     ),
@@ -136,11 +141,19 @@ REFUSED: dict[str, tuple[Callable[[Weights], Any], str]] = {
     ),
     "norms with weights": (
         lambda weights: under("netG.", weights | {"model.2.weight": torch.ones(4), "model.2.bias": torch.zeros(4)}),
-        "has the unexpected model.2.weight; it belongs to another architecture, like --netG resnet_4blocks",
+        "has the unexpected model.2.weight; it resembles --netG resnet_4blocks but has",
     ),
     "an attention": (
         lambda weights: weights | {"attention.weight": torch.ones(4)},
-        "has the unexpected attention.weight; it belongs to another architecture",
+        "w.pth holds tensors that are not known here: attention.weight; if its network computes with them, it cannot",
+    ),
+    "buffers of a wrapper": (
+        lambda weights: weights | {"mean": torch.zeros(3), "std": torch.ones(3)},
+        "w.pth holds tensors that are not known here: mean, std; ",
+    ),
+    "many more tensors": (
+        lambda weights: under("netG.", weights | under("head.", {name: torch.ones(1) for name in "abcde"})),
+        "w.pth holds tensors that are not known here: head.a, head.b, head.c and 2 more; ",
     ),
     "whole numbers": (
         lambda weights: {name: value.to(torch.int8) for name, value in weights.items()},

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -46,12 +47,19 @@ def _say(text: str, stream: TextIO | None) -> None:
 
 def run_script(main: Callable[[Sequence[str]], int]) -> None:
     """Call `main` with the command line and exit with what it returns; a user's error is one line and exit code 2."""
+    before = set(multiprocessing.active_children())
     try:
         _run(main)
-    except SystemExit as end:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            # Others of the group may not answer, so it was not taken down; its threads would not survive Python's end.
-            _end_at_once(end.code)
+    except BaseException as error:
+        # Others of the group may not answer, so it was not taken down; its threads would not survive Python's end.
+        grouped = torch.distributed.is_available() and torch.distributed.is_initialized()
+        # A process that reads from a dead disk does not even die of SIGKILL, and Python would wait for it.
+        stuck = set(multiprocessing.active_children()) - before
+        if isinstance(error, SystemExit) and (grouped or stuck):
+            _end_at_once(error.code)
+        if stuck:
+            sys.excepthook(type(error), error, error.__traceback__)
+            _end_at_once(1)
         raise
 
 
@@ -78,21 +86,17 @@ def _run(main: Callable[[Sequence[str]], int]) -> None:
         if error.agreed and here.rank > 0:
             sys.exit(2)  # the first process says it
         complain(script, str(error))
-    except OSError as error:
+    except (OSError, MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
             complain(script, no_memory(error))
-        complain(script, of_system(error))
-    except KeyboardInterrupt as error:
-        what, code = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)
-        complain(script, f"{what}; what was saved is as it was", code)
-    except MemoryError as error:
-        complain(script, no_memory(error))
-    except RuntimeError as error:
+        if isinstance(error, OSError):
+            complain(script, of_system(error))
         if "start new thread" in str(error):
             complain(script, "no thread can be started: raise the limit of processes (ulimit -u, or the container's)")
-        if not is_out_of_memory(error):
-            raise
-        complain(script, no_memory(error))
+        raise
+    except KeyboardInterrupt as error:
+        what, code = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)
+        complain(script, f"{what}; saved files are unchanged", code)
 
 
 def complain(script: str, message: str, code: int = 2) -> None:

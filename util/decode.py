@@ -72,7 +72,9 @@ def _opened(path: str | Path, page: int) -> Iterator[ImageFile.ImageFile]:
         elif img.format != "MPO":  # of a JPEG file with others inside, the first is the photograph
             frames = getattr(img, "n_frames", 1)
         if frames > 1:
-            raise DataError(f"{path}: holds {frames} frames, of which only one would be used: save each as one file")
+            raise DataError(
+                f"{path}: holds {frames} frames, of which only one would be used: save each as a separate file"
+            )
         yield img
 
 

@@ -97,7 +97,7 @@ def _of_tar(path: Path, head: bytes) -> str:
     with tarfile.open(path) as archive:
         names = [member.name for member in archive]
     if {"storages", "tensors", "pickle"} <= set(names):
-        return "is of a torch before 0.2 (2017): load it with that version and save the state_dict again"
+        return "was saved by a torch older than 0.2 (2017): load it with that version and save the state_dict again"
     weights = [name for name in names if name.endswith((".pth", ".pt", ".ckpt", ".safetensors"))]
     return f"is a tar archive ({', '.join((weights or names)[:3]) or 'of nothing'}): {_UNPACK}"
 
@@ -106,11 +106,11 @@ def _of_text(path: Path, head: bytes) -> str:
     start = head.decode("utf-8-sig", "replace").strip()[:200].lower()
     if start.startswith(("<!doctype html", "<html", "<head", "<body", "<!--", "<script")):
         return (
-            "is a web page (HTML), as a login or an address that does not exist gives, not the file: download it "
-            "again, and look at the page in a browser"
+            "is a web page (HTML), such as a login or 'not found' page, not a checkpoint: download it again, and look "
+            "at the page in a browser"
         )
     if start.startswith("<"):
-        return "is an XML document, as servers send instead of a file that one may not have: download it again"
+        return "is an XML document, as servers send when access to a file is denied: download it again"
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(head).strip()  # its last letter may be cut
     except UnicodeDecodeError:

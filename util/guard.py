@@ -44,7 +44,7 @@ class FiniteGuard:
         if not bool(finite):
             name, value = next((n, float(v)) for n, v in losses.items() if not bool(v.isfinite().all()))
             error = NonFiniteLossError(
-                f"loss {name} is {value} at step {step}, images {', '.join(paths)}; what was saved is as it was: "
+                f"loss {name} is {value} at step {step}, images {', '.join(paths)}; saved files are unchanged: "
                 "lower --lr, or look at these images, then start again, or go on with --continue_train if it had saved"
             )
             if not self.defer:

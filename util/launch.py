@@ -87,8 +87,8 @@ def refuse_several() -> None:
     here = find_place()
     if not here.alone:
         raise OptionError(
-            f"this is process {here.rank} of {here.size} (RANK, WORLD_SIZE), and the work is done in one: leave "
-            f"torchrun out, or {cure_of_several()}"
+            f"this is process {here.rank} of {here.size} (RANK, WORLD_SIZE), but this script runs as a single "
+            f"process: start it without torchrun, or {cure_of_several()}"
         )
 
 
@@ -117,6 +117,8 @@ def _fault(found: Mapping[str, str]) -> str:
         return "LOCAL_WORLD_SIZE is above WORLD_SIZE"
     if (numbers.get("LOCAL_RANK") or 0) >= on_machine:
         return f"LOCAL_RANK is not below {'LOCAL_' if 'LOCAL_WORLD_SIZE' in numbers else ''}WORLD_SIZE"
+    if (numbers.get("LOCAL_RANK") or 0) > (numbers.get("RANK") or 0):
+        return "LOCAL_RANK is above RANK"
     return _fault_of_address(found) if size > 1 else ""
 
 

@@ -88,4 +88,4 @@ def memory_advice() -> Iterator[Advice]:
 def no_memory(error: BaseException, less: str = "") -> str:
     """The line for an `error` that means out of memory; less: what takes less."""
     less = less or "close other programs, or take a machine with more of it"
-    return f"out of memory ({memory_reason(error)}): {less}; what was saved is as it was"
+    return f"out of memory ({memory_reason(error)}): {less}; saved files are unchanged"

@@ -57,7 +57,7 @@ def _single_page(file: tifffile.TiffFile, path: str | Path) -> tifffile.TiffPage
     if number == 1 and len(file.pages) == 1:  # one entry may stand for many, as ImageJ and tifffile write them
         number = file.series[0].size // page.size
     if number > 1:
-        raise DataError(f"{path}: holds {number} pages, of which only one would be used: save each as one file")
+        raise DataError(f"{path}: holds {number} pages, of which only one would be used: save each as a separate file")
     return page
 
 
@@ -67,7 +67,7 @@ def _is_pillows(page: tifffile.TiffPage, path: str | Path) -> bool:
     planar = samples > 1 and page.planarconfig == PLANARCONFIG.SEPARATE
     jpeg = photometric == PHOTOMETRIC.YCBCR and page.compression == COMPRESSION.JPEG  # it is turned into RGB
     if page.dtype is None or page.dtype.kind == "c" or not isinstance(bits, int):
-        raise DataError(f"{path}: a TIFF file of {bits}-bit numbers of a kind that is not read; convert it")
+        raise DataError(f"{path}: TIFF with {bits}-bit values of this type is not supported; convert it")
     if photometric in _COLORS or jpeg:
         _check_samples(page, 3 if jpeg else _COLORS[photometric], planar, path)
         if page.compression in tifffile.TIFF.DECOMPRESSORS and page.compression not in _OLD:
