@@ -142,15 +142,16 @@ def test_a_connection_that_fails_names_its_cause(
     """In the main process, or in the one that reads the images: it says so itself, and ends."""
     main, works = os.getpid(), socket.socket.sendall
 
-    def fail() -> None:
+    def send(*arguments: Any) -> None:
         if (os.getpid() == main) == here:
             raise OSError(errno.ENOBUFS, "No buffer space available")
+        works(*arguments)
 
     loader = fails(lambda: None)
     batches = loader.epoch(1)
     if here:
         next(batches)  # the processes run
-    monkeypatch.setattr(socket.socket, "sendall", lambda *arguments: fail() or works(*arguments))
+    monkeypatch.setattr(socket.socket, "sendall", send)
     with pytest.raises(DataError) as caught:
         list(batches)
     says, line = capfd.readouterr().err, str(caught.value)
