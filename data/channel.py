@@ -3,6 +3,7 @@
 Neither shared memory nor files nor semaphores are needed, and no size is too large.
 """
 
+import errno
 import io
 import pickle
 import socket
@@ -12,11 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MOST = 2**30  # bytes asked of the system at once
+MOST = 2**30  # bytes asked of the system at once: some refuse 2 GiB
+GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 
 
 class ChannelError(Exception):
-    """The other side is gone, perhaps in the middle of an object."""
+    """The connection failed, perhaps in the middle of an object; the message is what the system says."""
+
+
+class GoneError(ChannelError):
+    """The other side is gone, or this side has closed the connection."""
 
 
 class _Pickler(pickle.Pickler):
@@ -48,9 +54,10 @@ def send(connection: socket.socket, value: Any) -> None:
     try:
         connection.sendall(struct.pack(f"!{1 + len(parts)}Q", len(parts), *(part.nbytes for part in parts)))
         for part in parts:
-            connection.sendall(part)
+            for start in range(0, part.nbytes, MOST):
+                connection.sendall(part[start : start + MOST])
     except OSError as error:
-        raise ChannelError from error
+        raise _failure(connection, error) from error
 
 
 def receive(connection: socket.socket) -> Any:
@@ -69,8 +76,13 @@ def _read(connection: socket.socket, size: int) -> Any:
         try:
             got = connection.recv_into(view[done:], min(size - done, MOST), socket.MSG_WAITALL)
         except OSError as error:
-            raise ChannelError from error
+            raise _failure(connection, error) from error
         if not got:
-            raise ChannelError
+            raise GoneError
         done += got
     return array
+
+
+def _failure(connection: socket.socket, error: OSError) -> ChannelError:
+    closed = connection.fileno() < 0  # here, on purpose
+    return GoneError() if closed or error.errno in GONE else ChannelError(error.strerror or str(error))

@@ -63,18 +63,10 @@ class WorkerProcess:
         self._requests.put((future, draws))
         return future
 
-    def how_it_ended(self) -> str:
-        """In a few words, of a process that does not answer any more."""
+    def exit_code(self) -> int | None:
+        """Of a process that does not answer any more: minus the signal that killed it; None if it goes on."""
         self._process.join(GRACE)
-        code = self._process.exitcode
-        if code is None:
-            return "it closed its connection"
-        if code >= 0:
-            return f"exit code {code}"
-        try:
-            return f"killed by {signal.Signals(-code).name}"
-        except ValueError:  # a real-time signal
-            return f"killed by signal {-code}"
+        return self._process.exitcode
 
     def hang_up(self) -> None:
         """Let the process end; what it is asked for is not wanted any more."""

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.channel import ChannelError, receive, send
+from data.channel import ChannelError, GoneError, receive, send
 from util.errors import DataError
 from util.memory import is_out_of_memory
 from util.signals import SIGNALS
 
+NO_CONNECTION = "try a smaller --num_threads, 0 for none"  # what helps if it fails
 GRACE = 0.5  # seconds in which a process whose work nobody wants any more may end in its own way
 
 
@@ -82,9 +83,12 @@ def answer(dataset: Any, collate: Callable[[list[Any]], Any], draws: list[Any]) 
 
 
 def serve(connection: socket.socket, number: int, dataset: Any, collate: Callable[[list[Any]], Any]) -> None:
-    """Answer the lists of draws that come through `connection`, in order; an exception is answered as a `Mistake`."""
+    """Answer the lists of draws that come through `connection`, in order; an exception is answered as a `Mistake`.
+
+    Returns when the other side is gone. Raises `SystemExit` with one line if the connection fails.
+    """
     _prepare(connection, number)
-    with contextlib.suppress(ChannelError):
+    try:
         while True:
             reply = _reply(dataset, collate, receive(connection))
             try:
@@ -94,6 +98,10 @@ def serve(connection: socket.socket, number: int, dataset: Any, collate: Callabl
             except BaseException as error:  # of pickling: nothing has been sent yet
                 send(connection, Mistake.of(error))
             del reply  # else it would take room beside the next one
+    except GoneError:
+        return
+    except ChannelError as error:
+        raise SystemExit(f"a data loading process ends, its connection failed ({error}): {NO_CONNECTION}") from None
 
 
 def _reply(dataset: Any, collate: Callable[[list[Any]], Any], draws: list[Any]) -> Any:

@@ -4,6 +4,7 @@ import atexit
 import errno
 import itertools
 import logging
+import signal
 import time
 import weakref
 from collections import deque
@@ -13,9 +14,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from data.base_dataset import ImageDataset
 from data.batch import Draw, Failure, Sample
-from data.channel import ChannelError
+from data.channel import ChannelError, GoneError
 from data.process import WorkerProcess, end, signals_blocked
-from data.worker import Mistake, answer
+from data.worker import NO_CONNECTION, Mistake, answer
 from util.errors import DataError, first_line
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 AHEAD = 2  # batches per process that are made or being made
 PATIENCE = 60.0  # seconds without a batch, of which the user is told
+CRASHES = [getattr(signal, name, None) for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")]
 ENDED = "this run was ended by another one, or by close()"
 RAISE_LIMIT = {
     errno.EMFILE: "raise the limit of open files (ulimit -n), or ",
@@ -124,21 +126,30 @@ class WorkerPool(Generic[T]):
         self._wait(request)
         try:
             result = request.future.result(0)
-        except (ChannelError, TimeoutError):
+        except (ChannelError, TimeoutError) as error:
             if request.worker not in self._workers:
                 raise RuntimeError(ENDED) from None
-            how = request.worker.how_it_ended()
-            self.close()
-            raise DataError(
-                f"a data loading process ended unexpectedly ({how}) while it read {self._images(request.draws)}: "
-                f"{_what_helps(how)}"
-            ) from None
+            raise self._broken(request, error) from None
         except BaseException:
             self.close()
             raise
         if isinstance(result, Mistake):
             raise result.exception()
         return result
+
+    def _broken(self, request: _Request, error: Exception) -> DataError:
+        """What to raise for a process that cannot be asked any more. Ends all of them."""
+        images = self._images(request.draws)
+        code = request.worker.exit_code()
+        self.close()
+        if isinstance(error, ChannelError) and not isinstance(error, GoneError):
+            return DataError(
+                f"the connection to a data loading process failed ({error}) while it read {images}: {NO_CONNECTION}"
+            )
+        return DataError(
+            f"a data loading process ended unexpectedly ({_how_it_ended(code)}) while it read {images}: "
+            f"{_what_helps(code)}"
+        )
 
     def _wait(self, request: _Request) -> None:
         """Return when the answer is there, or will not come."""
@@ -160,10 +171,22 @@ class WorkerPool(Generic[T]):
         return " and ".join(paths) + (f", or those of the {others} samples after it" if others else "")
 
 
-def _what_helps(how: str) -> str:
-    if "SIGKILL" in how:
+def _how_it_ended(code: int | None) -> str:
+    if code is None:
+        return "it closed its connection"
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal
+        return f"killed by signal {-code}"
+
+
+def _what_helps(code: int | None) -> str:
+    number = -(code or 0)
+    if number == getattr(signal, "SIGKILL", None):
         return "systems do this when memory runs out; try a smaller --num_threads, 0 for none, or --batch_size"
-    if any(crash in how for crash in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")):
+    if number in CRASHES:
         return "a library crashed there; replace or remove these images"
     return "look for what ends the process in its messages above, or in the code of the data set"
 

@@ -87,7 +87,7 @@ def _lower_precision(opt: Options, device: torch.device) -> list[str]:
     if device.type == "cuda" and opt.amp == "none":
         return [f"--amp {'bf16' if torch.cuda.is_bf16_supported(including_emulation=False) else 'fp16'}"]
     if device.type == "cpu" and opt.amp != "fp16":
-        better = "bf16" if _cpu_has_bf16() else "none"  # else it is reckoned by way of larger tensors
+        better = "bf16" if _cpu_has_bf16() else "none"  # else the CPU emulates it with larger tensors
         return [f"--amp {better}"] if better != opt.amp else []
     return []
 

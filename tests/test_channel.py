@@ -1,5 +1,6 @@
 """Objects with tensors in them, sent through a socket."""
 
+import errno
 import socket
 import threading
 from typing import Any
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.channel import ChannelError, receive, send
+import data.channel
+from data.channel import ChannelError, GoneError, receive, send
 
 
 def sent(value: Any) -> Any:
@@ -48,9 +50,49 @@ def test_large_results_arrive_and_a_side_that_goes_is_told_of() -> None:
     with ours:
         theirs.sendall(b"\0" * 7)
         theirs.close()
-        with pytest.raises(ChannelError):
+        with pytest.raises(GoneError):
             receive(ours)
-        with pytest.raises(ChannelError):
+        with pytest.raises(GoneError):
             send(ours, large)
         with pytest.raises(AttributeError, match="pickle"):  # before anything is sent
             send(ours, lambda: 0)
+
+
+class Connection(socket.socket):
+    """Notes how much is sent at once; fails with the number `error` if there is one."""
+
+    def __init__(self, error: int = 0) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+        self.error = error
+
+    def sendall(self, part: Any, flags: int = 0) -> None:
+        if self.error:
+            raise OSError(self.error, "what the system says")
+        self.sizes.append(len(part))
+
+    def recv_into(self, *_: Any) -> int:
+        raise OSError(self.error, "what the system says")
+
+
+def test_no_more_is_sent_at_once_than_systems_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data.channel, "MOST", 1000)
+    with Connection() as connection:
+        send(connection, torch.zeros(2500, dtype=torch.uint8))
+    assert connection.sizes[-3:] == [1000, 1000, 500]
+    assert max(connection.sizes) == 1000
+    tensor = torch.arange(2500)
+    assert torch.equal(sent(tensor), tensor)
+
+
+@pytest.mark.parametrize("error", [errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, errno.ENOBUFS])
+def test_only_a_side_that_is_gone_is_taken_for_one(error: int) -> None:
+    gone = error in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
+    with Connection(error) as connection:
+        for use in (lambda: send(connection, 1), lambda: receive(connection)):
+            with pytest.raises(ChannelError) as caught:
+                use()
+            assert isinstance(caught.value, GoneError) == gone
+            assert str(caught.value) == ("" if gone else "what the system says")
+    with pytest.raises(GoneError):  # closed on purpose
+        send(connection, 1)

@@ -138,7 +138,7 @@ def test_workers_ignore_signals(root: Path) -> None:
 def test_the_program_ends_with_live_workers(root: Path) -> None:
     command = [sys.executable, "-c", LIVE_WORKERS_AT_EXIT, str(root)]
     top = Path(__file__).parents[1]
-    ended = subprocess.run(command, cwd=top, timeout=900, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, cwd=top, timeout=300, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert ended.stderr.strip().endswith("KeyError: 'an error, with the loader in its traceback'")
 

@@ -13,7 +13,7 @@ import torch
 import train
 from benchmarks import kill
 from tests.project import ROOT
-from util.errors import CheckpointError
+from util.errors import CheckpointError, OptionError
 from util.lock import lock_folder
 
 HOLDS = """
@@ -84,18 +84,61 @@ def test_a_file_system_without_locks_is_none(tmp_path: Path, monkeypatch: pytest
 def test_killed_and_started_again_at_once_it_trains_the_same(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last start after a kill, and the undisturbed training, are in this process: that is even sooner."""
+    """The last start after a kill, and the undisturbed training, are in this process: that is even sooner.
+
+    The loading processes of the first kill are still there, stopped, when the second process starts.
+    """
+    for package in ("torchmetrics", "prdc"):  # for the evaluation
+        pytest.importorskip(package, reason=f"the package {package} is not installed")
 
     def finish(training: kill.Training, steps: int) -> None:
         assert train.main([*training.flags, "--max_iters", str(steps)]) == 0
 
     monkeypatch.setattr(kill.Training, "finish", finish)
-    assert kill.main(["--kills", "2"]) == 0
+    assert kill.main(["--kills", "2", "--seed", "0"]) == 0  # kills after the first saving
     kills, starts, result, verdict = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"2 kills: \d saving, \d training, 0 before the first step", kills)  # a step came before each
     assert starts == "0 starts refused or failed"
     assert result.endswith(" steps; the same state, bit for bit")
     assert verdict == "good"
+
+
+def test_what_a_killed_save_leaves_is_not_a_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kill, "TRAIN", [sys.executable, "-c", "import time; time.sleep(1000)"])
+    training = kill.Training(tmp_path, tmp_path, 3)
+    training.run.mkdir()
+    (training.run / ".latest_state.pth.1.tmp").touch()
+    with training.started() as process:
+        assert not training.saves()
+        (training.run / f".latest_state.pth.{process.pid}.tmp").touch()
+        assert training.saves()
+
+
+def test_all_weights_and_figures_are_compared(tmp_path: Path) -> None:
+    training = kill.Training(tmp_path, tmp_path, 3)
+    training.run.mkdir()
+    for name in ("latest_state", "best_net_G", "20_net_F"):
+        torch.save({"w": torch.ones(1)}, training.run / f"{name}.pth")
+    (training.run / "metrics.jsonl").write_text('{"KID": 1.0}\n{"KID": 2.0}\n')
+    files = training.files()
+    assert files.keys() == {"latest_state.pth", "best_net_G.pth", "20_net_F.pth", "metrics.jsonl"}
+    assert files["metrics.jsonl"] == [{"KID": 1.0}, {"KID": 2.0}]
+    assert {"--eval_freq", "--save_epoch_freq"} < set(training.flags)
+
+
+def test_a_training_that_hangs_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kill, "TRAIN", [sys.executable, "-c", "import time; time.sleep(1000)"])
+    monkeypatch.setattr(kill, "PATIENCE", 0.1)
+    training = kill.Training(tmp_path, tmp_path, 3)
+    training.finish(7)
+    assert training.refused == ["--max_iters 7 did not end within 0.1 s"]
+
+
+def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OptionError, match=r"^this is process 1 of 2 "):
+        kill.main([])
 
 
 def test_what_differs_or_fails_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ from tests.project import ROOT
 from tests.test_data_sets import make_images, make_options
 from tests.training import same
 from util.errors import DataError
+from util.signals import SIGNALS
 
 LINE = "a data loading process ended unexpectedly ({}) while it read {}: {}"
 IN_ITS_CODE = "look for what ends the process in its messages above, or in the code of the data set"
@@ -115,7 +116,7 @@ ENDS: dict[str, tuple[Callable[[], Any], str, str]] = {
     "real-time signal": (lambda: os.kill(os.getpid(), 40), "killed by signal 40", IN_ITS_CODE),
     "_exit": (lambda: os._exit(7), "exit code 7", IN_ITS_CODE),
     "_exit(0)": (lambda: os._exit(0), "exit code 0", IN_ITS_CODE),
-    "descriptors": (lambda: os.closerange(3, 256), "exit code 0", IN_ITS_CODE),
+    "descriptors": (lambda: os.closerange(3, 256), "exit code 1", IN_ITS_CODE),
 }
 
 
@@ -132,6 +133,66 @@ def test_a_process_that_ends_is_one_line(fails: Callable[..., EpochLoader], root
     assert multiprocessing.active_children() == []
     assert len([next(batch) for batch in [loader.epoch(1)] for _ in range(3)]) == 3  # on new processes
     loader.close()
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_connection_that_fails_names_its_cause(
+    fails: Callable[..., EpochLoader], root: Path, here: bool, monkeypatch: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In the main process, or in the one that reads the images: it says so itself, and ends."""
+    main, works = os.getpid(), socket.socket.sendall
+
+    def send(*arguments: Any) -> None:
+        if (os.getpid() == main) == here:
+            raise OSError(errno.ENOBUFS, "No buffer space available")
+        works(*arguments)
+
+    loader = fails(lambda: None)
+    batches = loader.epoch(1)
+    if here:
+        next(batches)  # the processes run
+    monkeypatch.setattr(socket.socket, "sendall", send)
+    with pytest.raises(DataError) as caught:
+        list(batches)
+    says, line = capfd.readouterr().err, str(caught.value)
+    cure = "try a smaller --num_threads, 0 for none"
+    if here:
+        failed, images = line.split(" while it read ")
+        assert failed == "the connection to a data loading process failed (No buffer space available)"
+        assert images.endswith(f": {cure}")
+        assert says == ""
+    else:
+        assert line == LINE.format("exit code 1", f"{root}/trainA/0.png and {root}/trainB/0.png", IN_ITS_CODE)
+        said = f"a data loading process ends, its connection failed (No buffer space available): {cure}"
+        assert set(says.splitlines()) == {said}
+    assert multiprocessing.active_children() == []
+
+
+def test_a_signal_while_they_start_is_answered_by_the_main_process_alone(
+    fails: Callable[..., EpochLoader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ctrl-C reaches all of a process group, the new process right after its fork."""
+    answered, answers = os.pipe()
+    fork = os.fork
+
+    def fork_meanwhile() -> int:
+        child = fork()
+        for number in SIGNALS:
+            os.kill(os.getpid(), number)
+        return child
+
+    before = [signal.signal(number, lambda *_: os.write(answers, b"%d " % os.getpid())) for number in SIGNALS]
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fork", fork_meanwhile)
+            assert len(list(fails(lambda: None, 1).epoch(1))) == 5
+    finally:
+        for number, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+        os.close(answers)
+    os.set_blocking(answered, False)
+    assert os.read(answered, 1000).split() == [b"%d" % os.getpid()] * len(SIGNALS)
+    os.close(answered)
 
 
 def test_a_child_of_a_process_that_ended_keeps_nobody_waiting(fails: Callable[..., EpochLoader]) -> None:
