@@ -51,6 +51,7 @@ KINDS: dict[str, tuple[Exception, str]] = {
     ),
     "windows": (
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        RuntimeError("could not create a primitive"),
         "not enough memory",
     ),
     "driver": (RuntimeError("CUDA error: out of memory\nCUDA kernel errors"), "CUDA error: out of memory"),

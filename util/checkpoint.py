@@ -128,7 +128,11 @@ def load_weights(net: nn.Module, weights: Mapping[str, Tensor], source: Path, hi
             raise CheckpointError(f"{source}: {name} has a shape and no values: save the weights from a real device")
         if weights[name].is_floating_point() != ours[name].is_floating_point():
             raise CheckpointError(f"{source}: {name} holds {weights[name].dtype} instead of {ours[name].dtype}; {hint}")
-    net.load_state_dict(dict(weights))
+    try:
+        net.load_state_dict(dict(weights))
+    except RuntimeError as error:  # sparse tensors, say
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{source} cannot be put into the network ({reason}); save plain dense tensors") from None
 
 
 def _check_sums(path: Path) -> None:

@@ -26,6 +26,8 @@ _SAYS = (
     "cublas_status_alloc_failed",
     "cudnn_status_alloc_failed",
     "invalid buffer size",
+    "could not create a primitive",  # oneDNN, where it has no room for its plan of a convolution
+    "could not execute a primitive",
 )
 
 
