@@ -51,9 +51,9 @@ KINDS: dict[str, tuple[Exception, str]] = {
     ),
     "windows": (
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
-        RuntimeError("could not create a primitive"),
         "not enough memory",
     ),
+    "onednn": (RuntimeError("could not create a primitive"), "could not create a primitive"),
     "driver": (RuntimeError("CUDA error: out of memory\nCUDA kernel errors"), "CUDA error: out of memory"),
     "cublas": (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), "CUDA error: CUBLAS_STATUS"),
     "apple": (RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"), "MPS backend out of memory"),
