@@ -178,7 +178,7 @@ class Run:
         for name, values in weights.items():
             if not all(bool(value.isfinite().all()) for value in values.values()):
                 raise NonFiniteLossError(
-                    f"net{name} is no longer finite at step {self.position.step}; what was saved before is as it was: "
+                    f"net{name} is no longer finite at step {self.position.step}; saved files are unchanged: "
                     "lower --lr, then go on with --continue_train, or start again"
                 )
         files = {f"{label}_net_{n}.pth": w for label in (*keep, "latest") for n, w in weights.items()}
