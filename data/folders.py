@@ -12,7 +12,7 @@ from util.errors import DataError
 from util.listing import IMAGE_EXTENSIONS, OTHER_PICTURES, is_data_folder, is_image_name, list_files, list_images
 
 _MAX_NAMES = 8  # sub-folders named in a message
-_CHECKING_THREADS = 8  # waiting for the disk or the network, not computing
+CHECKING_THREADS = 8  # waiting for the disk or the network, not computing
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _other_pictures(files: Iterable[str]) -> str:
 
 def check_headers(paths: Iterable[str], folder: str) -> None:
     """Raise a `DataError` that names the first file that is no image, and says how many of them there are."""
-    with ThreadPoolExecutor(_CHECKING_THREADS) as pool:
+    with ThreadPoolExecutor(CHECKING_THREADS) as pool:
         complaints = [complaint for complaint in pool.map(_complaint, paths) if complaint]
     if len(complaints) == 1:
         raise DataError(complaints[0])

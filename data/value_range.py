@@ -1,11 +1,14 @@
 """Which values of the image files become black and white: said at the start, so that nothing is guessed in silence."""
 
 import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from data.folders import Domain
+from data.folders import CHECKING_THREADS, Domain
+from util.decode import untold_type
 from util.errors import DataError
 from util.images import read_pixels
 from util.pixels import GIVE_RANGE, Pixels, Range
@@ -57,6 +60,23 @@ def tell_range(domain: Domain, chosen: Range | None) -> None:
         kinds.setdefault(pixels.kind, _Seen(pixels.assumed, path)).add(pixels, chosen)
     for kind, seen in sorted(kinds.items()):
         _tell(domain.folder, kind, seen, chosen)
+    if chosen is None:
+        _refuse_untold(domain.paths)
+
+
+def _refuse_untold(paths: Sequence[str]) -> None:
+    """Raise `DataError` for the first of all files that tells no range, so that training does not end at its turn."""
+    with ThreadPoolExecutor(CHECKING_THREADS) as pool:
+        for path, kind in zip(paths, pool.map(_untold, paths), strict=True):
+            if kind is not None:
+                raise DataError(f"{path}: {kind} values: {GIVE_RANGE}")
+
+
+def _untold(path: str) -> str | None:
+    try:
+        return untold_type(path)
+    except DataError:  # told of when its turn comes
+        return None
 
 
 def _tell(folder: str, kind: str, seen: _Seen, chosen: Range | None) -> None:

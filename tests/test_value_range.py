@@ -184,6 +184,16 @@ def test_one_bright_image_does_not_hide_dark_ones(place: Path) -> None:
     assert "trainA: 16-bit values 0 to 16368, 99.8 % of them in less than 1/16" in outcome.err
 
 
+def test_a_type_that_tells_no_range_is_found_beyond_the_images_that_are_looked_at(place: Path) -> None:
+    root = data_set(place, "u1", 0, 255)
+    for number in range(3, 14):
+        values = np.arange(1600).reshape(40, 40) % 256
+        tifffile.imwrite(root / "trainA" / f"{number}.tif", values.astype(np.int32 if number == 8 else np.uint8))
+    argv = ["--dataroot", root, "--name", "deep", *TINY, *GRAY]
+    refused("train", argv, f"{root}/trainA/8.tif: int32 values: name the values of black and white with --value_range")
+    assert trained(place, *GRAY, "--value_range", "0,255").code == 0
+
+
 def test_each_domain_may_have_its_own(place: Path) -> None:
     """Values beyond the range become black or white, and their share is said; 8-bit images obey too."""
     root = data_set(place, "i2", -1000, 3000)

@@ -15,7 +15,7 @@ from util.memory import is_out_of_memory
 from util.pixels import Pixels, assumed_range, integer_range
 from util.png import png_header, read_deep_color
 from util.ppm import pictures, read_raw
-from util.tiff import MAGIC, page_for_pillow, read_tiff
+from util.tiff import MAGIC, page_for_pillow, read_tiff, type_without_range
 
 # By content, not by name. Naming the formats keeps out those that run other programs (EPS) or are not pictures (PDF).
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM")
@@ -36,6 +36,12 @@ def check_header(path: str | Path) -> None:
         if page is not None:
             with _opened(path, page):
                 pass
+
+
+def untold_type(path: str | Path) -> str | None:
+    """The type of the numbers in a file that does not tell black and white, int32 say; None if it does. No decoding."""
+    with _damage_told(path):
+        return type_without_range(path) if _is_tiff(path) else None
 
 
 def decode(path: str | Path) -> tuple[Image.Image | Pixels, int]:

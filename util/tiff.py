@@ -39,6 +39,14 @@ def read_tiff(path: str | Path) -> tuple[Pixels, int]:
         return _pixels(page), int(orientation.value) if orientation is not None else 1
 
 
+def type_without_range(path: str | Path) -> str | None:
+    """The type of the numbers of a TIFF file, int32 say, if it does not tell black and white; None if it does."""
+    with tifffile.TiffFile(path, is_ome=False) as file:
+        page = _single_page(file, path)
+        told = page.dtype is None or assumed_range(page.dtype, page.bitspersample) is not None
+        return None if told or page.dtype is None else page.dtype.name
+
+
 def _single_page(file: tifffile.TiffFile, path: str | Path) -> tifffile.TiffPage:
     """The only picture in the file, beside smaller copies of it."""
     pages = [page.aspage() for page in file.pages]
