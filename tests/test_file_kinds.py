@@ -77,6 +77,7 @@ KINDS: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 def test_the_kind_of_a_file_is_said(kind: str, tmp_path: Path) -> None:
     make, says = KINDS[kind]
     path = tmp_path / "latest_net_G.pth"
