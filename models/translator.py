@@ -164,7 +164,7 @@ class Translator:
 
 def weights_path(opt: Options) -> Path:
     """The file of the generator's weights: the one that --checkpoint names, or G_ema or G of --epoch in the run."""
-    if opt.checkpoint and Path(opt.checkpoint).is_file():
+    if opt.checkpoint and Path(opt.checkpoint).exists() and not Path(opt.checkpoint).is_dir():
         return Path(opt.checkpoint)
     if opt.checkpoint and not Path(opt.checkpoint).is_dir():
         raise CheckpointError(f"--checkpoint {opt.checkpoint} does not exist: name a run's folder or a weights file")

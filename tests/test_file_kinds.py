@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -110,3 +111,9 @@ def test_other_weights_of_a_folder_are_listed(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     with pytest.raises(CheckpointError, match=r"latest_net_G\.pth does not exist; .* holds a\.safetensors, b\.ckpt$"):
         read_file(tmp_path / "latest_net_G.pth")
+
+
+def test_a_pipe_is_not_said_to_be_missing(a_run: Path) -> None:
+    os.mkfifo("pipe.pth")
+    flags = ["--checkpoint", "pipe.pth", "--dataroot", "data", "--gpu_ids", -1]
+    refused("test", flags, "pipe.pth is not a regular file but a folder, pipe or device")

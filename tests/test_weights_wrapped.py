@@ -157,7 +157,7 @@ REFUSED: dict[str, tuple[Callable[[Weights], Any], str]] = {
     ),
     "whole numbers": (
         lambda weights: {name: value.to(torch.int8) for name, value in weights.items()},
-        "model.1.weight holds torch.int8 instead of torch.float32",
+        "model.1.weight holds torch.int8 instead of torch.float32: save the weights as floating-point numbers",
     ),
     "no values": (
         lambda weights: {name: value.to("meta") for name, value in weights.items()},
