@@ -116,4 +116,4 @@ def test_other_weights_of_a_folder_are_listed(tmp_path: Path) -> None:
 def test_a_pipe_is_not_said_to_be_missing(a_run: Path) -> None:
     os.mkfifo("pipe.pth")
     flags = ["--checkpoint", "pipe.pth", "--dataroot", "data", "--gpu_ids", -1]
-    refused("test", flags, "pipe.pth is not a regular file but a folder, pipe or device")
+    refused("test", flags, "pipe.pth is a pipe or a device: save the weights as a regular file")

@@ -93,7 +93,7 @@ def read_file(path: Path) -> Any:
     if not path.exists():
         raise CheckpointError(f"{path} does not exist{_whats_there(path.parent)}")
     if not path.is_file():
-        raise CheckpointError(f"{path} is not a regular file but a folder, pipe or device: save the weights as a file")
+        raise CheckpointError(f"{path} is a pipe or a device: save the weights as a regular file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's thoughts on a pickle that it goes on to refuse
@@ -129,9 +129,8 @@ def load_weights(net: nn.Module, weights: Mapping[str, Tensor], source: Path, hi
         if weights[name].is_meta:
             raise CheckpointError(f"{source}: {name} has a shape and no values: save the weights from a real device")
         if weights[name].is_floating_point() != ours[name].is_floating_point():
-            raise CheckpointError(
-                f"{source}: {name} holds {weights[name].dtype} instead of {ours[name].dtype}: save the weights as floating-point numbers"
-            )
+            types = f"{weights[name].dtype} instead of {ours[name].dtype}"
+            raise CheckpointError(f"{source}: {name} holds {types}: save the weights as floating-point numbers")
     try:
         net.load_state_dict(dict(weights))
     except RuntimeError as error:  # sparse tensors, say
