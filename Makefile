@@ -53,10 +53,10 @@ test: .venv/installed lint  ## lint, types and tests
 lint: .venv/installed  ## ruff and mypy
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy .
+	.venv/bin/mypy
 
 visdom: .venv/installed  ## live view of trainings at http://localhost:8097 (NAME=run: also what that run kept)
-	@$(PY) -m util.visdom $(if $(NAME),--name $(NAME))
+	@$(PY) -m coopcut.monitors.visdom $(if $(NAME),--name $(NAME))
 
 clean:  ## remove what the demo made, and caches
 	rm -rf $(DEMO_DATA) $(DEMO_RUN) results/demo .mypy_cache .ruff_cache .pytest_cache

@@ -6,7 +6,7 @@ for comparison: the input unchanged (--inputs) and the mean image of the target 
 docs/evaluation.md says what each figure means.
 """
 
-import util.interrupts  # noqa: F401 (before torch)
+import coopcut.util.interrupts  # noqa: F401 (before torch)
 
 # isort: split
 import argparse
@@ -21,32 +21,32 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data.folders import Domain
-from data.value_range import tell_range
-from datasets.toy import N_LOOKS, ToyError, classify_look, look_name, read_truth
-from options.option import ranges
-from options.savings import for_measuring
-from util.arguments import Parser, whole
-from util.cli import run_script
-from util.errors import DataError, OptionError
-from util.launch import refuse_several
-from util.memory import Advice, memory_advice
-from util.metrics.cache import FeatureCache, cache_folder
-from util.metrics.compare import compare_pairs, detect, warn_of_sets
-from util.metrics.distribution import NEAREST, SUBSET_SIZE, SUBSETS, figures, neighbours
-from util.metrics.features import BUILTIN_SIZE, RANGES, TORCHSCRIPT_SIZE, Features, create_features
-from util.metrics.folders import one_set
-from util.metrics.looks import LookFigures, confusion_matrix
-from util.metrics.lpips import load_lpips
-from util.metrics.packages import versions
-from util.metrics.pairs import find_counterparts, pair_images
-from util.metrics.plot import check_format, draw
-from util.metrics.report import Report
-from util.metrics.sets import ImageSet, by_name, in_order, measure, read
-from util.metrics.sources import Sources, check_folders, from_experiment, from_folders
-from util.pixels import parse_ranges
-from util.results import METRICS, METRICS_PLOT
-from util.runtime import choose_devices
+from coopcut.data.folders import Domain
+from coopcut.data.value_range import tell_range
+from coopcut.datasets.toy import N_LOOKS, ToyError, classify_look, look_name, read_truth
+from coopcut.engine.runtime import choose_devices
+from coopcut.images.pixels import parse_ranges
+from coopcut.inference.results import METRICS, METRICS_PLOT
+from coopcut.metrics.cache import FeatureCache, cache_folder
+from coopcut.metrics.compare import compare_pairs, detect, warn_of_sets
+from coopcut.metrics.distribution import NEAREST, SUBSET_SIZE, SUBSETS, figures, neighbours
+from coopcut.metrics.features import BUILTIN_SIZE, RANGES, TORCHSCRIPT_SIZE, Features, create_features
+from coopcut.metrics.folders import one_set
+from coopcut.metrics.looks import LookFigures, confusion_matrix
+from coopcut.metrics.lpips import load_lpips
+from coopcut.metrics.packages import versions
+from coopcut.metrics.pairs import find_counterparts, pair_images
+from coopcut.metrics.plot import check_format, draw
+from coopcut.metrics.report import Report
+from coopcut.metrics.sets import ImageSet, by_name, in_order, measure, read
+from coopcut.metrics.sources import Sources, check_folders, from_experiment, from_folders
+from coopcut.options.option import ranges
+from coopcut.options.savings import for_measuring
+from coopcut.util.arguments import Parser, whole
+from coopcut.util.cli import run_script
+from coopcut.util.errors import DataError, OptionError
+from coopcut.util.launch import refuse_several
+from coopcut.util.memory import Advice, memory_advice
 
 log = logging.getLogger("evaluate")
 
@@ -279,5 +279,10 @@ def write(report: Report, opt: argparse.Namespace, sources: Sources, sets: dict[
         log.info("plot: %s", plot_path)
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What `coopcut-evaluate` runs."""
     run_script(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -1,6 +1,6 @@
 """Translate images with a trained model: python test.py --name horse2zebra_coopcut --dataroot ./photos"""
 
-import util.interrupts  # noqa: F401 (before torch)
+import coopcut.util.interrupts  # noqa: F401 (before torch)
 
 # isort: split
 import logging
@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data import DATASET_CHOICES, EpochLoader, Failure, Sample, create_translation_loader
-from models import MODELS, NETWORK_CHOICES, Translator
-from models.translator import same_size_runs
-from options.option import Options
-from options.parser import OptionParser
-from options.saved import to_dict
-from options.savings import for_translating
-from util.cli import run_script
-from util.distributed import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join
-from util.errors import DataError
-from util.memory import free_memory, is_out_of_memory, let_go, memory_advice
-from util.results import Results
-from util.runtime import choose_devices, set_up
+from coopcut.data import DATASET_CHOICES, EpochLoader, Failure, Sample, create_translation_loader
+from coopcut.engine.processes.peers import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join
+from coopcut.engine.runtime import choose_devices, set_up
+from coopcut.inference.results import Results
+from coopcut.inference.translator import Translator, same_size_runs
+from coopcut.models import MODELS, NETWORK_CHOICES
+from coopcut.options.option import Options
+from coopcut.options.parser import OptionParser
+from coopcut.options.saved import to_dict
+from coopcut.options.savings import for_translating
+from coopcut.util.cli import run_script
+from coopcut.util.errors import DataError
+from coopcut.util.memory import free_memory, is_out_of_memory, let_go, memory_advice
 
 log = logging.getLogger("test")
 
@@ -178,5 +178,10 @@ def _batches(samples: list[Sample]) -> Iterator[list[Sample]]:
         yield [samples[i] for i in run]
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What `coopcut-test` runs."""
     run_script(main)
+
+
+if __name__ == "__main__":
+    command()

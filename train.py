@@ -1,6 +1,6 @@
 """Train a translator: python train.py --model coopcut --dataroot ./datasets/horse2zebra"""
 
-import util.interrupts  # noqa: F401 (before torch)
+import coopcut.util.interrupts  # noqa: F401 (before torch)
 
 # isort: split
 import logging
@@ -12,25 +12,25 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from data import TRAINING_CHOICES, EpochLoader, HeldOut, create_loader
-from data.prefetch import on_device
-from models import MODELS, NETWORK_CHOICES, BaseModel, create_model
-from models.evaluation import BEST, Evaluation
-from models.run import Run
-from options.option import Options
-from options.parser import OptionParser
-from options.saved import to_dict
-from options.savings import for_training
-from util.cli import run_script
-from util.collectives import mean_over_processes
-from util.distributed import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join
-from util.errors import DataError, StoppedError
-from util.guard import FiniteGuard
-from util.memory import memory_advice
-from util.monitors import MONITOR_CHOICES, Monitors, RunInfo, create_monitors
-from util.position import Position
-from util.runtime import choose_devices, set_up
-from util.signals import StopSignals
+from coopcut.data import TRAINING_CHOICES, EpochLoader, HeldOut, create_loader
+from coopcut.data.prefetch import on_device
+from coopcut.engine.evaluation import BEST, Evaluation
+from coopcut.engine.guard import FiniteGuard
+from coopcut.engine.position import Position
+from coopcut.engine.processes.collectives import mean_over_processes
+from coopcut.engine.processes.peers import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join
+from coopcut.engine.run import Run
+from coopcut.engine.runtime import choose_devices, set_up
+from coopcut.engine.signals import StopSignals
+from coopcut.models import MODELS, NETWORK_CHOICES, BaseModel, create_model
+from coopcut.monitors import MONITOR_CHOICES, Monitors, RunInfo, create_monitors
+from coopcut.options.option import Options
+from coopcut.options.parser import OptionParser
+from coopcut.options.saved import to_dict
+from coopcut.options.savings import for_training
+from coopcut.util.cli import run_script
+from coopcut.util.errors import DataError, StoppedError
+from coopcut.util.memory import memory_advice
 
 log = logging.getLogger("train")
 
@@ -218,5 +218,10 @@ def total_steps(opt: Options, loader: EpochLoader, position: Position) -> int:
     return int(min(opt.max_iters, position.step + max(left, 0)))
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What `coopcut-train` runs."""
     run_script(main)
+
+
+if __name__ == "__main__":
+    command()

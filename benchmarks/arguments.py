@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from util.arguments import Parser, whole
-from util.errors import OptionError
+from coopcut.util.arguments import Parser, whole
+from coopcut.util.errors import OptionError
 
 MOST = 2**31 - 1  # of any number here
 

@@ -26,21 +26,21 @@ from benchmarks.coop.pictures import read_strip, save_strips, sheet
 from benchmarks.coop.report import VIEWS, arms_table, plot_arms, plot_sweeps, read_runs, sweep_tables
 from benchmarks.coop.run import Data, options, train
 from benchmarks.coop.sweeps import SWITCH_SWEEPS, WARMUP_SWEEPS, sweep_arms
-from data.batch import Batch
-from datasets.make_toy import Settings, make_dataset
-from models import create_model
-from models.coopcut import CoopCUT
-from models.cut import CUT
-from options.option import Options
-from options.saved import to_dict
-from util.arguments import Parser
-from util.cli import run_script
-from util.errors import OptionError
-from util.files import write_text
-from util.images import save_image
-from util.launch import refuse_several
-from util.position import Position
-from util.runtime import choose_devices, set_up
+from coopcut.data.batch import Batch
+from coopcut.datasets.make_toy import Settings, make_dataset
+from coopcut.engine.position import Position
+from coopcut.engine.runtime import choose_devices, set_up
+from coopcut.images.io import save_image
+from coopcut.models import create_model
+from coopcut.models.coopcut import CoopCUT
+from coopcut.models.cut import CUT
+from coopcut.options.option import Options
+from coopcut.options.saved import to_dict
+from coopcut.util.arguments import Parser
+from coopcut.util.cli import run_script
+from coopcut.util.errors import OptionError
+from coopcut.util.files import write_text
+from coopcut.util.launch import refuse_several
 
 log = logging.getLogger("coop_study")
 CUE = 0.25  # how much of its look a horse shows: with all of it plain CUT drops few looks

@@ -35,10 +35,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.arguments import natural, positive
-from util.arguments import Parser
-from util.cli import run_script
-from util.errors import OptionError
-from util.launch import refuse_several
+from coopcut.util.arguments import Parser
+from coopcut.util.cli import run_script
+from coopcut.util.errors import OptionError
+from coopcut.util.launch import refuse_several
 
 TRAIN = [sys.executable, str(ROOT / "train.py")]
 _TINY = (

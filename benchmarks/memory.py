@@ -11,10 +11,10 @@ from pathlib import Path
 
 from benchmarks.arguments import add_machine, parse, positive
 from benchmarks.speed import Side
-from models.precision import DTYPES
-from util.arguments import Parser
-from util.cli import run_script
-from util.launch import refuse_several
+from coopcut.engine.precision import DTYPES
+from coopcut.util.arguments import Parser
+from coopcut.util.cli import run_script
+from coopcut.util.launch import refuse_several
 
 ROWS = {
     "CUT": ("cut", ""),

@@ -18,12 +18,12 @@ import torch
 from benchmarks.mixture_data import DATA
 from benchmarks.mixture_report import Results, picture, tables
 from benchmarks.mixture_train import ARMS, Settings, fitting, train
-from models.losses.gan import GAN_LOSSES
-from util.arguments import Parser
-from util.cli import run_script
-from util.errors import DataError, OptionError
-from util.files import write_text
-from util.launch import refuse_several
+from coopcut.losses.gan import GAN_LOSSES
+from coopcut.util.arguments import Parser
+from coopcut.util.cli import run_script
+from coopcut.util.errors import DataError, OptionError
+from coopcut.util.files import write_text
+from coopcut.util.launch import refuse_several
 
 MODES = ("nonsaturating", "lsgan")
 NUMBERS = [

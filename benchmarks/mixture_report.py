@@ -11,8 +11,8 @@ from PIL import Image
 
 from benchmarks.mixture_data import DATA
 from benchmarks.mixture_train import ARMS, Settings
-from util.errors import DataError, OptionError
-from util.files import write_bytes
+from coopcut.util.errors import DataError, OptionError
+from coopcut.util.files import write_bytes
 
 Results = dict[tuple[str, str, str, int], dict[str, Any]]  # of (data, gan_mode, arm, seed)
 FIGURES = {"modes": "modes", "high_quality": "high quality", "reverse_kl": "reverse KL"}

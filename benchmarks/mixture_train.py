@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.mixture_data import DATA
-from models.base_model import frozen
-from models.langevin import Revision, revise
-from models.losses.cooperative import likelihood_loss, teaching_loss
-from models.losses.gan import GAN_LOSSES
+from coopcut.engine.base_model import frozen
+from coopcut.losses.cooperative import likelihood_loss, teaching_loss
+from coopcut.losses.gan import GAN_LOSSES
+from coopcut.sampling.langevin import Revision, revise
 
 ARMS = ("gan", "coopinit")
 SAMPLES = 2500  # of the generator, for the metrics
@@ -91,7 +91,7 @@ def mlp(nc_in: int, nc_out: int, width: int) -> nn.Sequential:
 
 
 class Run:
-    """G: noise [B, nz] -> [B, 2], D: [B, 2] -> scores [B, 1], and the two kinds of a step, as in `models.coopcut`.
+    """G: noise [B, nz] -> [B, 2], D: [B, 2] -> scores [B, 1], and the two kinds of a step, as `coopcut` has them.
 
     Both arms of a seed start with the same weights and see the same real samples and the same noise of G in each step.
     """

@@ -35,12 +35,12 @@ from torch import Tensor
 
 import train
 from benchmarks.arguments import natural, positive
-from data.batch import Batch
-from models.base_model import BaseModel
-from util.arguments import Parser
-from util.cli import run_script
-from util.errors import UserError
-from util.launch import find_place, refuse_several
+from coopcut.data.batch import Batch
+from coopcut.engine.base_model import BaseModel
+from coopcut.util.arguments import Parser
+from coopcut.util.cli import run_script
+from coopcut.util.errors import UserError
+from coopcut.util.launch import find_place, refuse_several
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = {

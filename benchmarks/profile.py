@@ -16,10 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.arguments import add_machine, parse, positive
 from benchmarks.speed_ours import FLAGS, step
-from models.precision import DTYPES
-from util.arguments import Parser
-from util.cli import run_script
-from util.launch import refuse_several
+from coopcut.engine.precision import DTYPES
+from coopcut.util.arguments import Parser
+from coopcut.util.cli import run_script
+from coopcut.util.launch import refuse_several
 
 # A group takes the operators whose name holds one of its words, unless an earlier group has them.
 GROUPS = {

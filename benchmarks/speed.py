@@ -25,12 +25,12 @@ import torch
 from PIL import Image
 
 from benchmarks.arguments import add_machine, natural, parse, positive
-from models.precision import DTYPES
-from util.arguments import Parser
-from util.cli import run_script
-from util.errors import OptionError, UserError
-from util.files import write_text
-from util.launch import refuse_several
+from coopcut.engine.precision import DTYPES
+from coopcut.util.arguments import Parser
+from coopcut.util.cli import run_script
+from coopcut.util.errors import OptionError, UserError
+from coopcut.util.files import write_text
+from coopcut.util.launch import refuse_several
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = {

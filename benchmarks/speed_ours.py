@@ -11,14 +11,15 @@ import numpy as np
 import torch
 
 from benchmarks.speed_serve import serve
-from data import DATASET_CHOICES, Batch, create_loader
-from models import MODELS, NETWORK_CHOICES, Translator, create_model
-from options.option import Options
-from options.parser import OptionParser
-from util.cli import run_script
-from util.launch import refuse_several
-from util.position import Position
-from util.runtime import choose_devices, set_up
+from coopcut.data import DATASET_CHOICES, Batch, create_loader
+from coopcut.engine.position import Position
+from coopcut.engine.runtime import choose_devices, set_up
+from coopcut.inference.translator import Translator
+from coopcut.models import MODELS, NETWORK_CHOICES, create_model
+from coopcut.options.option import Options
+from coopcut.options.parser import OptionParser
+from coopcut.util.cli import run_script
+from coopcut.util.launch import refuse_several
 
 FLAGS = {"cut": [], "fastcut": ["--CUT_mode", "FastCUT"], "coopcut": ["--model", "coopcut"]}
 

@@ -26,12 +26,12 @@ from pathlib import Path
 
 import torch
 
-from models import MODELS, NETWORK_CHOICES
-from options.parser import OptionParser
-from util.monitors import Record, RunInfo
-from util.monitors.text import as_dict
-from util.monitors.visdom import VisdomWindows
-from util.position import Position
+from coopcut.engine.position import Position
+from coopcut.models import MODELS, NETWORK_CHOICES
+from coopcut.monitors import Record, RunInfo
+from coopcut.monitors.text import as_dict
+from coopcut.monitors.visdom.monitor import VisdomWindows
+from coopcut.options.parser import OptionParser
 
 ROOT = Path(__file__).resolve().parents[1]
 STATES = ("absent", "running", "slow", "failing", "stopped", "killed")
@@ -62,7 +62,7 @@ def start_to_page() -> float:
     """Seconds until a new server, whose scripts are in the cache, answers with its page."""
     with tempfile.TemporaryDirectory() as folder:
         port, before = free_port(), time.perf_counter()
-        command = [sys.executable, "-m", "util.visdom", "--port", str(port), "--env_path", folder]
+        command = [sys.executable, "-m", "coopcut.monitors.visdom", "--port", str(port), "--env_path", folder]
         server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
         while server.poll() is None:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as page:
@@ -142,8 +142,8 @@ def stand_in(port: int, seconds: float, status: int) -> None:
 
 def serve() -> None:
     """The real server, in a process of its own."""
-    from util.visdom.environments import EnvironmentFiles
-    from util.visdom.server import Server, serve
+    from coopcut.monitors.visdom.environments import EnvironmentFiles
+    from coopcut.monitors.visdom.server import Server, serve
 
     files = EnvironmentFiles(Path(sys.argv[2]) / "kept")
     asyncio.run(serve(Server(files.load(), Path(sys.argv[2]), [], int(sys.argv[1])), files, "127.0.0.1", 30, 0))

@@ -1,24 +1,23 @@
 """Images in, batches out: `create_loader(opt)` gives an `EpochLoader`, whose `epoch(n)` yields `Batch`es.
 
-A data set is a class registered under its `--dataset_mode` in a file of this folder; see `data.base_dataset`.
+A data set is a class registered under its `--dataset_mode` in a file of this folder; see `coopcut.data.base_dataset`.
 """
 
 import logging
-import sys
 from argparse import Namespace
 from collections.abc import Iterable
 
-from data.base_dataset import DATASETS, ImageDataset
-from data.batch import Batch, Failure, Sample
-from data.held_out import HeldOut
-from data.loader import EpochLoader
-from data.transforms import PREPROCESS_MODES
-from data.translation import BUILT_IN, TranslationDataset
-from util.collectives import rank, world_size
-from util.errors import DataError, OptionError
-from util.registry import import_submodules
+from coopcut.data.base_dataset import DATASETS, ImageDataset
+from coopcut.data.batch import Batch, Failure, Sample
+from coopcut.data.held_out import HeldOut
+from coopcut.data.loader import EpochLoader
+from coopcut.data.transforms import PREPROCESS_MODES
+from coopcut.data.translation import BUILT_IN, TranslationDataset
+from coopcut.engine.processes.collectives import rank, world_size
+from coopcut.util.errors import DataError, OptionError
+from coopcut.util.registry import import_submodules
 
-import_submodules(sys.modules[__name__])
+import_submodules("coopcut.data")
 
 DATASET_CHOICES: dict[str, Iterable[str]] = {"dataset_mode": DATASETS, "preprocess": PREPROCESS_MODES}
 # a single folder has no target domain to learn from
@@ -71,3 +70,9 @@ def create_loader(opt: Namespace) -> EpochLoader:
             f"them together; use a multiple of {world_size()}"
         )
     return EpochLoader(dataset, opt.batch_size, opt.num_threads, opt.seed, opt.serial_batches, rank(), world_size())
+
+
+if __name__ == "data":  # by the name of earlier versions
+    from coopcut.util.earlier_names import lead_on
+
+    lead_on(__name__)

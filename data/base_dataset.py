@@ -21,17 +21,17 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.batch import Draw, Failure, Sample
-from data.cache import ImageCache
-from data.folders import Domain
-from data.order import epoch_order, sample_rng
-from data.transforms import Preprocess
-from data.value_range import tell_range
-from util.errors import DataError
-from util.images import check_channels, to_tensor
-from util.memory import is_out_of_memory, let_go
-from util.pixels import Range, parse_ranges
-from util.registry import Registry
+from coopcut.data.batch import Draw, Failure, Sample
+from coopcut.data.cache import ImageCache
+from coopcut.data.folders import Domain
+from coopcut.data.order import epoch_order, sample_rng
+from coopcut.data.transforms import Preprocess
+from coopcut.data.value_range import tell_range
+from coopcut.images.io import check_channels, to_tensor
+from coopcut.images.pixels import Range, parse_ranges
+from coopcut.util.errors import DataError
+from coopcut.util.memory import is_out_of_memory, let_go
+from coopcut.util.registry import Registry
 
 DATASETS: Registry[Callable[[Namespace], "ImageDataset"]] = Registry("dataset_mode")
 

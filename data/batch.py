@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from util.share import Share
+from coopcut.engine.processes.shard import Shard
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Batch:
     B: Tensor | None  # [N, output_nc, H', W'], float32 in [-1, 1]
     A_paths: list[str]
     B_paths: list[str]  # empty without a domain B
-    share: Share | None = None  # which part of the step's batch this is; None: all of it
+    share: Shard | None = None  # which part of the step's batch this is; None: all of it
 
     def __len__(self) -> int:
         return self.A.shape[0]

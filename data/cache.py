@@ -2,8 +2,8 @@
 
 from PIL import Image
 
-from util.images import read_image
-from util.pixels import Range
+from coopcut.images.io import read_image
+from coopcut.images.pixels import Range
 
 
 class ImageCache:

@@ -7,9 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from util.decode import check_header
-from util.errors import DataError
-from util.listing import IMAGE_EXTENSIONS, OTHER_PICTURES, is_data_folder, is_image_name, list_files, list_images
+from coopcut.images.decode import check_header
+from coopcut.images.listing import (
+    IMAGE_EXTENSIONS,
+    OTHER_PICTURES,
+    is_data_folder,
+    is_image_name,
+    list_files,
+    list_images,
+)
+from coopcut.util.errors import DataError
 
 _MAX_NAMES = 8  # sub-folders named in a message
 CHECKING_THREADS = 8  # waiting for the disk or the network, not computing

@@ -6,12 +6,12 @@ from argparse import Namespace
 import numpy as np
 from torch import Tensor
 
-from data.folders import find_domain
-from data.transforms import Preprocess
-from options.option import Options
-from util.errors import DataError
-from util.images import read_image, to_tensor
-from util.pixels import Range, parse_ranges
+from coopcut.data.folders import find_domain
+from coopcut.data.transforms import Preprocess
+from coopcut.images.io import read_image, to_tensor
+from coopcut.images.pixels import Range, parse_ranges
+from coopcut.options.option import Options
+from coopcut.util.errors import DataError
 
 
 class HeldOut:

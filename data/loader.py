@@ -6,11 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from data.base_dataset import ImageDataset
-from data.batch import Batch, Draw, Failure, Sample
-from data.workers import WorkerPool
-from util.errors import DataError
-from util.share import Share
+from coopcut.data.base_dataset import ImageDataset
+from coopcut.data.batch import Batch, Draw, Failure, Sample
+from coopcut.data.workers import WorkerPool
+from coopcut.engine.processes.shard import Shard
+from coopcut.util.errors import DataError
 
 
 class EpochLoader:
@@ -74,7 +74,7 @@ class EpochLoader:
         assert 0 <= start <= self.samples_per_epoch, start
         pin = torch.cuda.is_initialized()  # by the model: a run on the CPU opens no GPU for it
         batches = self._batches(self.draws(epoch)[start:])
-        shares = [Share.of(len(batch), self.part, self.parts) for batch in batches]
+        shares = [Shard.of(len(batch), self.part, self.parts) for batch in batches]
         ours = [batch[share.start : share.stop] for batch, share in zip(batches, shares, strict=True)]
         for batch, share in zip(self._stacked.run(ours), shares, strict=True):
             if isinstance(batch, Failure):

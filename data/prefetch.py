@@ -5,7 +5,7 @@ from functools import cache
 
 import torch
 
-from data.batch import Batch
+from coopcut.data.batch import Batch
 
 
 class CopyStream:

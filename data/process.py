@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
 
-from data.channel import receive, send
-from data.worker import GRACE, serve
-from util.signals import SIGNALS
+from coopcut.data.channel import receive, send
+from coopcut.data.worker import GRACE, serve
+from coopcut.engine.signals import SIGNALS
 
 # Forked processes inherit these: a worker would not see that nobody is at the other end any more.
 _ours: "weakref.WeakSet[socket.socket]" = weakref.WeakSet()

@@ -2,8 +2,8 @@
 
 from argparse import Namespace
 
-from data.base_dataset import DATASETS, ImageDataset
-from data.folders import find_domain
+from coopcut.data.base_dataset import DATASETS, ImageDataset
+from coopcut.data.folders import find_domain
 
 
 @DATASETS.register("single")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from util.errors import DataError
+from coopcut.util.errors import DataError
 
 PREPROCESS_MODES = (
     "resize_and_crop",

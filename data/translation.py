@@ -5,12 +5,12 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
-from data.base_dataset import ImageDataset
-from data.batch import Draw, Failure, Sample
-from data.folders import Domain, find_domain, whats_in
-from data.order import epoch_order
-from util.errors import DataError
-from util.names import DOMAIN_FOLDERS, pair_names
+from coopcut.data.base_dataset import ImageDataset
+from coopcut.data.batch import Draw, Failure, Sample
+from coopcut.data.folders import Domain, find_domain, whats_in
+from coopcut.data.order import epoch_order
+from coopcut.images.names import DOMAIN_FOLDERS, pair_names
+from coopcut.util.errors import DataError
 
 BUILT_IN = ("unaligned", "single")
 
@@ -18,9 +18,9 @@ BUILT_IN = ("unaligned", "single")
 class TranslationDataset(ImageDataset):
     """<dataroot>/<phase>A if there is one (B for `--direction BtoA`; valA for a missing testA), else dataroot itself.
 
-    The folder of the other domain need not be there; if it is, the image there that `util.names` calls the counterpart
-    of a source image is shown beside its translation. `--dataset_mode single` takes dataroot, a folder or a file, as it
-    is. Nothing is checked beforehand: an image that cannot be read becomes a `Failure` when its turn comes. Raises
+    The folder of the other domain need not be there; if it is, the counterpart of a source image (see
+    `coopcut.images.names`) is shown beside its translation. `--dataset_mode single` takes dataroot, a folder or file,
+    as it is. Nothing is checked before: an image that cannot be read becomes a `Failure` when its turn comes. Raises
     `DataError` if there are no images at all.
     """
 

@@ -4,9 +4,9 @@ import logging
 import os
 from argparse import Namespace
 
-from data.base_dataset import DATASETS, ImageDataset
-from data.folders import Domain, find_domain, whats_in
-from util.errors import DataError
+from coopcut.data.base_dataset import DATASETS, ImageDataset
+from coopcut.data.folders import Domain, find_domain, whats_in
+from coopcut.util.errors import DataError
 
 logger = logging.getLogger(__name__)
 

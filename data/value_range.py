@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data.folders import CHECKING_THREADS, Domain
-from util.decode import untold_type
-from util.errors import DataError
-from util.images import read_pixels
-from util.pixels import GIVE_RANGE, Pixels, Range
+from coopcut.data.folders import CHECKING_THREADS, Domain
+from coopcut.images.decode import untold_type
+from coopcut.images.io import read_pixels
+from coopcut.images.pixels import GIVE_RANGE, Pixels, Range
+from coopcut.util.errors import DataError
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.channel import ChannelError, GoneError, receive, send
-from util.errors import DataError
-from util.memory import is_out_of_memory
-from util.signals import SIGNALS
+from coopcut.data.channel import ChannelError, GoneError, receive, send
+from coopcut.engine.signals import SIGNALS
+from coopcut.util.errors import DataError
+from coopcut.util.memory import is_out_of_memory
 
 NO_CONNECTION = "try a smaller --num_threads, 0 for none"  # what helps if it fails
 GRACE = 0.5  # seconds in which a process whose work nobody wants any more may end in its own way

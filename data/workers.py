@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from data.base_dataset import ImageDataset
-from data.batch import Draw, Failure, Sample
-from data.channel import ChannelError, GoneError
-from data.process import WorkerProcess, end, signals_blocked
-from data.worker import NO_CONNECTION, Mistake, answer
-from util.errors import DataError, first_line
+from coopcut.data.base_dataset import ImageDataset
+from coopcut.data.batch import Draw, Failure, Sample
+from coopcut.data.channel import ChannelError, GoneError
+from coopcut.data.process import WorkerProcess, end, signals_blocked
+from coopcut.data.worker import NO_CONNECTION, Mistake, answer
+from coopcut.util.errors import DataError, first_line
 
 log = logging.getLogger(__name__)
 

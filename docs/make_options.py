@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from data import DATASET_CHOICES
-from models import MODELS, NETWORK_CHOICES
-from options.base_options import BASE
-from options.option import Group, Option
-from options.test_options import TEST
-from options.train_options import TRAIN
+from coopcut.data import DATASET_CHOICES
+from coopcut.models import MODELS, NETWORK_CHOICES
+from coopcut.options.base_options import BASE
+from coopcut.options.option import Group, Option
+from coopcut.options.test_options import TEST
+from coopcut.options.train_options import TRAIN
 
 PAGE = Path(__file__).with_name("options.md")
 

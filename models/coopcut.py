@@ -20,15 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.base_model import StepOutput, frozen
-from models.cut import CUT
-from models.langevin import Revision, revise, saturated
-from models.losses.cooperative import likelihood_loss, teaching_loss
-from models.passes import Pass, joined
-from models.registry import MODELS
-from options.option import Option, Options
-from util.errors import OptionError
-from util.position import Position
+from coopcut.engine.base_model import StepOutput, frozen
+from coopcut.engine.passes import Pass, joined
+from coopcut.engine.position import Position
+from coopcut.losses.cooperative import likelihood_loss, teaching_loss
+from coopcut.models.cut import CUT
+from coopcut.models.registry import MODELS
+from coopcut.options.option import Option, Options
+from coopcut.sampling.langevin import Revision, revise, saturated
+from coopcut.util.errors import OptionError
 
 COOP_OPTIONS = (
     Option("coop_epochs", 10, "epochs of cooperative warm-up; 0: none, exactly --model cut", low=0),

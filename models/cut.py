@@ -6,18 +6,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.base_model import StepOutput, frozen
-from models.color_balance import ColorBalance, mean_colors
-from models.contrastive import ContrastiveModel, Forward, flip
-from models.image_pool import ImagePool
-from models.losses.gan import GAN_LOSSES, gradient_penalty
-from models.networks import create_D, create_G, nce_layers
-from models.passes import Pass, check_passes, joined
-from models.registry import MODELS
-from options.option import Option, Options
-from util.collectives import gather
-from util.errors import DataError, OptionError
-from util.position import Position
+from coopcut.engine.base_model import StepOutput, frozen
+from coopcut.engine.passes import Pass, check_passes, joined
+from coopcut.engine.position import Position
+from coopcut.engine.processes.collectives import gather
+from coopcut.losses.gan import GAN_LOSSES, gradient_penalty
+from coopcut.models.registry import MODELS
+from coopcut.networks import create_D, create_G, nce_layers
+from coopcut.objectives.color_balance import ColorBalance, mean_colors
+from coopcut.objectives.contrastive import ContrastiveModel, Forward, flip
+from coopcut.objectives.image_pool import ImagePool
+from coopcut.options.option import Option, Options
+from coopcut.util.errors import DataError, OptionError
 
 
 def cut_mode(text: str) -> str:

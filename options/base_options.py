@@ -2,7 +2,7 @@
 
 import math
 
-from options.option import Group, Option, count, ranges
+from coopcut.options.option import Group, Option, count, ranges
 
 EXPERIMENT = Group(
     "experiment",

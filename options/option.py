@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from util.pixels import parse_ranges
+from coopcut.images.pixels import parse_ranges
 
 
 class Options(argparse.Namespace):
@@ -126,7 +126,7 @@ class Option:
         return None if number and whole else "a whole number"
 
     def add_to(self, group: "argparse._ArgumentGroup") -> None:
-        """Declare the flag. Defaults are filled in by `options.parser`, so that it can tell what was typed."""
+        """Declare the flag. Defaults are filled in by `coopcut.options.parser`, so that it can tell what was typed."""
         shown = "none" if self.default is None else repr(self.default) if self.default == "" else self.default
         text = f"{self.help} [default: {shown}]".replace("%", "%%")
         keywords: dict[str, Any] = {"type": self.parser, "default": argparse.SUPPRESS, "help": text}

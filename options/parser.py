@@ -13,14 +13,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from options.base_options import BASE, DATA, NETWORKS
-from options.option import Option, Options
-from options.saved import FILE, RESTORE, contradictions, load_options, run_folder
-from options.test_options import TEST
-from options.train_options import TRAIN
-from util.checkpoint import has_state
-from util.distributed import restarted
-from util.errors import CheckpointError, OptionError
+from coopcut.engine.checkpoint.files import has_state
+from coopcut.engine.processes.peers import restarted
+from coopcut.options.base_options import BASE, DATA, NETWORKS
+from coopcut.options.option import Option, Options
+from coopcut.options.saved import FILE, RESTORE, contradictions, load_options, run_folder
+from coopcut.options.test_options import TEST
+from coopcut.options.train_options import TRAIN
+from coopcut.util.errors import CheckpointError, OptionError
 
 
 class Method(Protocol):

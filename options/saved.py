@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from options.base_options import BASE
-from options.option import Option, Options
-from options.test_options import TEST
-from options.train_options import TRAIN
-from util.errors import CheckpointError, OptionError
-from util.files import write_text
+from coopcut.options.base_options import BASE
+from coopcut.options.option import Option, Options
+from coopcut.options.test_options import TEST
+from coopcut.options.train_options import TRAIN
+from coopcut.util.errors import CheckpointError, OptionError
+from coopcut.util.files import write_text
 
 FILE = "train_opt.json"
 RESTORE = "restore the file or take another checkpoint"

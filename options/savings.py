@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from options.option import Options
-from util.errors import OptionError
+from coopcut.options.option import Options
+from coopcut.util.errors import OptionError
 
 NEXT = {"resnet_9blocks": "resnet_6blocks", "resnet_6blocks": "resnet_4blocks"}  # the smaller --netG
 LEAST = 4  # pixels: of --load_size and --crop_size

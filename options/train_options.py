@@ -2,7 +2,7 @@
 
 import math
 
-from options.option import Group, Option, count
+from coopcut.options.option import Group, Option, count
 
 SCHEDULE = Group(
     "training",

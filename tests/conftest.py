@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from datasets.toy import make_dataset
+from coopcut.datasets.toy import make_dataset
 from tests.tools import SMALL_TOY, TINY, make_images, run, script
 
 torch.set_num_threads(1)  # networks as small as the tests' only lose by waiting for a second thread

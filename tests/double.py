@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 import train  # noqa: E402
-from data.batch import Batch  # noqa: E402
-from util.cli import run_script  # noqa: E402
+from coopcut.data.batch import Batch  # noqa: E402
+from coopcut.util.cli import run_script  # noqa: E402
 
 _to = Batch.to
 

@@ -9,4 +9,4 @@ LEFT_OUT = (".*", "__pycache__", "checkpoints", "results", "tests", "*.egg-info"
 
 def copy_project(folder: Path) -> Path:
     """Copy the sources (no data, runs or tests) into `folder`/project; returns that path."""
-    return Path(shutil.copytree(ROOT, folder / "project", ignore=shutil.ignore_patterns(*LEFT_OUT)))
+    return Path(shutil.copytree(ROOT, folder / "project", symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT)))

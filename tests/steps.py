@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models import create_model
-from models.cut import CUT
+from coopcut.models import create_model
+from coopcut.models.cut import CUT
 from tests.tools import train_options
 
 TINY = "--ngf 8 --ndf 8 --netF_nc 16 --num_patches 16 --netG resnet_4blocks --load_size 32 --crop_size 32 --gpu_ids -1"

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from models import create_model
-from models.cut import CUT
+from coopcut.engine.position import Position
+from coopcut.models import create_model
+from coopcut.models.cut import CUT
+from coopcut.util.errors import OptionError
 from tests.processes import check_close
 from tests.tools import refused, train_options
-from util.errors import OptionError
-from util.position import Position
 
 TINY = "--ngf 4 --ndf 4 --netF_nc 8 --num_patches 16 --netG resnet_4blocks --load_size 32 --crop_size 32 --gpu_ids -1"
 COOP = "--model coopcut --langevin_steps 2 --langevin_noise 0.1 --coop_data_noise 0.1"

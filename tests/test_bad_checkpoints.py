@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from coopcut.engine.checkpoint.files import read_file
+from coopcut.util.errors import CheckpointError
 from tests.tools import (
     CONTINUE,
     TEST,
@@ -17,8 +19,6 @@ from tests.tools import (
     refused,
     run,
 )
-from util.checkpoint import read_file
-from util.errors import CheckpointError
 
 
 def test_nothing_to_continue(place: Path) -> None:

@@ -51,7 +51,7 @@ def test_continuing_where_nothing_can_be_written(a_run: Path, monkeypatch: pytes
     def full(dir: Path) -> None:
         raise OSError(errno.EACCES, "Permission denied", str(dir))
 
-    monkeypatch.setattr("models.run.TemporaryFile", full)
+    monkeypatch.setattr("coopcut.engine.run.TemporaryFile", full)
     refused("train", CONTINUE, "checkpoints/tiny cannot be written (Permission denied)", "--checkpoints_dir")
 
 
@@ -137,7 +137,7 @@ def test_a_disk_that_is_really_full(a_run: Path, monkeypatch: pytest.MonkeyPatch
         (folder / f".latest_state.pth.{os.getpid()}.tmp").symlink_to("/dev/full")
 
     before = tree(a_run)
-    monkeypatch.setattr("models.run.finish_writing", full)
+    monkeypatch.setattr("coopcut.engine.run.finish_writing", full)
     outcome = run("train", *CONTINUE, "--no_html")
     assert "latest_state.pth" in outcome.err
     assert "No space left on device" in outcome.err

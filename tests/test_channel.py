@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-import data.channel
-from data.channel import ChannelError, GoneError, receive, send
+import coopcut.data.channel
+from coopcut.data.channel import ChannelError, GoneError, receive, send
 
 
 def sent(value: Any) -> Any:
@@ -76,7 +76,7 @@ class Connection(socket.socket):
 
 
 def test_no_more_is_sent_at_once_than_systems_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data.channel, "MOST", 1000)
+    monkeypatch.setattr(coopcut.data.channel, "MOST", 1000)
     with Connection() as connection:
         send(connection, torch.zeros(2500, dtype=torch.uint8))
     assert connection.sizes[-3:] == [1000, 1000, 500]

@@ -20,9 +20,9 @@ from benchmarks.coop.sweeps import (
     sweep_arms,
 )
 from benchmarks.coop.variants import EnergySums, ImageEnergy, TeachingSums
-from datasets.make_toy import Settings, make_dataset
-from models.coopcut import CoopCUT
-from util.errors import OptionError
+from coopcut.datasets.make_toy import Settings, make_dataset
+from coopcut.models.coopcut import CoopCUT
+from coopcut.util.errors import OptionError
 
 pytest.importorskip("torchmetrics", reason="the package torchmetrics is not installed")
 pytest.importorskip("prdc", reason="the package prdc is not installed")

@@ -12,15 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
-from data import Batch, create_loader
-from data.batch import Failure, Sample
-from data.loader import EpochLoader
+from coopcut.data import Batch, create_loader
+from coopcut.data.batch import Failure, Sample
+from coopcut.data.loader import EpochLoader
+from coopcut.util.errors import DataError
 from tests.test_data_sets import make_images, make_options
-from util.errors import DataError
 
 LIVE_WORKERS_AT_EXIT = """
 import pathlib, sys
-from data import create_loader
+from coopcut.data import create_loader
 from tests.test_data_sets import make_options
 loader = create_loader(make_options(pathlib.Path(sys.argv[1]), num_threads=2))
 batches = loader.epoch(1)

@@ -1,9 +1,9 @@
-"""`data.order`: every image of the larger domain once, the smaller one evenly, and no hidden state."""
+"""`coopcut.data.order`: every image of the larger domain once, the smaller one evenly, and no hidden state."""
 
 import numpy as np
 import pytest
 
-from data.order import epoch_order, sample_rng
+from coopcut.data.order import epoch_order, sample_rng
 
 
 @pytest.mark.parametrize(("size_A", "size_B"), [(7, 3), (3, 7), (5, 5), (1, 4), (10, 9)])

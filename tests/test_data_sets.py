@@ -12,12 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from data import DATASETS, create_dataset
-from data.base_dataset import ImageDataset
-from data.batch import Draw, Failure, Sample
-from data.folders import find_domain
-from util.errors import DataError, OptionError
-from util.images import to_tensor
+from coopcut.data import DATASETS, create_dataset
+from coopcut.data.base_dataset import ImageDataset
+from coopcut.data.batch import Draw, Failure, Sample
+from coopcut.data.folders import find_domain
+from coopcut.images.io import to_tensor
+from coopcut.util.errors import DataError, OptionError
 
 FIRST = Draw(epoch=1, position=0, A=0, B=0)
 

@@ -1,4 +1,4 @@
-"""`data.transforms`: sizes, agreement with direct Pillow calls, and the distribution of crops, zooms and flips."""
+"""`coopcut.data.transforms`: sizes, agreement with Pillow, and the distribution of crops, zooms and flips."""
 
 from argparse import Namespace
 from dataclasses import replace
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.transforms import PREPROCESS_MODES, Preprocess, resize_shortside, resize_to_multiple, resize_width
-from util.errors import DataError
+from coopcut.data.transforms import PREPROCESS_MODES, Preprocess, resize_shortside, resize_to_multiple, resize_width
+from coopcut.util.errors import DataError
 
 BICUBIC = Image.Resampling.BICUBIC
 PLAIN = Preprocess("none", load_size=36, crop_size=32, random_scale_max=3.0, flip=False, fine_from=None)

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.evaluation import read_metrics
+from coopcut.engine.evaluation import read_metrics
+from coopcut.engine.processes.shard import Shard
+from coopcut.metrics.distribution import FIGURES
 from tests.processes import (
     COOP,
     DOUBLE,
@@ -18,8 +20,6 @@ from tests.processes import (
     torchrun,
 )
 from tests.tools import ROOT, names_in, pixels, run
-from util.metrics.distribution import FIGURES
-from util.share import Share
 
 CASES = {
     "cut": "--model cut --ema 0.9 --lr_policy plateau --lambda_color 3",
@@ -106,12 +106,12 @@ def test_a_checkpoint_moves_between_numbers_of_processes(folder: Path) -> None:
 @pytest.mark.parametrize("total", [1, 2, 5, 8])
 @pytest.mark.parametrize("parts", [1, 2, 3, 8])
 def test_shares_cover_each_sample_once(total: int, parts: int) -> None:
-    shares = [Share.of(total, part, parts) for part in range(parts)]
+    shares = [Shard.of(total, part, parts) for part in range(parts)]
     counted = [i for share in shares for i in range(share.start, share.start + share.counted)]
     assert counted == list(range(total))
     assert all(share.stop > share.start for share in shares)
     assert sum(share.weight for share in shares) == pytest.approx(1)
-    whole = Share.whole(total).randn((total, 2), torch.Generator().manual_seed(0), torch.device("cpu"))
+    whole = Shard.whole(total).randn((total, 2), torch.Generator().manual_seed(0), torch.device("cpu"))
     for share in shares:
         part = share.randn((1, 2), torch.Generator().manual_seed(0), torch.device("cpu"))
         assert torch.equal(part, whole[share.start : share.stop])

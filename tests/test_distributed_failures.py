@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from torch.distributed import HashStore, Store
 
-from models.evaluation import read_metrics
+from coopcut.engine.evaluation import read_metrics
+from coopcut.engine.processes.rendezvous import name_of_start
 from tests.processes import (
     PATIENCE,
     check_close,
@@ -26,7 +27,6 @@ from tests.processes import (
     wait_for_steps,
 )
 from tests.tools import ROOT, make_images, run, write_image
-from util.rendezvous import name_of_start
 
 
 def test_bad_input_is_one_line_and_no_hang(folder: Path) -> None:
@@ -40,9 +40,9 @@ SCRIPT = """
 import os, sys
 sys.path.insert(0, {root!r})
 import train
-from data import HeldOut
-from util.cli import run_script
-from util.errors import DataError
+from coopcut.data import HeldOut
+from coopcut.util.cli import run_script
+from coopcut.util.errors import DataError
 if os.environ["RANK"] == "1":
     {change}
 run_script(train.main)

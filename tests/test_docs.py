@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Container
@@ -11,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from data import DATASET_CHOICES, DATASETS
+from coopcut.data import DATASET_CHOICES, DATASETS
+from coopcut.models import MODELS, NETWORK_CHOICES
+from coopcut.models.coopcut import COOP_OPTIONS
+from coopcut.options.parser import OptionParser
 from docs import make_options
-from models import MODELS, NETWORK_CHOICES
-from models.coopcut import COOP_OPTIONS
-from options.parser import OptionParser
+from tests.project import copy_project
 from tests.tools import make_images
 
 ROOT = Path(__file__).parents[1]
@@ -34,13 +34,8 @@ def blocks(page: Path) -> dict[str, str]:
 
 def copy_with(folder: Path, page: Path) -> Path:
     """A copy of the project's Python files with those of `page`, and a little data set in `data_set`."""
-    for path in ROOT.glob("*/**/*.py"):
-        if path.relative_to(ROOT).parts[0] in ("data", "models", "options", "util"):
-            (folder / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, folder / path.relative_to(ROOT))
+    folder = copy_project(folder)
     (folder / "tests").mkdir()
-    for name in ("train.py", "test.py", "pyproject.toml"):
-        shutil.copyfile(ROOT / name, folder / name)
     for name, code in blocks(page).items():
         assert not (folder / name).exists(), f"{name} would change the project"
         (folder / name).write_text(code, encoding="utf-8")

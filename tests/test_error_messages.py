@@ -17,7 +17,7 @@ def test_mistakes_in_the_code_keep_their_traceback(a_run: Path, monkeypatch: pyt
     def fail(*arguments: object) -> None:
         raise RuntimeError("a mistake")
 
-    monkeypatch.setattr("models.cut.CUT.step", fail)
+    monkeypatch.setattr("coopcut.models.cut.CUT.step", fail)
     with pytest.raises(RuntimeError, match="a mistake"):
         run("train", *CONTINUE)
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from models.evaluation import read_metrics
-from options.train_options import EVALUATION
+from coopcut.engine.evaluation import read_metrics
+from coopcut.metrics.distribution import FIGURES, figures
+from coopcut.metrics.features import create_features
+from coopcut.metrics.sets import read
+from coopcut.options.train_options import EVALUATION
 from tests.tools import TINY, make_images, refused, write_image
 from tests.tools import run as run_script
 from tests.training import run, same
-from util.metrics.distribution import FIGURES, figures
-from util.metrics.features import create_features
-from util.metrics.sets import read
 
 for _package in ("torchmetrics", "prdc"):
     pytest.importorskip(_package, reason=f"the package {_package} is not installed")

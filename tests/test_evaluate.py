@@ -155,10 +155,10 @@ def test_refusals(case: str) -> None:
 
 WITHOUT_MEMORY = """
 import runpy, sys
-import util.metrics.features
+import coopcut.metrics.features
 def fail(*arguments):
     raise MemoryError
-util.metrics.features.Features.__call__ = fail
+coopcut.metrics.features.Features.__call__ = fail
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 

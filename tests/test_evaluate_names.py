@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from datasets.toy import Settings, make_dataset
+from coopcut.datasets.toy import Settings, make_dataset
 from tests.evaluation import evaluate, figures_of
 from tests.tools import CPU, TINY, check_refusal, run
 

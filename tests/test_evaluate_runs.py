@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from datasets.make_toy import Settings, make_dataset
-from options.option import Options
+from coopcut.datasets.make_toy import Settings, make_dataset
+from coopcut.inference.results import Results
+from coopcut.inference.translated import earlier_pictures, translated_from
+from coopcut.options.option import Options
 from tests.evaluation import SMALL, evaluate, figures_of
 from tests.tools import TINY, refused, run
-from util.results import Results
-from util.translated import earlier_pictures, translated_from
 
 for _package in ("torchmetrics", "prdc"):
     pytest.importorskip(_package, reason=f"the package {_package} is not installed")

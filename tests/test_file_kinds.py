@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
+from coopcut.engine.checkpoint.files import read_file
+from coopcut.util.errors import CheckpointError
 from tests.tools import TEST, refused
-from util.checkpoint import read_file
-from util.errors import CheckpointError
 
 
 def zipped(*names: str) -> bytes:

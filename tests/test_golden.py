@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from models import create_model
-from models.cut import CUT
-from models.networks.layers import InstanceNorm2d
-from options.option import Options
+from coopcut.engine.position import Position
+from coopcut.models import create_model
+from coopcut.models.cut import CUT
+from coopcut.networks.layers import InstanceNorm2d
+from coopcut.options.option import Options
 from tests.tools import train_options
-from util.position import Position
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = json.loads((GOLDEN / "cut_public.json").read_text())

@@ -1,4 +1,4 @@
-"""Gray of 12 and 16 bits with its less common marks, and Lab: `util.images.read_image`."""
+"""Gray of 12 and 16 bits with its less common marks, and Lab: `coopcut.images.io.read_image`."""
 
 import struct
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from util.images import read_image
+from coopcut.images.io import read_image
 
 
 def tiff(path: Path, bits: int, white_is_zero: bool, data: bytes, width: int) -> Path:

@@ -15,10 +15,10 @@ import pytest
 import tifffile
 from PIL import Image, PngImagePlugin
 
+from coopcut.images.decode import check_header
+from coopcut.images.io import read_image
+from coopcut.util.errors import DataError
 from tests.tools import ROOT
-from util.decode import check_header
-from util.errors import DataError
-from util.images import read_image
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -88,7 +88,7 @@ def test_out_of_memory_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from util.images import read_image
+from coopcut.images.io import read_image
 for path in sys.argv[1:]:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 10 * 2**20, -1))
@@ -171,6 +171,6 @@ def test_mistakes_of_ours_are_not_called_damage(
 
     path = tmp_path / "a.png"
     Image.new("RGB", (8, 8)).save(path)
-    monkeypatch.setattr("util.images._finished", fail)
+    monkeypatch.setattr("coopcut.images.io._finished", fail)
     with pytest.raises(type(error), match="a mistake"):
         read_image(path, 3)

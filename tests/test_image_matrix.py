@@ -15,9 +15,9 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from util.decode import check_header
-from util.errors import DataError
-from util.images import read_image
+from coopcut.images.decode import check_header
+from coopcut.images.io import read_image
+from coopcut.util.errors import DataError
 
 Array = NDArray[Any]
 H, W = 5, 7

@@ -1,4 +1,4 @@
-"""`util.images`: what each file format may hold comes out as the right 8-bit pixels, or as one clear line."""
+"""`coopcut.images.io`: what each file format may hold comes out as the right 8-bit pixels, or as one clear line."""
 
 import os
 import re
@@ -12,10 +12,10 @@ from PIL import Image
 from torchvision.transforms.functional import normalize
 from torchvision.transforms.functional import to_tensor as torchvision_to_tensor
 
-from util.decode import check_header
-from util.errors import DataError
-from util.images import read_image, save_image, to_image, to_tensor
-from util.listing import list_images
+from coopcut.images.decode import check_header
+from coopcut.images.io import read_image, save_image, to_image, to_tensor
+from coopcut.images.listing import list_images
+from coopcut.util.errors import DataError
 
 RED, WHITE, BLUE = (255, 0, 0), (255, 255, 255), (0, 0, 255)
 EXTENSIONS = ("jpg", "png", "bmp", "tif", "webp", "ppm")

@@ -12,7 +12,7 @@ from tests.project import ROOT
 
 RAISES_ITSELF = "import os, signal, time\nos.kill(os.getpid(), signal.{})\ntime.sleep(60)\n"
 TERMINATED = f"""
-from util.cli import run_script
+from coopcut.util.cli import run_script
 def main(argv):
     try:
         exec({RAISES_ITSELF.format("SIGTERM")!r})
@@ -37,7 +37,7 @@ def test_ctrl_c_while_torch_is_loading(script: str, tmp_path: Path) -> None:
 
 
 def test_other_errors_keep_their_traceback() -> None:
-    done = ended([sys.executable, "-c", "import util.interrupts\n1 / 0"])
+    done = ended([sys.executable, "-c", "import coopcut.util.interrupts\n1 / 0"])
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
@@ -58,7 +58,7 @@ def test_sigterm_ends_one_of_several_processes_at_once() -> None:
 
 UNKILLABLE = """
 import multiprocessing, os, sys, time
-from util.cli import run_script
+from coopcut.util.cli import run_script
 def wait(parent):
     for _ in range(400):
         if os.getppid() != parent:

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import train
-from data.held_out import HeldOut
+from coopcut.data.held_out import HeldOut
+from coopcut.engine.checkpoint.files import READY, finish_writing, has_state, write_files
 from tests.tools import TINY, make_images, run
 from tests.training import same
-from util.checkpoint import READY, finish_writing, has_state, write_files
 
 FLAGS = ["--name", "r", *TINY, "--display_id", 0, "--no_html", "--num_threads", 0, "--auto_resume"]
 EPOCHS = ["--n_epochs", 2, "--n_epochs_decay", 0, "--save_epoch_freq", 1, "--eval_freq", 1, "--eval_num", 2]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.langevin import revise
-from models.losses.cooperative import likelihood_loss, teaching_loss
+from coopcut.losses.cooperative import likelihood_loss, teaching_loss
+from coopcut.sampling.langevin import revise
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from coopcut.engine.runtime import is_main_process
+from coopcut.util.errors import OptionError
+from coopcut.util.launch import NUMBERS, Place, find_place, without_local_rank
 from tests.project import ROOT
 from tests.tools import TINY, check_refusal, refused, run
-from util.errors import OptionError
-from util.launch import NUMBERS, Place, find_place, without_local_rank
-from util.runtime import is_main_process
 
 AT = "MASTER_ADDR=node1 MASTER_PORT=29500"
 TWO = f"WORLD_SIZE=2 {AT}"
@@ -165,7 +165,7 @@ def test_others_that_do_not_come_are_one_line(host: str, place: Path, monkeypatc
     several = f"RANK=1 WORLD_SIZE=2 MASTER_ADDR={host} MASTER_PORT=1 PEER_TIMEOUT=0.2"
     for name, value in environment(several).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("util.distributed.PATIENCE", 0.05)
+    monkeypatch.setattr("coopcut.engine.processes.peers.PATIENCE", 0.05)
     outcome = run("test", "--name", "r", "--dataroot", "data")
     assert outcome.code == 2
     waiting, error = outcome.err.splitlines()
@@ -175,5 +175,5 @@ def test_others_that_do_not_come_are_one_line(host: str, place: Path, monkeypatc
 
 
 def test_the_decision_needs_no_torch() -> None:
-    command = "import sys, util.launch, util.interrupts; sys.exit('torch' in sys.modules)"
+    command = "import sys, coopcut.util.launch, coopcut.util.interrupts; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], cwd=ROOT, check=False).returncode == 0

@@ -12,13 +12,13 @@ import torch
 
 import train
 from benchmarks import kill
+from coopcut.engine.checkpoint.lock import lock_folder
+from coopcut.util.errors import CheckpointError, OptionError
 from tests.project import ROOT
-from util.errors import CheckpointError, OptionError
-from util.lock import lock_folder
 
 HOLDS = """
 import os, pathlib, subprocess, sys, time
-from util.lock import lock_folder
+from coopcut.engine.checkpoint.lock import lock_folder
 lock_folder(pathlib.Path(sys.argv[1]))
 if not os.fork():
     print(os.getpid(), flush=True)  # it runs: what is done after a fork is done

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.color_balance import ColorBalance, mean_colors
-from models.losses.cooperative import likelihood_loss
-from models.losses.gan import GAN_LOSSES, gradient_penalty
-from models.losses.patchnce import patch_nce
+from coopcut.losses.cooperative import likelihood_loss
+from coopcut.losses.gan import GAN_LOSSES, gradient_penalty
+from coopcut.losses.patchnce import patch_nce
+from coopcut.objectives.color_balance import ColorBalance, mean_colors
 
 SCORES = torch.tensor([[[[-0.5, 2.0]]]])
 

@@ -10,10 +10,10 @@ import torch
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from models.networks import fused
-from models.networks.blur import Downsample, blur
-from models.networks.layers import InstanceNorm2d
-from models.networks.patch_sampler import sample_patch_ids, sample_patches
+from coopcut.networks import fused
+from coopcut.networks.blur import Downsample, blur
+from coopcut.networks.layers import InstanceNorm2d
+from coopcut.networks.patch_sampler import sample_patch_ids, sample_patches
 from tests.steps import batch, model_with, pass_of
 
 

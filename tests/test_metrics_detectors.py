@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from util.metrics import detectors
-from util.metrics.looks import LookFigures, confusion_matrix, effective_number, reverse_kl
+from coopcut.metrics import detectors
+from coopcut.metrics.looks import LookFigures, confusion_matrix, effective_number, reverse_kl
 
 Pictures = NDArray[np.uint8]
 N = 48

@@ -8,9 +8,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from util.errors import OptionError
-from util.metrics import distribution
-from util.metrics.distribution import FIGURES, figures, frechet_distance, kernel_distance, manifold_figures, neighbours
+from coopcut.metrics import distribution
+from coopcut.metrics.distribution import (
+    FIGURES,
+    figures,
+    frechet_distance,
+    kernel_distance,
+    manifold_figures,
+    neighbours,
+)
+from coopcut.util.errors import OptionError
 
 for _package in ("torchmetrics", "prdc", "scipy"):
     pytest.importorskip(_package, reason=f"the package {_package} is not installed")

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor, nn
 
-from util.errors import CheckpointError, DataError, OptionError
-from util.images import to_tensor
-from util.metrics import inception
-from util.metrics.builtin import BuiltinNetwork, gabor_filters
-from util.metrics.features import create_features
+from coopcut.images.io import to_tensor
+from coopcut.metrics import inception
+from coopcut.metrics.builtin import BuiltinNetwork, gabor_filters
+from coopcut.metrics.features import create_features
+from coopcut.util.errors import CheckpointError, DataError, OptionError
 
 
 def picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -68,7 +68,7 @@ def test_tensors_are_the_same_images() -> None:
 
 def test_growing_corruption_leads_further_away() -> None:
     pytest.importorskip("torchmetrics", reason="the package torchmetrics is not installed")
-    from util.metrics.distribution import frechet_distance
+    from coopcut.metrics.distribution import frechet_distance
 
     features = create_features("builtin", size=64)
     rng = np.random.default_rng(0)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from util.errors import CheckpointError
-from util.metrics.lpips import FILE, load_lpips
-from util.metrics.paired import header, paired_errors
+from coopcut.metrics.lpips import FILE, load_lpips
+from coopcut.metrics.paired import header, paired_errors
+from coopcut.util.errors import CheckpointError
 
 pytest.importorskip("torchmetrics", reason="the package torchmetrics is not installed")
 

@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from coopcut.metrics.cache import FeatureCache, cache_folder
+from coopcut.metrics.features import Features, Pictures, create_features
+from coopcut.metrics.sets import by_name, in_order, mean_image, measure, resized, some
+from coopcut.util.errors import DataError
 from tests.tools import make_images, truncate, write_image
-from util.errors import DataError
-from util.metrics.cache import FeatureCache, cache_folder
-from util.metrics.features import Features, Pictures, create_features
-from util.metrics.sets import by_name, in_order, mean_image, measure, resized, some
 
 
 @pytest.fixture

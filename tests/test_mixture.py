@@ -14,8 +14,8 @@ from benchmarks import mixture, mixture_train
 from benchmarks.mixture_data import grid, ring
 from benchmarks.mixture_report import compare
 from benchmarks.mixture_train import Run, Settings, train
-from models import langevin
-from util.errors import DataError, OptionError
+from coopcut.sampling import langevin
+from coopcut.util.errors import DataError, OptionError
 
 TINY = ["--steps", "6", "--coop_steps", "2", "--langevin_steps", "3", "--width", "4", "--batch_size", "8"]
 

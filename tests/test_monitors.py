@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
+from coopcut.engine.position import Position
+from coopcut.monitors import MONITORS, Monitor, Monitors, Record, RunInfo, create_monitors
+from coopcut.monitors.text import LossFiles
 from tests import training
 from tests.tools import TINY, refused, run
 from tests.visdom_tools import ADVERSARIAL, COOPERATIVE, record, run_info
-from util.monitors import MONITORS, Monitor, Monitors, Record, RunInfo, create_monitors
-from util.monitors.text import LossFiles
-from util.position import Position
 
 
 def kinds(info: RunInfo) -> list[str]:
@@ -141,7 +141,7 @@ def test_how_it_ended(tmp_path: Path) -> None:
 
 def test_time_left_and_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 8.0, 8.0, 9.0, 9.0])
-    monkeypatch.setattr("util.monitors.base.time.perf_counter", lambda: next(times))
+    monkeypatch.setattr("coopcut.monitors.base.time.perf_counter", lambda: next(times))
     seen: list[Record] = []
     sink = Broken("")
     monkeypatch.setattr(sink, "log", seen.append)

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from util.names import PictureNames, pair_names, pair_pictures, same_files
+from coopcut.images.names import PictureNames, pair_names, pair_pictures, same_files
 
 PAIRED: dict[str, tuple[list[str], dict[str, str]]] = {
     "same names": (["b.png", "a.png"], {"a.png": "a.png", "b.png": "b.png"}),

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from models.networks import DISCRIMINATORS, GENERATORS, create_D, create_F, create_G
-from models.networks.blur import Downsample, Upsample
-from models.networks.fused import convolve_upsampled
-from models.networks.infer import infer_generator_options
-from models.networks.layers import InstanceNorm2d, init_weights, norm_layer
-from models.networks.patch_sampler import PatchProjection, mirrored, sample_patch_ids, sample_patches
+from coopcut.networks import DISCRIMINATORS, GENERATORS, create_D, create_F, create_G
+from coopcut.networks.blur import Downsample, Upsample
+from coopcut.networks.fused import convolve_upsampled
+from coopcut.networks.infer import infer_generator_options
+from coopcut.networks.layers import InstanceNorm2d, init_weights, norm_layer
+from coopcut.networks.patch_sampler import PatchProjection, mirrored, sample_patch_ids, sample_patches
+from coopcut.util.errors import OptionError
 from tests.tools import train_options
-from util.errors import OptionError
 
 SMALL = ["--ngf", "4", "--ndf", "4", "--netF_nc", "8", "--crop_size", "32", "--load_size", "32"]
 

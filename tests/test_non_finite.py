@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from models.cut import CUT
+from coopcut.engine.guard import FiniteGuard
+from coopcut.models.cut import CUT
+from coopcut.util.errors import NonFiniteLossError
 from tests.training import run
-from util.errors import NonFiniteLossError
-from util.guard import FiniteGuard
 
 
 def test_weights_that_are_not_finite_are_never_saved(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +27,7 @@ def test_non_finite_loss_names_loss_step_and_files(images: Path, monkeypatch: py
     run(images, "nan", "--num_threads", "0", "--max_iters", "2")
     state = images.parent / "checkpoints/nan/latest_state.pth"
     before = state.read_bytes()
-    from models import contrastive
+    from coopcut.objectives import contrastive
 
     original, calls = contrastive.patch_nce, []
 

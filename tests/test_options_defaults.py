@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from data import TRAINING_CHOICES
-from models import MODELS, NETWORK_CHOICES
-from options.option import Option
-from options.saved import load_options
+from coopcut.data import TRAINING_CHOICES
+from coopcut.models import MODELS, NETWORK_CHOICES
+from coopcut.options.option import Option
+from coopcut.options.saved import load_options
+from coopcut.util.errors import OptionError
 from tests.tools import (
     TINY,
     offered,
@@ -18,7 +19,6 @@ from tests.tools import (
     train_options,
     translation_options,
 )
-from util.errors import OptionError
 
 # What the issue asks for, and CUT's defaults (its options/*.py and models/cut_model.py).
 BASE = {

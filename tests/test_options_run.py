@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from options.saved import load_options
+from coopcut.options.saved import load_options
 from tests.tools import TINY, losses_of, offered, run, two_steps, write_image
 
 # -- whatever help offers runs ----------------------------------------------------------------------------------------

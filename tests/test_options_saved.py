@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from options.saved import load_options
+from coopcut.options.saved import load_options
+from coopcut.util.errors import CheckpointError
 from tests.tools import (
     TINY,
     losses_of,
@@ -16,7 +17,6 @@ from tests.tools import (
     translation_options,
     tree,
 )
-from util.errors import CheckpointError
 
 # -- JSON -------------------------------------------------------------------------------------------------------------
 

@@ -15,9 +15,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models import Translator
-from models.networks import create_G
-from options.savings import for_measuring, for_training, for_translating
+from coopcut.inference.translator import Translator
+from coopcut.networks import create_G
+from coopcut.options.savings import for_measuring, for_training, for_translating
+from coopcut.util.errors import DataError, NoMemoryError
+from coopcut.util.memory import is_out_of_memory
 from tests.tools import (
     CONTINUE,
     CPU,
@@ -34,8 +36,6 @@ from tests.tools import (
     tree,
     write_image,
 )
-from util.errors import DataError, NoMemoryError
-from util.memory import is_out_of_memory
 
 GPU = torch.device("cuda")
 ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
@@ -135,7 +135,7 @@ def test_advice_for_training(flags: str, says: str | None) -> None:
     ],
 )
 def test_advice_for_translating(flags: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("options.savings._cpu_has_bf16", lambda: False)
+    monkeypatch.setattr("coopcut.options.savings._cpu_has_bf16", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     opt = translation_options(*flags.split())
     assert for_translating(opt, torch.device("cpu"), 1000) == f"try {says}"
@@ -174,7 +174,7 @@ def test_advice_for_measuring() -> None:
 def test_out_of_memory_in_training(a_run: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     before = tree(a_run)
     error, reason = KINDS[kind]
-    monkeypatch.setattr("models.cut.CUT.step", raises(error))
+    monkeypatch.setattr("coopcut.models.cut.CUT.step", raises(error))
     outcome = run("train", *CONTINUE)
     advice = (
         "): try --selective_checkpointing, --activation_checkpointing or --num_patches 4; saved files are unchanged"
@@ -213,7 +213,7 @@ def test_a_folder_with_an_image_that_does_not_fit(a_run: Path, monkeypatch: pyte
 
 def test_no_image_fits(a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse_above(0, MemoryError(), monkeypatch)
-    monkeypatch.setattr("options.savings._cpu_has_bf16", lambda: False)
+    monkeypatch.setattr("coopcut.options.savings._cpu_has_bf16", lambda: False)
     outcome = translate("--dataroot", "data", "--preprocess", "none", code=2)
     first = "data/testA/0.png: 40x40 pixels do not fit into memory (MemoryError): "
     first += "try --preprocess scale_width --load_size 20"
@@ -245,7 +245,7 @@ def test_a_batch_with_batch_norm_says_what_changes(place: Path, monkeypatch: pyt
 
 
 def test_a_network_that_does_not_fit(a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("options.savings._cpu_has_bf16", lambda: False)
+    monkeypatch.setattr("coopcut.options.savings._cpu_has_bf16", lambda: False)
     monkeypatch.setattr(torch.nn.Module, "to", raises(MemoryError()))
     said = "test.py: error: out of memory (MemoryError): close other programs, or take a machine with more of it; "
     assert translate("--dataroot", "data", code=2).err == f"{said}saved files are unchanged\n"
@@ -332,7 +332,7 @@ import resource, sys
 import test
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 260 * 2**20,) * 2)
-from util.cli import run_script
+from coopcut.util.cli import run_script
 run_script(test.main)
 """
 

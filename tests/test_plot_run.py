@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from coopcut.engine.position import Position
+from coopcut.monitors import plot_run
+from coopcut.monitors.curves import Record, Thinned, grouped, of_its_kind, paces, read_records, smoothed, switches
+from coopcut.monitors.text import LossFiles
+from coopcut.util.errors import DataError, OptionError
 from tests.visdom_tools import ADVERSARIAL, COOPERATIVE, record
-from util import plot_run
-from util.curves import Record, Thinned, grouped, of_its_kind, paces, read_records, smoothed, switches
-from util.errors import DataError, OptionError
-from util.monitors.text import LossFiles
-from util.position import Position
 
 pytest.importorskip("matplotlib", reason="the package matplotlib is not installed")
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from models import Translator
-from models.networks.layers import InstanceNorm2d
+from coopcut.engine.position import Position
+from coopcut.inference.translator import Translator
+from coopcut.networks.layers import InstanceNorm2d
 from tests.steps import Count, batch, gradients, model_with
 from tests.tools import make_images, pixels
 from tests.tools import run as script
-from util.position import Position
 
 
 def test_bf16_is_near_float32_and_its_revision_is_float32() -> None:

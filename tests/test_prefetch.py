@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from data.batch import Batch
-from data.prefetch import CopyStream, on_device
-from util.errors import DataError
+from coopcut.data.batch import Batch
+from coopcut.data.prefetch import CopyStream, on_device
+from coopcut.util.errors import DataError
 
 
 def batch(number: int) -> Batch:

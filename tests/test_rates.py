@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from models import MODELS
-from models.base_model import BaseModel, StepOutput
-from models.cut import CUT
-from models.schedule import create_scheduler
-from options.option import Options
+from coopcut.engine.base_model import BaseModel, StepOutput
+from coopcut.engine.position import Position
+from coopcut.engine.schedule import create_scheduler
+from coopcut.models import MODELS
+from coopcut.models.cut import CUT
+from coopcut.options.option import Options
 from tests.tools import check_refusal, train_options
 from tests.tools import run as run_script
 from tests.training import TINY, run, same
-from util.position import Position
 
 POLICIES = ("linear", "step", "plateau", "cosine")
 

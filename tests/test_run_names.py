@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from coopcut.util.errors import OptionError
 from tests.tools import TINY, run, train_options
 from train import resume_command
-from util.errors import OptionError
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from data import create_loader
-from models.cut import CUT
+from coopcut.data import create_loader
+from coopcut.engine.position import Position
+from coopcut.models.cut import CUT
 from tests.steps import Count, batch, gradients, model_with, pass_of
 from tests.tools import make_images, refused, train_options
 from tests.training import run, same
-from util.position import Position
 
 
 @pytest.mark.parametrize("flipped", [False, True])

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.schedule import create_scheduler
+from coopcut.engine.position import Position
+from coopcut.engine.schedule import create_scheduler
 from tests.tools import train_options
 from tests.training import TINY, run
-from util.position import Position
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from benchmarks import memory, profile, speed
+from coopcut.util.errors import OptionError
 from tests.project import ROOT
-from util.errors import OptionError
 
 TINY = ["--size", "32", "--width", "4", "--device", "cpu", "--threads", "1"]
 

@@ -9,10 +9,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from coopcut.images.decode import check_header
+from coopcut.images.io import read_image
+from coopcut.util.errors import DataError
 from tests.tools import TRAIN, refused
-from util.decode import check_header
-from util.errors import DataError
-from util.images import read_image
 
 RNG = np.random.default_rng(0)
 SMALL = RNG.integers(0, 256, (9, 8, 3), dtype=np.uint8)

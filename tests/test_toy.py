@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.toy import (
+from coopcut.datasets.toy import (
     N_LOOKS,
     Settings,
     ToyError,
@@ -21,7 +21,7 @@ from datasets.toy import (
     scene_from_truth,
     scene_truth,
 )
-from datasets.toy.png import png_bytes
+from coopcut.datasets.toy.png import png_bytes
 from tests.tools import SMALL_TOY, pixels, tree
 
 
@@ -127,7 +127,7 @@ def test_nothing_is_left_when_drawing_fails(tmp_path: Path, monkeypatch: pytest.
     def full(picture: np.ndarray) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("datasets.toy.store.png_bytes", full)
+    monkeypatch.setattr("coopcut.datasets.toy.store.png_bytes", full)
     with pytest.raises(ToyError, match="No space left"):
         make_dataset(tmp_path / "data", SMALL_TOY)
     assert list(tmp_path.iterdir()) == []

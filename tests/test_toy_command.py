@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets import make_toy
+from coopcut.datasets import make_toy
 from tests.tools import tree
 
 
@@ -121,7 +121,7 @@ def test_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     def stop(*settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("datasets.toy.store.draw_layers", stop)
+    monkeypatch.setattr("coopcut.datasets.toy.store.draw_layers", stop)
     out = tmp_path / "data"
     assert make_toy.main(["--out", str(out), "--size", "16", "--train", "1", "--test", "0"]) == 130
     assert capsys.readouterr().err == "make_toy.py: error: interrupted\n"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from datasets import make_toy
-from datasets.toy import (
+from coopcut.datasets import make_toy
+from coopcut.datasets.toy import (
     N_LOOKS,
     classify_look,
     compose,

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from coopcut.engine.checkpoint.lock import lock_folder
+from coopcut.engine.position import Position
+from coopcut.util.errors import CheckpointError
 from tests.training import run, same
-from util.errors import CheckpointError
-from util.lock import lock_folder
-from util.position import Position
 
 
 def test_one_training_at_a_time(images: Path) -> None:
@@ -50,7 +50,7 @@ def test_files_of_a_run(images: Path) -> None:
 
 
 def test_page_does_not_grow_with_the_epochs(tmp_path: Path) -> None:
-    from util.monitors.html import EPOCHS_PER_PAGE, HtmlPage
+    from coopcut.monitors.html import EPOCHS_PER_PAGE, HtmlPage
 
     page = HtmlPage(tmp_path, "<b>run</b>", 1, 64)
     sizes = []
@@ -66,7 +66,7 @@ def test_page_does_not_grow_with_the_epochs(tmp_path: Path) -> None:
 
 
 def test_a_failing_monitor_is_dropped_and_training_goes_on(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from util.monitors.html import HtmlPage
+    from coopcut.monitors.html import HtmlPage
 
     def fail(*arguments: object) -> None:
         raise OSError("no room")

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models import Translator
+from coopcut.engine.runtime import choose_devices
+from coopcut.inference.translator import Translator
+from coopcut.util.errors import CheckpointError, DataError, OptionError
 from tests.tools import by_hand, generator_of, pixels
-from util.errors import CheckpointError, DataError, OptionError
-from util.runtime import choose_devices
 
 
 def test_python_call_on_pictures(a_run: Path) -> None:

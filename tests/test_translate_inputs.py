@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from coopcut.images.io import read_image
 from tests.tools import (
     CPU,
     FAKES,
@@ -27,7 +28,6 @@ from tests.tools import (
     truncate,
     write_image,
 )
-from util.images import read_image
 
 # -- what is translated -----------------------------------------------------------------------------------------------
 

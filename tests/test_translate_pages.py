@@ -35,7 +35,7 @@ def test_page_lists_every_picture(a_run: Path) -> None:
 
 
 def test_many_images_are_spread_over_pages(a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("util.results.ROWS_PER_PAGE", 2)
+    monkeypatch.setattr("coopcut.inference.results.ROWS_PER_PAGE", 2)
     make_images(Path("album"), 5, 8)
     translate("--dataroot", "album", "--preprocess", "none")
     pages = [Page(RESULTS / name) for name in ("index.html", "page_2.html", "page_3.html")]

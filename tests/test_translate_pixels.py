@@ -8,7 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from models import Translator, create_model
+from coopcut.engine.position import Position
+from coopcut.images.io import read_image, to_image, to_tensor
+from coopcut.inference.translator import Translator
+from coopcut.models import create_model
 from tests.tools import (
     FAKES,
     RESULTS,
@@ -22,8 +25,6 @@ from tests.tools import (
     translate,
     write_image,
 )
-from util.images import read_image, to_image, to_tensor
-from util.position import Position
 
 
 def test_batched_equals_unbatched(a_run: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.networks import create_G
-from models.networks.infer import infer_generator_options
+from coopcut.networks import create_G
+from coopcut.networks.infer import infer_generator_options
 from tests.tools import CPU, FAKES, TINY, by_hand, generator_of, pixels, run, train_options, translate, tree
 
 

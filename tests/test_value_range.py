@@ -11,11 +11,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from models import Translator
+from coopcut.images.io import read_image, upright
+from coopcut.images.pixels import parse_ranges
+from coopcut.inference.translator import Translator
+from coopcut.util.errors import DataError
 from tests.tools import TINY, TRAIN, refused, run
-from util.errors import DataError
-from util.images import read_image, upright
-from util.pixels import parse_ranges
 
 GRAY = ["--input_nc", "1", "--output_nc", "1"]
 

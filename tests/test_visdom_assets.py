@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from util.errors import UserError
-from util.visdom import assets
-from util.visdom.assets import ASSETS, Asset, complete, fetch, find_assets
+from coopcut.monitors.visdom import assets
+from coopcut.monitors.visdom.assets import ASSETS, Asset, complete, fetch, find_assets
+from coopcut.util.errors import UserError
 
 SOUND = b"/* sound */"
 ONE = Asset("pack@1.0.0", "dist/a.js", "js/a.js", hashlib.sha256(SOUND).hexdigest())

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from coopcut.monitors.base import LABELS
 from tests.tools import ROOT, make_images
 from tests.training import TINY
 from tests.visdom_tools import RealServer, chromium, free_port, real_assets, until
-from util.monitors.base import LABELS
 
 QUIET = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
 QUIET += "--disable-component-update --disable-sync"
@@ -98,7 +98,7 @@ def server_of(port: int) -> int:
             words = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"util.visdom" in words and str(port).encode() in words:
+        if b"coopcut.monitors.visdom" in words and str(port).encode() in words:
             return int(process.name)
     return 0
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from coopcut.engine.position import Position
+from coopcut.monitors import visdom as module
+from coopcut.monitors.visdom.monitor import POINTS, VisdomWindows
 from tests.visdom_tools import ADVERSARIAL, StandIn, free_port, hurry, record, run_info, until, warnings
-from util.monitors import visdom as module
-from util.monitors.visdom import POINTS, VisdomWindows
-from util.position import Position
 
 Make = Callable[..., VisdomWindows]
 

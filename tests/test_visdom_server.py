@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from coopcut.monitors.visdom.client import Client
+from coopcut.monitors.visdom.environments import EnvironmentFiles, Environments, clean
 from tests.tools import ROOT
 from tests.visdom_tools import RealServer, free_port, real_assets, until
-from util.visdom.client import Client
-from util.visdom.environments import EnvironmentFiles, Environments, clean
 
 pytest.importorskip("visdom", reason="the package visdom is not installed")
 
@@ -234,7 +234,7 @@ def test_a_run_that_joins_is_kept_in_its_folder(tmp_path: Path) -> None:
 
 
 def command(*flags: object) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-m", "util.visdom", *map(str, flags)]
+    arguments = [sys.executable, "-m", "coopcut.monitors.visdom", *map(str, flags)]
     return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
@@ -268,7 +268,7 @@ def test_make_visdom() -> None:
     for name, flags in (("", ""), ("NAME=small", " --name small")):
         make = ["make", "-n", "-o", ".venv/installed", "visdom", *name.split()]
         done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-        assert f"python -m util.visdom{flags}" in [
+        assert f"python -m coopcut.monitors.visdom{flags}" in [
             line.strip().removeprefix(".venv/bin/") for line in done.stdout.splitlines()
         ]
 
@@ -280,7 +280,9 @@ def test_windows_of_a_finished_run_are_shown_again(tmp_path: Path) -> None:
     kept = {"jsons": {"5": {"id": "5", "type": "text", "content": "kept", "i": 0}}, "reload": {}}
     (folder / "main.json").write_text(json.dumps(kept))
     flags = ["--name", "small", "--checkpoints_dir", str(tmp_path), "--port", str(port)]
-    with subprocess.Popen([sys.executable, "-m", "util.visdom", *flags], cwd=ROOT, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "coopcut.monitors.visdom", *flags], cwd=ROOT, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         assert f"Visdom: http://localhost:{port} (windows are kept in {folder})" in process.stdout.readline().decode()
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)

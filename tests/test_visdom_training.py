@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from coopcut.monitors import Record
+from coopcut.monitors import visdom as module
+from coopcut.monitors.visdom.launch import ServerProcess
+from coopcut.monitors.visdom.monitor import VisdomWindows
 from tests import training
 from tests.tools import make_images
 from tests.visdom_tools import RealServer, StandIn, free_port, hurry, real_assets, until, warnings
-from util.monitors import Record
-from util.monitors import visdom as module
-from util.monitors.visdom import VisdomWindows
-from util.visdom.launch import ServerProcess
 
 STEPS = ["--model", "coopcut", "--coop_iters", "4", "--max_iters", "8", "--display_freq", "1"]
 

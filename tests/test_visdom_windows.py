@@ -16,16 +16,16 @@ import pytest
 import torch
 from PIL import Image
 
-from data import create_loader
-from models import create_model
+from coopcut.data import create_loader
+from coopcut.engine.position import Position
+from coopcut.models import create_model
+from coopcut.monitors import visdom as module
+from coopcut.monitors.curves import SMOOTHING
+from coopcut.monitors.text import LossFiles
+from coopcut.monitors.visdom.client import Client
+from coopcut.monitors.visdom.monitor import ALONE, POINTS, VisdomWindows
 from tests.tools import TINY, train_options
 from tests.visdom_tools import ADVERSARIAL, COOPERATIVE, PER_EPOCH, StandIn, record, run_info
-from util.curves import SMOOTHING
-from util.monitors import visdom as module
-from util.monitors.text import LossFiles
-from util.monitors.visdom import ALONE, POINTS, VisdomWindows
-from util.position import Position
-from util.visdom.client import Client
 
 Make = Callable[..., VisdomWindows]
 
@@ -255,7 +255,7 @@ def test_addresses(server: str, env: str, page: str) -> None:
 
 
 def test_an_address_that_is_none_costs_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from util.monitors import create_monitors
+    from coopcut.monitors import create_monitors
 
     for address in ("ftp://localhost", "http://", "http://[bad", "http://host:9000", "http://me:word@host"):
         caplog.clear()

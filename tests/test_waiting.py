@@ -14,15 +14,15 @@ import pytest
 import torch
 from torch.distributed import HashStore
 
-from data.base_dataset import ImageDataset
-from data.batch import Draw
+from coopcut.data.base_dataset import ImageDataset
+from coopcut.data.batch import Draw
+from coopcut.engine.guard import FiniteGuard
+from coopcut.engine.processes.peers import Peers
+from coopcut.engine.processes.shared_stop import shared_signals
+from coopcut.engine.signals import SIGNALS, Stopped, StopSignals
 from tests.tools import TINY, Outcome, run
 from tests.training import run as trained
 from tests.training import same
-from util.distributed import Peers
-from util.guard import FiniteGuard
-from util.shared_stop import shared_signals
-from util.signals import SIGNALS, Stopped, StopSignals
 
 READ = ImageDataset.__getitem__
 MAIN = os.getpid()
@@ -173,7 +173,7 @@ def test_one_of_several_processes_tells_the_others_instead_of_waiting_on() -> No
 
 def test_a_signal_to_one_process_is_one_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes have a store in common; this one is first the one that gets the signal, then another."""
-    monkeypatch.setattr("util.shared_stop.PAUSE", 0.05)
+    monkeypatch.setattr("coopcut.engine.processes.shared_stop.PAUSE", 0.05)
     before = threading.active_count()
     with StopSignals(alone=False) as stop:
         store = HashStore()

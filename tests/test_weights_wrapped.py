@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from models import Translator
-from models.networks import create_D, create_G
+from coopcut.inference.translator import Translator
+from coopcut.networks import create_D, create_G
+from coopcut.util.errors import CheckpointError
 from tests.tools import TEST, TINY, refused, run, train_options
-from util.errors import CheckpointError
 
 Weights = dict[str, Tensor]
 

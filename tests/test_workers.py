@@ -20,17 +20,17 @@ import numpy as np
 import pytest
 import torch
 
-import data.workers
-from data import create_loader
-from data.base_dataset import ImageDataset
-from data.batch import Draw, Sample
-from data.channel import ChannelError
-from data.loader import EpochLoader
+import coopcut.data.workers
+from coopcut.data import create_loader
+from coopcut.data.base_dataset import ImageDataset
+from coopcut.data.batch import Draw, Sample
+from coopcut.data.channel import ChannelError
+from coopcut.data.loader import EpochLoader
+from coopcut.engine.signals import SIGNALS
+from coopcut.util.errors import DataError
 from tests.project import ROOT
 from tests.test_data_sets import make_images, make_options
 from tests.training import same
-from util.errors import DataError
-from util.signals import SIGNALS
 
 LINE = "a data loading process ended unexpectedly ({}) while it read {}: {}"
 IN_ITS_CODE = "look for what ends the process in its messages above, or in the code of the data set"
@@ -359,7 +359,7 @@ def stop() -> None:
 def test_closing_does_not_wait_for_them(
     fails: Callable[..., EpochLoader], does: Callable[[], None], caplog: pytest.LogCaptureFixture, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(data.workers, "PATIENCE", 0.0)
+    monkeypatch.setattr(coopcut.data.workers, "PATIENCE", 0.0)
     loader = fails(does)
     batches, got = loader.epoch(1), list[Any]()
 
@@ -385,8 +385,8 @@ def test_closing_does_not_wait_for_them(
 
 ORPHANS = """
 import multiprocessing, os, pathlib, signal, sys, time
-from data import create_loader
-from data.base_dataset import ImageDataset
+from coopcut.data import create_loader
+from coopcut.data.base_dataset import ImageDataset
 from tests.test_data_sets import make_options
 read = ImageDataset.__getitem__
 def get(self, draw):

@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from options.option import Options
+from coopcut.inference import writer
+from coopcut.inference.results import Results, earlier_pictures
+from coopcut.inference.writer import PictureWriter
+from coopcut.options.option import Options
+from coopcut.util.errors import DataError
 from tests.tools import names_in, pixels
-from util import writer
-from util.errors import DataError
-from util.results import Results, earlier_pictures
-from util.writer import PictureWriter
 
 
 @pytest.fixture

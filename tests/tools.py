@@ -22,14 +22,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from data import DATASET_CHOICES
-from datasets.toy import Settings
-from models import MODELS, NETWORK_CHOICES
-from models.networks import create_G
-from options.option import Options
-from options.parser import OptionParser
-from util.cli import run_script
-from util.images import read_image, to_image, to_tensor
+from coopcut.data import DATASET_CHOICES
+from coopcut.datasets.toy import Settings
+from coopcut.images.io import read_image, to_image, to_tensor
+from coopcut.models import MODELS, NETWORK_CHOICES
+from coopcut.networks import create_G
+from coopcut.options.option import Options
+from coopcut.options.parser import OptionParser
+from coopcut.util.cli import run_script
 
 SMALL_TOY = Settings(size=32, train=3, test=9, seed=5)  # of the fixture `small_toy`
 ROOT = Path(__file__).parents[1]

@@ -17,11 +17,11 @@ from typing import Any, Self
 
 import pytest
 
+from coopcut.engine.position import Position
+from coopcut.monitors import Record, RunInfo, visdom
+from coopcut.monitors.visdom.assets import cache_folder, find_assets
+from coopcut.util.errors import UserError
 from tests.tools import ROOT, train_options
-from util.errors import UserError
-from util.monitors import Record, RunInfo, visdom
-from util.position import Position
-from util.visdom.assets import cache_folder, find_assets
 
 PER_EPOCH = 10  # samples of an epoch
 COOPERATIVE = {"D": 0.1, "f_real": 0.3, "gap": 0.2, "teach": 0.01, "G": 2.0, "NCE": 4.0}
@@ -124,8 +124,8 @@ BARE = """
 import asyncio, sys
 from pathlib import Path
 sys.modules["torch"] = None
-from util.visdom.environments import EnvironmentFiles
-from util.visdom.server import Server, serve
+from coopcut.monitors.visdom.environments import EnvironmentFiles
+from coopcut.monitors.visdom.server import Server, serve
 files = EnvironmentFiles(Path(sys.argv[2]), Path(sys.argv[2]).parent)
 asyncio.run(serve(Server(files.load(), Path(sys.argv[3]), [], int(sys.argv[1])), files, "127.0.0.1", 0.2, 0))
 """

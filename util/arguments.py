@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from util.errors import OptionError
+from coopcut.util.errors import OptionError
 
 
 def whole(text: str, low: int, high: int) -> int:

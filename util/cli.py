@@ -12,10 +12,10 @@ from typing import TextIO
 import torch
 from tqdm import tqdm
 
-from util.errors import UserError, of_system
-from util.interrupts import Terminated, raise_on_terminate
-from util.launch import Place, find_place, without_local_rank
-from util.memory import is_out_of_memory, no_memory
+from coopcut.util.errors import UserError, of_system
+from coopcut.util.interrupts import Terminated, raise_on_terminate
+from coopcut.util.launch import Place, find_place, without_local_rank
+from coopcut.util.memory import is_out_of_memory, no_memory
 
 
 class _Console(logging.Handler):

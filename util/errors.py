@@ -1,7 +1,7 @@
 """The errors that a user can cause and mend.
 
 Each carries one line that names the thing (flag, folder, file) and what to do. Libraries raise them; only the
-scripts print them (see `util.cli`), so that nobody has to read a traceback to learn of a misspelt folder.
+scripts print them (see `coopcut.util.cli`), so that nobody has to read a traceback to learn of a misspelt folder.
 """
 
 

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from util.launch import find_place
+from coopcut.util.launch import find_place
 
 
 class Terminated(KeyboardInterrupt):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import torch
 
-from util.errors import NoMemoryError, UserError, first_line
+from coopcut.util.errors import NoMemoryError, UserError, first_line
 
 # What the allocators of torch (CPU, CUDA, MPS), of C++, of the operating system and of Pillow's codecs say. Not: "an
 # illegal memory access", CUDNN_STATUS_NOT_SUPPORTED, ..., which are mistakes.

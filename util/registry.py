@@ -9,10 +9,9 @@
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import Generic, TypeVar
 
-from util.errors import OptionError
+from coopcut.util.errors import OptionError
 
 T = TypeVar("T")
 
@@ -47,7 +46,7 @@ class Registry(Generic[T]):
         return iter(sorted(self._entries))
 
 
-def import_submodules(package: ModuleType) -> None:
+def import_submodules(package: str) -> None:
     """Import every module of `package`, so that a new file registers itself without a list to keep."""
-    for info in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{info.name}")
+    for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{info.name}")

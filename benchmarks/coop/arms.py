@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from models import BaseModel
+from coopcut.models import BaseModel
 
 # Networks and images at which five seeds of every arm take an hour on a CPU.
 SMALL = [

@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from util.images import read_image, to_image, to_tensor
+from coopcut.images.io import read_image, to_image, to_tensor
 
 SCALE, CAPTION = 2, 230  # pixels per pixel, and the width of the captions
 

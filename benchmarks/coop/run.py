@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
-from data import DATASET_CHOICES
-from data.batch import Batch
-from datasets.make_toy import classify_look, read_truth
-from datasets.toy.looks import N_LOOKS
-from datasets.toy.render import compose, draw_layers
-from datasets.toy.scene import Scene, scene_from_truth
-from models import MODELS, NETWORK_CHOICES, BaseModel, create_model
-from models.coopcut import CoopCUT
-from options.option import Options
-from options.parser import OptionParser
-from util.images import read_image, to_tensor
-from util.listing import list_images
-from util.metrics.distribution import kernel_distance, manifold_figures
-from util.metrics.features import Features, create_features
-from util.metrics.looks import reverse_kl
-from util.position import Position
-from util.runtime import choose_devices, set_up
-from util.share import Share
+from coopcut.data import DATASET_CHOICES
+from coopcut.data.batch import Batch
+from coopcut.datasets.make_toy import classify_look, read_truth
+from coopcut.datasets.toy.looks import N_LOOKS
+from coopcut.datasets.toy.render import compose, draw_layers
+from coopcut.datasets.toy.scene import Scene, scene_from_truth
+from coopcut.engine.position import Position
+from coopcut.engine.processes.shard import Share
+from coopcut.engine.runtime import choose_devices, set_up
+from coopcut.images.io import read_image, to_tensor
+from coopcut.images.listing import list_images
+from coopcut.metrics.distribution import kernel_distance, manifold_figures
+from coopcut.metrics.features import Features, create_features
+from coopcut.metrics.looks import reverse_kl
+from coopcut.models import MODELS, NETWORK_CHOICES, BaseModel, create_model
+from coopcut.models.coopcut import CoopCUT
+from coopcut.options.option import Options
+from coopcut.options.parser import OptionParser
 
 MEASURED = 10  # times in a run
 LAST = 3  # of these, which are averaged and have all figures

@@ -9,9 +9,9 @@ from benchmarks.coop.variants import (
     TeachingSums,
     Unshifted,
 )
-from models import BaseModel
-from models.coopcut import COOP_OPTIONS
-from options.train_options import TRAIN
+from coopcut.models import BaseModel
+from coopcut.models.coopcut import COOP_OPTIONS
+from coopcut.options.train_options import TRAIN
 
 # option -> values, in runs that end with the warm-up
 WARMUP_OPTIONS = {

@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.base_model import StepOutput
-from models.coopcut import CoopCUT
-from models.losses.cooperative import likelihood_loss, teaching_loss
-from util.position import Position
+from coopcut.engine.base_model import StepOutput
+from coopcut.engine.position import Position
+from coopcut.losses.cooperative import likelihood_loss, teaching_loss
+from coopcut.models.coopcut import CoopCUT
 
 
 class Unshifted(CoopCUT):

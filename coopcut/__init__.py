@@ -1,0 +1,27 @@
+"""Unpaired image-to-image translation: CUT, FastCUT, and CoopCUT with its cooperative start.
+
+>>> from coopcut import Translator
+>>> zebra = Translator.load("checkpoints/horse2zebra_coopcut")("horse.jpg")
+
+In a checkout the parts lie beside this folder, which links to them; installed, they lie in it.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coopcut.inference.translator import Translator
+
+__all__ = ["Translator"]
+
+if not (Path(__file__).parent / "models").is_dir():  # a checkout on a system without links
+    __path__.append(str(Path(__file__).resolve().parents[1]))
+
+
+def __getattr__(name: str) -> Any:
+    """`Translator`, imported when it is asked for: torch takes seconds to load."""
+    if name == "Translator":
+        from coopcut.inference.translator import Translator
+
+        return Translator
+    raise AttributeError(f"module 'coopcut' has no attribute '{name}'")

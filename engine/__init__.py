@@ -1,0 +1,1 @@
+"""What trains any method: runs, steps, schedules, precision, processes and checkpoints."""

@@ -1,0 +1,1 @@
+"""Checkpoint files: written whole or not at all, read safely, and matched with networks."""

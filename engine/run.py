@@ -1,0 +1,229 @@
+"""A run: the folder checkpoints/<name>, what is saved there, and how training goes on from it."""
+
+import contextlib
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import torch
+
+from coopcut.engine.base_model import BaseModel
+from coopcut.engine.checkpoint.files import STATE, finish_writing, load_weights, read_file, write_files
+from coopcut.engine.checkpoint.lock import lock_folder
+from coopcut.engine.checkpoint.weights import fill
+from coopcut.engine.position import Position
+from coopcut.engine.processes.collectives import sum_over_processes
+from coopcut.engine.processes.peers import Peers, restarted
+from coopcut.engine.processes.shard import Shard
+from coopcut.engine.runtime import is_main_process
+from coopcut.options.option import Options
+from coopcut.options.saved import FILE, as_json, load_options, save_options, to_dict
+from coopcut.util.errors import CheckpointError, NonFiniteLossError, OptionError, UserError
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1  # of the full state
+
+
+class Run:
+    """Saves and restores training. `mean_loss` holds sum and number of the epoch's generator losses so far."""
+
+    def __init__(self, opt: Options, model: BaseModel) -> None:
+        self.opt = opt
+        self.model = model
+        self.folder = Path(opt.checkpoints_dir) / opt.name
+        self.position = Position(epoch=opt.epoch_count)
+        self.mean_loss = torch.zeros(2, dtype=torch.float64)
+        self.best: dict[str, Any] | None = None  # of the evaluations: metric, value, epoch
+        self.writes = is_main_process()
+        self.unfinished: int | None = None  # epoch that ended, of which evaluation and weights to keep are still to do
+        self._lock: int | None = None
+        self._made: list[Path] = []  # folders that this run created, the innermost first
+
+    # -- at the start ---------------------------------------------------------------------------------------------
+
+    def claim(self) -> None:
+        """Keep others from the folder, if it is there, and finish what a killed save had begun; to be called first."""
+        if self.writes and self.folder.is_dir():
+            with self._writing():
+                self._lock = lock_folder(self.folder, patience=30 if restarted() else 0)
+                finish_writing(self.folder)
+
+    def start(self) -> Position:
+        """Make the folder, or continue what is in it; then save the options there. Raises `CheckpointError`."""
+        state = self.folder / STATE
+        if self.opt.continue_train and state.is_file():
+            if "pretrained_name" in self.opt.given:
+                raise OptionError("--pretrained_name begins a run and --continue_train goes on with one: leave one out")
+            self._restore(read_file(state), state)
+        elif self.opt.pretrained_name:
+            self._refuse_to_overwrite()
+            self._start_from(Path(self.opt.checkpoints_dir) / self.opt.pretrained_name)
+        elif self.opt.continue_train:
+            if not (self.folder / f"{self.opt.epoch}_net_G.pth").is_file():
+                raise CheckpointError(
+                    f"--continue_train: there is nothing to continue in {self.folder}; "
+                    "check --name and --checkpoints_dir, or leave --continue_train out to start"
+                )
+            if load_options(self.folder):  # written here: CUT keeps no train_opt.json
+                raise CheckpointError(
+                    f"{state} is missing, without which nothing goes on exactly: restore it, or start a run from the "
+                    f"weights that are there with --pretrained_name {self.opt.name} and another --name"
+                )
+            self._start_from(self.folder)  # weights of CUT, without the state of optimizers and schedule
+        else:
+            self._refuse_to_overwrite()
+        if not self.writes:
+            self.mean_loss[0] = 0  # the sum over the processes holds it once
+            return self.position
+        with self._writing():
+            self._made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self._lock is None:  # a new folder
+                self.claim()
+            with TemporaryFile(dir=self.folder):  # else hours could pass before the first save fails
+                pass
+            if not self.position.step:  # a continued run keeps its options until it has something new to save
+                save_options(self.opt, self.folder)
+        return self.position
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.folder} cannot be written ({error.strerror}): check --checkpoints_dir and its permissions"
+            ) from None
+
+    def close(self) -> None:
+        """Let others use the folder; one that was made for a run of not a single step goes again."""
+        if self.position.step == 0 and not (self.folder / STATE).exists() and self.folder in self._made:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # something else is in a folder above: it stays
+                for folder in self._made[1:]:
+                    folder.rmdir()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _refuse_to_overwrite(self) -> None:
+        found = sorted(self.folder.glob("*_net_G.pth")) + sorted(self.folder.glob(STATE))
+        if found:
+            raise CheckpointError(
+                f"{self.folder} already holds a trained run ({found[0].name}): go on with --continue_train, "
+                "choose another --name, or move the folder away"
+            )
+
+    def _restore(self, state: Any, source: Path) -> None:
+        if self.opt.epoch != "latest":
+            raise OptionError(
+                f"--epoch {self.opt.epoch}: the full state is kept for 'latest' alone; to start again from those "
+                f"weights use --pretrained_name {self.opt.name} --epoch {self.opt.epoch} with another --name"
+            )
+        try:
+            if state["format"] != FORMAT:
+                raise CheckpointError(f"{source} has the format {state['format']}, of another version; here: {FORMAT}")
+            position = Position(**{name: int(value) for name, value in state["position"].items()})
+            began = int(load_options(self.folder).get("epoch_count", 1))
+            if "epoch_count" in self.opt.given and self.opt.epoch_count not in (position.epoch, began):
+                raise OptionError(
+                    f"--epoch_count {self.opt.epoch_count}: {self.folder} is in epoch {position.epoch}; leave it out"
+                )
+            self.opt.epoch_count = began  # the schedule counts from where the run began
+            for name, net in self.model.networks.items():
+                load_weights(net, state["model"]["networks"][name], source)
+            self.model.load_state_dict(state["model"])
+            self.model.follow_options(state["options"])
+            self.mean_loss = torch.as_tensor(state["mean_loss"])
+            self.best, self.unfinished = state.get("best"), state.get("unfinished")
+        except UserError:
+            raise
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, ArithmeticError, AttributeError) as error:
+            raise CheckpointError(f"{source} does not fit this training ({type(error).__name__}: {error})") from None
+        self.position = position
+        log.info("continuing %s: epoch %d, step %d", self.folder, position.epoch, position.step)
+
+    def _start_from(self, folder: Path) -> None:
+        """Take the weights of another run; a discriminator or projection that is not there stays as initialised."""
+        for name, net in self.model.networks.items():
+            path = folder / f"{self.opt.epoch}_net_{name}.pth"
+            if name != "G" and not path.is_file():
+                log.warning("%s does not exist: net%s starts from its initial weights", path, name)
+                continue
+            fill(net, read_file(path), path, self.opt)
+        if self.model.ema is not None:
+            self.model.ema.module.load_state_dict(self.model.networks["G"].state_dict())
+        log.info("starting from the weights %s of %s", self.opt.epoch, folder)
+
+    # -- while training -------------------------------------------------------------------------------------------
+
+    def save(self, *keep: str) -> None:
+        """Save the full state and the weights as 'latest', and the weights under the names `keep` too.
+
+        All processes of a run call it together; the first one writes.
+        """
+        mean_loss = self._total_loss()
+        with Peers().agreed():
+            if self.writes:
+                self._write(keep, mean_loss)
+
+    def _write(self, keep: Sequence[str], mean_loss: torch.Tensor) -> None:
+        weights = self.model.weights()
+        for name, values in weights.items():
+            if not all(bool(value.isfinite().all()) for value in values.values()):
+                raise NonFiniteLossError(
+                    f"net{name} is no longer finite at step {self.position.step}; saved files are unchanged: "
+                    "lower --lr, then go on with --continue_train, or start again"
+                )
+        files = {f"{label}_net_{n}.pth": w for label in (*keep, "latest") for n, w in weights.items()}
+        options = {FILE: as_json(self.opt).encode()}
+        write_files(self.folder, {**files, **options, STATE: self.state_dict() | {"mean_loss": mean_loss}})
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on exactly."""
+        return {
+            "format": FORMAT,
+            "options": to_dict(self.opt),
+            "position": asdict(self.position),
+            "mean_loss": self.mean_loss,
+            "best": self.best,
+            "unfinished": self.unfinished,
+            "model": self.model.state_dict(),
+        }
+
+    def add_loss(self, losses: Mapping[str, torch.Tensor], share: Shard | None = None) -> None:
+        """Note a step's generator loss for the epoch's mean, without waiting for the device.
+
+        With `share` it is the mean over that part of the batch.
+        """
+        loss = losses.get("G")
+        if loss is not None:
+            loss = loss if share is None else loss * share.weight
+            if self.mean_loss.device != loss.device:
+                self.mean_loss = self.mean_loss.to(loss.device, _double(loss.device))
+            self.mean_loss = self.mean_loss + torch.stack([loss.to(self.mean_loss.dtype), self.mean_loss.new_ones(())])
+
+    def end_epoch(self) -> float:
+        """Move schedule and position to the next epoch; returns the mean generator loss of the one that ended."""
+        total, number = self._total_loss().tolist()
+        mean = total / max(number, 1)
+        self.mean_loss = torch.zeros(2, dtype=torch.float64)
+        self.model.end_epoch(mean)
+        self.unfinished = self.position.epoch
+        self.position.next_epoch()
+        return mean
+
+    def _total_loss(self) -> torch.Tensor:
+        """`mean_loss` with the shares of all processes."""
+        return torch.stack([sum_over_processes(self.mean_loss[0]), self.mean_loss[1]])
+
+
+def _double(device: torch.device) -> torch.dtype:
+    """The widest float of a device: Apple's GPUs have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -1,0 +1,128 @@
+"""TIFF, read by tifffile; what it leaves undone (palettes, CMYK, Lab, rare compressions) is left to Pillow."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG
+
+from coopcut.images.pixels import Pixels, assumed_range
+from coopcut.util.errors import DataError
+
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF, in either byte order
+# samples of a pixel without alpha, and of the kinds that Pillow turns into RGB
+_COLORS: dict[int, int] = {PHOTOMETRIC.MINISWHITE: 1, PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.RGB: 3}
+_OF_PILLOW: dict[int, int] = {PHOTOMETRIC.PALETTE: 1, PHOTOMETRIC.SEPARATED: 4, PHOTOMETRIC.CIELAB: 3}
+_ALPHA = (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)
+_OLD = (COMPRESSION.OJPEG, COMPRESSION.THUNDERSCAN)  # known to Pillow's libtiff
+
+
+def page_for_pillow(path: str | Path) -> int | None:
+    """The number of the page that Pillow is to read; None if `read_tiff` reads it. No pixel is decoded.
+
+    Raises `DataError` for a file that is not one gray or color picture of a known kind; other errors mean damage.
+    """
+    with tifffile.TiffFile(path, is_ome=False) as file:
+        page = _single_page(file, path)
+        return page.index if _is_pillows(page, path) else None
+
+
+def read_tiff(path: str | Path) -> tuple[Pixels, int]:
+    """The pixels of a TIFF file as stored, and its EXIF orientation (1 to 8), if `page_for_pillow` is None."""
+    with tifffile.TiffFile(path, is_ome=False) as file:
+        page = _single_page(file, path)
+        orientation = page.tags.get("Orientation")
+        return _pixels(page), int(orientation.value) if orientation is not None else 1
+
+
+def type_without_range(path: str | Path) -> str | None:
+    """The type of the numbers of a TIFF file, int32 say, if it does not tell black and white; None if it does."""
+    with tifffile.TiffFile(path, is_ome=False) as file:
+        page = _single_page(file, path)
+        told = page.dtype is None or assumed_range(page.dtype, page.bitspersample) is not None
+        return None if told or page.dtype is None else page.dtype.name
+
+
+def _single_page(file: tifffile.TiffFile, path: str | Path) -> tifffile.TiffPage:
+    """The only picture in the file, beside smaller copies of it."""
+    pages = [page.aspage() for page in file.pages]
+    if any(page.is_mask for page in pages):
+        raise DataError(f"{path}: its transparency is in a page of its own, which is not read; save it flattened")
+    pages = [page for page in pages if not page.is_reduced]
+    if not pages:
+        raise DataError(f"{path}: holds no page that is a picture; convert or remove it")
+    page = pages[0]
+    if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or np.inf):
+        raise Image.DecompressionBombError
+    number = max(len(pages), page.imagedepth)
+    if not page.size:
+        raise DataError(f"{path}: holds no pixels; replace or remove it")
+    number += sum(sub.aspage().shape == page.shape for sub in page.pages or ())  # not the levels of a pyramid
+    if number == 1 and len(file.pages) == 1:  # one entry may stand for many, as ImageJ and tifffile write them
+        number = file.series[0].size // page.size
+    if number > 1:
+        raise DataError(f"{path}: holds {number} pages, of which only one would be used: save each as a separate file")
+    return page
+
+
+def _is_pillows(page: tifffile.TiffPage, path: str | Path) -> bool:
+    """Whether Pillow is to read this kind. Raises `DataError` for kinds that neither reads right."""
+    photometric, samples, bits = page.photometric, page.samplesperpixel, page.bitspersample
+    planar = samples > 1 and page.planarconfig == PLANARCONFIG.SEPARATE
+    jpeg = photometric == PHOTOMETRIC.YCBCR and page.compression == COMPRESSION.JPEG  # it is turned into RGB
+    if page.dtype is None or page.dtype.kind == "c" or not isinstance(bits, int):
+        raise DataError(f"{path}: TIFF with {bits}-bit values of this type is not supported; convert it")
+    if photometric in _COLORS or jpeg:
+        _check_samples(page, 3 if jpeg else _COLORS[photometric], planar, path)
+        if page.compression in tifffile.TIFF.DECOMPRESSORS and page.compression not in _OLD:
+            return False
+        if page.dtype.kind in "bu" and bits in (1, 8) and not planar and not page.extrasamples:
+            return True
+    elif samples == _OF_PILLOW.get(photometric) and page.dtype == np.uint8 and not planar:  # noqa: SIM102
+        if bits == 8 or photometric == PHOTOMETRIC.PALETTE:
+            return True
+    kind, compression = (getattr(value, "name", value) for value in (photometric, page.compression))
+    raise DataError(
+        f"{path}: a TIFF file of the kind {kind} with {samples} x {bits} bits, compression {compression}, is not read; "
+        "convert it"
+    )
+
+
+def _check_samples(page: tifffile.TiffPage, colors: int, planar: bool, path: str | Path) -> None:
+    samples, extra = page.samplesperpixel, page.extrasamples
+    if samples == colors:
+        return
+    if samples < colors:
+        raise DataError(f"{path}: holds {samples} of the {colors} channels that its kind has; save it as gray or RGB")
+    if samples != colors + 1 or len(extra) != 1 or extra[0] not in _ALPHA:
+        raise DataError(f"{path}: holds {samples} channels, of which only {colors} would be used; save those alone")
+    if planar:  # some writers call the last plane of any stack of four transparency
+        raise DataError(
+            f"{path}: holds {samples} separate planes, the last one marked as transparency, which may be a channel; "
+            f"save {colors} planes, or the samples of each pixel together"
+        )
+
+
+def _pixels(page: tifffile.TiffPage) -> Pixels:
+    parts = math.prod(page.chunked)  # strips or tiles; tifffile takes missing ones for zeros
+    filled = sum(bool(offset and size) for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False))
+    if filled != parts:
+        raise EOFError(f"{parts - filled} of {parts} parts have no data")
+    values: NDArray[Any] = page.asarray(squeeze=False)  # [separate samples, depth, H, W, samples of a pixel]
+    values = np.moveaxis(values[:, 0], 0, -1)
+    values = values.reshape(*values.shape[:2], -1)  # [H, W, S]
+    bits = int(page.bitspersample)
+    assumed = assumed_range(values.dtype, bits)
+    colors, alpha = values.shape[2], None
+    if colors in (2, 4):
+        colors -= 1
+        opaque = assumed[1] if assumed else np.iinfo(values.dtype).max
+        alpha = values[:, :, colors].astype(np.float32) / opaque
+    premultiplied = alpha is not None and page.extrasamples[0] == EXTRASAMPLE.ASSOCALPHA
+    inverted = page.photometric == PHOTOMETRIC.MINISWHITE
+    values = values[:, :, 0] if colors == 1 else values[:, :, :colors]
+    return Pixels(values, assumed, bits, alpha, inverted, premultiplied)

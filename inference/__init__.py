@@ -1,0 +1,1 @@
+"""Trained generators at work: translation of images, and the folder of results."""

@@ -1,0 +1,1 @@
+"""Objectives: each owns the networks, losses, options and state of one purpose."""

@@ -1,0 +1,1 @@
+"""Samplers: Langevin dynamics on an energy."""

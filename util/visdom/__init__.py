@@ -1,1 +1,0 @@
-"""Visdom, the live view in a browser: the assets of its page, a server that keeps to itself, and what is drawn."""
