@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from coopcut.data.folders import Domain
 from coopcut.data.value_range import tell_range
 from coopcut.datasets.toy import N_LOOKS, ToyError, classify_look, look_name, read_truth
-from coopcut.engine.runtime import choose_devices
+from coopcut.engine.device import choose_device
 from coopcut.images.pixels import parse_ranges
 from coopcut.inference.results import METRICS, METRICS_PLOT
 from coopcut.metrics.cache import FeatureCache, cache_folder
@@ -68,7 +68,7 @@ def run(opt: argparse.Namespace, advice: Advice) -> int:
     sources = find_sources(opt)
     check(opt, sources)
     libraries = versions()
-    device = choose_devices(opt.gpu_ids)[0]
+    device = choose_device(opt.gpu_ids)
     advice.less = lambda error: for_measuring(device, opt.feature_size or SIZES.get(opt.features, TORCHSCRIPT_SIZE))
     features = create_features(opt.features, opt.weights, opt.feature_size, opt.feature_range, device)
     cache = None if opt.no_cache else FeatureCache(cache_folder())

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from coopcut.data import DATASET_CHOICES, EpochLoader, Failure, Sample, create_translation_loader
+from coopcut.data import EpochLoader, Failure, Sample, create_translation_loader
+from coopcut.engine.device import choose_device, set_up
 from coopcut.engine.processes.peers import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join
-from coopcut.engine.runtime import choose_devices, set_up
 from coopcut.inference.results import Results
 from coopcut.inference.translator import Translator, same_size_runs
-from coopcut.models import MODELS, NETWORK_CHOICES
 from coopcut.options.option import Options
 from coopcut.options.parser import OptionParser
 from coopcut.options.saved import to_dict
@@ -32,8 +31,8 @@ def main(argv: Sequence[str]) -> int:
     """Parse, load, translate, together with the other processes if torchrun started several; returns the exit code."""
     with join() as peers, memory_advice() as advice:
         with peers.agreed():
-            opt = OptionParser(False, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(argv)
-            device = choose_devices(opt.gpu_ids)[0]
+            opt = OptionParser(False).parse(argv)
+            device = choose_device(opt.gpu_ids)
             advice.less = lambda error: for_translating(opt, device)
             set_up(opt.seed, opt.deterministic, device, opt.tf32)
             translator = Translator.from_options(opt)
@@ -88,24 +87,24 @@ def translate(opt: Options, translator: Translator, loader: EpochLoader, results
 
     Of N processes each takes every N-th batch, so that the pixels are those that one process would make.
     """
-    draws = loader.draws(1)
-    if opt.num_test < len(draws):
-        log.info("--num_test: %d of %d images", opt.num_test, len(draws))
-        draws = draws[: int(opt.num_test)]
+    indices = loader.indices(1)
+    if opt.num_test < len(indices):
+        log.info("--num_test: %d of %d images", opt.num_test, len(indices))
+        indices = indices[: int(opt.num_test)]
     if not peers.alone:
-        results.plan([loader.dataset.paths_A[draw.A] for draw in draws])
-        shares = [draws[i : i + loader.batch_size] for i in range(0, len(draws), loader.batch_size)]
-        draws = [draw for batch in shares[peers.rank :: peers.size] for draw in batch]
+        results.plan([loader.dataset.paths_A[index.A] for index in indices])
+        shares = [indices[i : i + loader.batch_size] for i in range(0, len(indices), loader.batch_size)]
+        indices = [index for batch in shares[peers.rank :: peers.size] for index in batch]
     skipped: list[str] = []
     attempts = Attempts(opt, translator, results)
-    with tqdm(total=len(draws), unit="image", desc="translating", disable=peers.rank > 0 or None) as bar:
-        for items in loader.iterate(draws):
+    with tqdm(total=len(indices), unit="image", desc="translating", disable=peers.rank > 0 or None) as bar:
+        for items in loader.iterate(indices):
             lines = [item.message for item in items if isinstance(item, Failure)]
             number = len(items)
             batches = _batches([item for item in items if isinstance(item, Sample)])
             lines += [line for samples in batches for line in attempts(samples)]
             items.clear()  # else they would be in memory while the next ones are read
-            if lines and len(draws) == 1 and peers.alone:
+            if lines and len(indices) == 1 and peers.alone:
                 raise DataError(lines[0])
             tell_skipped(lines, peers)
             skipped += lines

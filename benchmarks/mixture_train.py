@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from coopcut.engine.base_model import frozen
 from torch import Tensor, nn
 
 from benchmarks.mixture_data import DATA
-from coopcut.engine.base_model import frozen
 from coopcut.losses.cooperative import likelihood_loss, teaching_loss
 from coopcut.losses.gan import GAN_LOSSES
 from coopcut.sampling.langevin import Revision, revise

@@ -30,13 +30,13 @@ from unittest import mock
 
 import numpy as np
 import torch
+from coopcut.engine.base_model import BaseModel
 from PIL import Image
 from torch import Tensor
 
 import train
 from benchmarks.arguments import natural, positive
 from coopcut.data.batch import Batch
-from coopcut.engine.base_model import BaseModel
 from coopcut.util.arguments import Parser
 from coopcut.util.cli import run_script
 from coopcut.util.errors import UserError

@@ -5,7 +5,6 @@ A data set is a class registered under its `--dataset_mode` in a file of this fo
 
 import logging
 from argparse import Namespace
-from collections.abc import Iterable
 
 from coopcut.data.base_dataset import DATASETS, ImageDataset
 from coopcut.data.batch import Batch, Failure, Sample
@@ -19,14 +18,9 @@ from coopcut.util.registry import import_submodules
 
 import_submodules("coopcut.data")
 
-DATASET_CHOICES: dict[str, Iterable[str]] = {"dataset_mode": DATASETS, "preprocess": PREPROCESS_MODES}
-# a single folder has no target domain to learn from
-TRAINING_CHOICES = DATASET_CHOICES | {"dataset_mode": [name for name in DATASETS if name != "single"]}
-
 __all__ = [
     "DATASETS",
-    "DATASET_CHOICES",
-    "TRAINING_CHOICES",
+    "PREPROCESS_MODES",
     "Batch",
     "EpochLoader",
     "Failure",

@@ -10,7 +10,7 @@ A new data set is one file in this folder:
             source = find_domain(os.path.join(opt.dataroot, "photos"), opt.max_dataset_size, "expected photos in it")
             super().__init__(opt, source, None)
 
-It may also override `draws` (which images belong together) and `__getitem__` (how a sample is made).
+It may also override `indices` (which images belong together) and `__getitem__` (how a sample is made).
 """
 
 from argparse import Namespace
@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from coopcut.data.batch import Draw, Failure, Sample
+from coopcut.data.batch import Failure, Sample, SampleIndex
 from coopcut.data.cache import ImageCache
 from coopcut.data.folders import Domain
 from coopcut.data.order import epoch_order, sample_rng
@@ -77,24 +77,24 @@ class ImageDataset(Dataset[Sample | Failure]):
         """Samples per epoch: the images of the larger domain."""
         return max(self.size_A, self.size_B)
 
-    def draws(self, epoch: int, seed: int, serial: bool) -> list[Draw]:
+    def indices(self, epoch: int, seed: int, serial: bool) -> list[SampleIndex]:
         """The samples of one epoch in order, both domains in their own (see `epoch_order`)."""
         A, B = epoch_order(self.size_A, self.size_B, epoch, seed, serial)
         B_or_none = B.tolist() if self.size_B else [None] * len(A)
-        return [Draw(epoch, i, a, b) for i, (a, b) in enumerate(zip(A.tolist(), B_or_none, strict=True))]
+        return [SampleIndex(epoch, i, a, b) for i, (a, b) in enumerate(zip(A.tolist(), B_or_none, strict=True))]
 
-    def __getitem__(self, draw: Draw) -> Sample | Failure:
+    def __getitem__(self, index: SampleIndex) -> Sample | Failure:
         """The images of `draw`, read and preprocessed; a `Failure` if one of them cannot be used."""
-        path_A = self.paths_A[draw.A]
-        path_B = None if draw.B is None else self.paths_B[draw.B]
+        path_A = self.paths_A[index.A]
+        path_B = None if index.B is None else self.paths_B[index.B]
         try:
-            A = self._read(path_A, self.channels_A, self.range_A, draw, "A")
+            A = self._read(path_A, self.channels_A, self.range_A, index, "A")
         except DataError as error:
             return Failure(path_A, str(error))
         if path_B is None:
             return Sample(A, None, path_A, None)
         try:
-            B = self._read(path_B, self.channels_B, self.range_B, draw, "B")
+            B = self._read(path_B, self.channels_B, self.range_B, index, "B")
         except DataError as error:
             return Failure(path_B, str(error))
         return Sample(A, B, path_A, path_B)
@@ -112,12 +112,12 @@ class ImageDataset(Dataset[Sample | Failure]):
         if self.target is not None:
             tell_range(self.target, self.range_B)
 
-    def _read(self, path: str, channels: int, value_range: Range | None, draw: Draw, domain: str) -> Tensor:
+    def _read(self, path: str, channels: int, value_range: Range | None, index: SampleIndex, domain: str) -> Tensor:
         """One preprocessed image as float32 [channels, H, W] in [-1, 1]."""
         try:
             img = self.cache.read(path, channels, value_range)
-            rng = sample_rng(self.seed, draw.epoch, draw.position, domain)
-            return to_tensor(self.preprocess(img, rng, draw.epoch))
+            rng = sample_rng(self.seed, index.epoch, index.position, domain)
+            return to_tensor(self.preprocess(img, rng, index.epoch))
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

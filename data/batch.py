@@ -1,8 +1,9 @@
-"""What travels from the image files to the model: `Draw` -> `Sample` (or `Failure`) -> `Batch`.
+"""What travels from the image files to the method: `SampleIndex` -> `Sample` (or `Failure`) -> `Batch`.
 
 A is the source and B the target of the translation everywhere, whatever `--direction` says of the folders.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,7 +13,7 @@ from coopcut.engine.processes.shard import Shard
 
 
 @dataclass(frozen=True)
-class Draw:
+class SampleIndex:
     """Which images one sample is made of, and at which place of which epoch: all that its randomness depends on."""
 
     epoch: int
@@ -41,30 +42,44 @@ class Failure:
 
 @dataclass(frozen=True)
 class Batch:
-    """Source images, and as many target images unless there is no domain B."""
+    """Images by the name of their domain: A, and B if there is one.
 
-    A: Tensor  # [N, input_nc, H, W], float32 in [-1, 1]
-    B: Tensor | None  # [N, output_nc, H', W'], float32 in [-1, 1]
-    A_paths: list[str]
-    B_paths: list[str]  # empty without a domain B
-    share: Shard | None = None  # which part of the step's batch this is; None: all of it
+    tensors: [N, C, H, W] each, float32 in [-1, 1]. paths: the N files of each. shard: which samples of the step's batch
+    these are.
+    """
+
+    tensors: dict[str, Tensor]
+    paths: dict[str, list[str]]
+    shard: Shard
+
+    @classmethod
+    def whole(cls, tensors: dict[str, Tensor], paths: dict[str, list[str]]) -> "Batch":
+        """All samples of a step."""
+        return cls(tensors, paths, Shard.whole(len(next(iter(tensors.values())))))
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
 
     def __len__(self) -> int:
-        return self.A.shape[0]
+        return len(next(iter(self.tensors.values())))
 
     @property
     def samples(self) -> int:
         """Samples of the whole batch, those of other processes included."""
-        return self.share.total if self.share else len(self)
+        return self.shard.total
+
+    def part(self, start: int, stop: int) -> "Batch":
+        """The samples `start` to `stop` of these, by themselves: their shard is not known here."""
+        tensors = {name: images[start:stop] for name, images in self.tensors.items()}
+        return Batch.whole(tensors, {name: paths[start:stop] for name, paths in self.paths.items()})
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on `device`; from pinned memory the copy runs beside the computation."""
-        pinned = self.A.is_pinned()
-        A = self.A.to(device, non_blocking=pinned)
-        B = None if self.B is None else self.B.to(device, non_blocking=pinned)
-        return replace(self, A=A, B=B)
+        return self._each(lambda images: images.to(device, non_blocking=images.is_pinned()))
 
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory, for a faster copy to a CUDA device (which must exist)."""
-        B = None if self.B is None else self.B.pin_memory()
-        return replace(self, A=self.A.pin_memory(), B=B)
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        return replace(self, tensors={name: function(images) for name, images in self.tensors.items()})

@@ -9,7 +9,7 @@ from torch import Tensor
 from coopcut.data.folders import find_domain
 from coopcut.data.transforms import Preprocess
 from coopcut.images.io import read_image, to_tensor
-from coopcut.images.pixels import Range, parse_ranges
+from coopcut.images.pixels import parse_ranges
 from coopcut.options.option import Options
 from coopcut.util.errors import DataError
 
@@ -37,10 +37,10 @@ class HeldOut:
         for domain in self.domains:
             if len(domain.paths) < 2:
                 raise DataError(f"--eval_freq {opt.eval_freq}: {domain.describe()}: at least 2 images are needed")
-        self.paths_A, self.paths_B = (domain.paths for domain in self.domains)
+        self.paths = {name: domain.paths for name, domain in zip("AB", self.domains, strict=True)}
         self.description = ", ".join(domain.describe() for domain in self.domains)
-        self.channels_A, self.channels_B = int(opt.input_nc), int(opt.output_nc)
-        self.range_A, self.range_B = parse_ranges(opt.value_range)
+        self.channels = {"A": int(opt.input_nc), "B": int(opt.output_nc)}
+        self.ranges = dict(zip("AB", parse_ranges(opt.value_range), strict=True))
         self.preprocess = Preprocess.from_options(_translating(opt))
 
     def fingerprint(self) -> dict[str, list[tuple[str, int]]]:
@@ -49,16 +49,10 @@ class HeldOut:
             f"held-out domain {name}": domain.fingerprint() for name, domain in zip("AB", self.domains, strict=True)
         }
 
-    def A(self, index: int) -> Tensor:
-        """A source image, [input_nc, H, W] in [-1, 1]."""
-        return self._read(self.paths_A[index], self.channels_A, self.range_A)
-
-    def B(self, index: int) -> Tensor:
-        """A target image, [output_nc, H, W] in [-1, 1]."""
-        return self._read(self.paths_B[index], self.channels_B, self.range_B)
-
-    def _read(self, path: str, channels: int, value_range: Range | None) -> Tensor:
-        return to_tensor(self.preprocess(read_image(path, channels, value_range), np.random.default_rng(0), 1))
+    def read(self, domain: str, index: int) -> Tensor:
+        """An image of domain A (source) or B (target), [C, H, W] in [-1, 1]."""
+        image = read_image(self.paths[domain][index], self.channels[domain], self.ranges[domain])
+        return to_tensor(self.preprocess(image, np.random.default_rng(0), 1))
 
 
 def _translating(opt: Options) -> Namespace:

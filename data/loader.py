@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from coopcut.data.base_dataset import ImageDataset
-from coopcut.data.batch import Batch, Draw, Failure, Sample
+from coopcut.data.batch import Batch, Failure, Sample, SampleIndex
 from coopcut.data.workers import WorkerPool
 from coopcut.engine.processes.shard import Shard
 from coopcut.util.errors import DataError
@@ -19,7 +19,7 @@ class EpochLoader:
     The order of an epoch depends on (seed, epoch), the crops and flips of a sample on (the data set's seed, epoch,
     position). So resuming at sample `start` gives, bit for bit, the batches that an uninterrupted epoch would.
     `serial`: in the order of the files instead. `num_threads`: worker processes, 0 for none. `part` of `parts`: this
-    process gets only its share of each batch, as one of several that train together.
+    process gets only its part of each batch, as one of several that train together.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class EpochLoader:
         domains = {"A": self.dataset.source, "B": self.dataset.target}
         return {f"domain {name}": domain.fingerprint() for name, domain in domains.items() if domain}
 
-    def draws(self, epoch: int) -> list[Draw]:
+    def indices(self, epoch: int) -> list[SampleIndex]:
         """The samples of `epoch` in order."""
-        return self.dataset.draws(epoch, self.seed, self.serial)
+        return self.dataset.indices(epoch, self.seed, self.serial)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of `epoch` after its first `start` samples, pinned if there is CUDA; the last may be smaller.
@@ -73,26 +73,26 @@ class EpochLoader:
         """
         assert 0 <= start <= self.samples_per_epoch, start
         pin = torch.cuda.is_initialized()  # by the model: a run on the CPU opens no GPU for it
-        batches = self._batches(self.draws(epoch)[start:])
-        shares = [Shard.of(len(batch), self.part, self.parts) for batch in batches]
-        ours = [batch[share.start : share.stop] for batch, share in zip(batches, shares, strict=True)]
-        for batch, share in zip(self._stacked.run(ours), shares, strict=True):
+        batches = self._batches(self.indices(epoch)[start:])
+        shards = [Shard.of(len(batch), self.part, self.parts) for batch in batches]
+        ours = [batch[shard.start : shard.stop] for batch, shard in zip(batches, shards, strict=True)]
+        for batch, shard in zip(self._stacked.run(ours), shards, strict=True):
             if isinstance(batch, Failure):
                 raise DataError(batch.message)
-            batch = replace(batch, share=share)
+            batch = replace(batch, shard=shard)
             yield batch.pin_memory() if pin else batch
 
-    def iterate(self, draws: Sequence[Draw]) -> Iterator[list[Sample | Failure]]:
-        """The samples of `draws`, batch_size at a time, of any size; images that cannot be used come as `Failure`."""
-        return self._listed.run(self._batches(draws))
+    def iterate(self, indices: Sequence[SampleIndex]) -> Iterator[list[Sample | Failure]]:
+        """The samples of `indices`, batch_size at a time, of any size; images that cannot be used come as `Failure`."""
+        return self._listed.run(self._batches(indices))
 
     def close(self) -> None:
         """End the worker processes; they start again if the loader is used again."""
         self._stacked.close()
         self._listed.close()
 
-    def _batches(self, draws: Sequence[Draw]) -> list[list[Draw]]:
-        return [list(draws[i : i + self.batch_size]) for i in range(0, len(draws), self.batch_size)]
+    def _batches(self, indices: Sequence[SampleIndex]) -> list[list[SampleIndex]]:
+        return [list(indices[i : i + self.batch_size]) for i in range(0, len(indices), self.batch_size)]
 
 
 def collate(samples: list[Sample | Failure]) -> Batch | Failure:
@@ -108,10 +108,10 @@ def collate(samples: list[Sample | Failure]) -> Batch | Failure:
     A_paths = [sample.A_path for sample in good]
     tensors_B = [sample.B for sample in good if sample.B is not None]
     if not tensors_B:
-        return Batch(A, None, A_paths, [])
+        return Batch.whole({"A": A}, {"A": A_paths})
     B_paths = [sample.B_path for sample in good if sample.B_path is not None]
     B = _stack(tensors_B, B_paths)
-    return B if isinstance(B, Failure) else Batch(A, B, A_paths, B_paths)
+    return B if isinstance(B, Failure) else Batch.whole({"A": A, "B": B}, {"A": A_paths, "B": B_paths})
 
 
 def _stack(tensors: list[Tensor], paths: list[str]) -> Tensor | Failure:

@@ -24,9 +24,8 @@ class CopyStream:
         """Let the stream of the computation wait for it, not the host; the memory then belongs to that stream too."""
         computing = torch.cuda.current_stream(self.device)
         computing.wait_event(copied)
-        for images in (batch.A, batch.B):
-            if images is not None:
-                images.record_stream(computing)
+        for images in batch.tensors.values():
+            images.record_stream(computing)
         return batch
 
 

@@ -57,10 +57,10 @@ class WorkerProcess:
         """Whether the process runs or is stopped."""
         return self._process.is_alive()
 
-    def ask(self, draws: Sequence[Any]) -> "Future[Any]":
-        """The answer to `draws` when it is there: see `serve`. `ChannelError` if the process ended before."""
+    def ask(self, indices: Sequence[Any]) -> "Future[Any]":
+        """The answer to `indices` when it is there: see `serve`. `ChannelError` if the process ended before."""
         future: Future[Any] = Future()
-        self._requests.put((future, draws))
+        self._requests.put((future, indices))
         return future
 
     def exit_code(self) -> int | None:
@@ -104,10 +104,10 @@ def signals_blocked() -> Iterator[None]:
 def _talk(connection: socket.socket, requests: "SimpleQueue[tuple[Future[Any], Any] | None]") -> None:
     """Answer the requests, by errors too, until there is a None instead of one."""
     with connection:
-        for future, draws in iter(requests.get, None):
+        for future, indices in iter(requests.get, None):
             if future.set_running_or_notify_cancel():
                 try:
-                    send(connection, draws)
+                    send(connection, indices)
                     answer = receive(connection)
                 except BaseException as error:
                     connection.close()  # what comes next from there would be the rest of this answer

@@ -13,6 +13,8 @@ class SingleDataset(ImageDataset):
     The folder is taken as given: no phase is appended. Raises `DataError` if it is missing or has no images.
     """
 
+    trains = False  # there is no target domain to learn from
+
     def __init__(self, opt: Namespace) -> None:
         expected = "--dataset_mode single expects --dataroot to be a folder with images, or one image file"
         super().__init__(opt, find_domain(opt.dataroot, opt.max_dataset_size, expected), None)

@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from coopcut.data.base_dataset import ImageDataset
-from coopcut.data.batch import Draw, Failure, Sample
+from coopcut.data.batch import Failure, Sample, SampleIndex
 from coopcut.data.folders import Domain, find_domain, whats_in
 from coopcut.data.order import epoch_order
 from coopcut.images.names import DOMAIN_FOLDERS, pair_names
@@ -50,10 +50,10 @@ class TranslationDataset(ImageDataset):
     def __len__(self) -> int:
         return self.size_A
 
-    def draws(self, epoch: int, seed: int, serial: bool) -> list[Draw]:
+    def indices(self, epoch: int, seed: int, serial: bool) -> list[SampleIndex]:
         """Every source image once, with its counterpart."""
         order, _ = epoch_order(self.size_A, 0, epoch, seed, serial)
-        return [Draw(epoch, place, i, self.counterparts.get(i)) for place, i in enumerate(order.tolist())]
+        return [SampleIndex(epoch, place, i, self.counterparts.get(i)) for place, i in enumerate(order.tolist())]
 
     def describe(self) -> str:
         """For example 'A: 3 images in data/testA, B: 4 images in data/testB; 1 of 3 has no counterpart there'."""
@@ -69,10 +69,12 @@ class TranslationDataset(ImageDataset):
             told = "none has the name of an image of A: none is shown"
         return f"{text}, B: {self.target.describe()}; {told}"
 
-    def __getitem__(self, draw: Draw) -> Sample | Failure:
-        result = super().__getitem__(draw)
-        if isinstance(result, Failure) and draw.B is not None and result.path == self.paths_B[draw.B]:
-            return super().__getitem__(Draw(draw.epoch, draw.position, draw.A, None))  # translated without its picture
+    def __getitem__(self, index: SampleIndex) -> Sample | Failure:
+        result = super().__getitem__(index)
+        if isinstance(result, Failure) and index.B is not None and result.path == self.paths_B[index.B]:
+            return super().__getitem__(
+                SampleIndex(index.epoch, index.position, index.A, None)
+            )  # translated without its picture
         return result
 
 

@@ -77,13 +77,13 @@ class Mistake:
         return error
 
 
-def answer(dataset: Any, collate: Callable[[list[Any]], Any], draws: list[Any]) -> Any:
-    """What `collate` makes of the samples `draws`."""
-    return collate([dataset[draw] for draw in draws])
+def answer(dataset: Any, collate: Callable[[list[Any]], Any], indices: list[Any]) -> Any:
+    """What `collate` makes of the samples `indices`."""
+    return collate([dataset[index] for index in indices])
 
 
 def serve(connection: socket.socket, number: int, dataset: Any, collate: Callable[[list[Any]], Any]) -> None:
-    """Answer the lists of draws that come through `connection`, in order; an exception is answered as a `Mistake`.
+    """Answer the lists of indices that come through `connection`, in order; an exception is answered as a `Mistake`.
 
     Returns when the other side is gone. Raises `SystemExit` with one line if the connection fails.
     """
@@ -104,9 +104,9 @@ def serve(connection: socket.socket, number: int, dataset: Any, collate: Callabl
         raise SystemExit(f"a data loading process ends, its connection failed ({error}): {NO_CONNECTION}") from None
 
 
-def _reply(dataset: Any, collate: Callable[[list[Any]], Any], draws: list[Any]) -> Any:
+def _reply(dataset: Any, collate: Callable[[list[Any]], Any], indices: list[Any]) -> Any:
     try:
-        return answer(dataset, collate, draws)
+        return answer(dataset, collate, indices)
     except BaseException as error:
         return Mistake.of(error)
 

@@ -13,7 +13,7 @@ from concurrent.futures import Future, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from coopcut.data.base_dataset import ImageDataset
-from coopcut.data.batch import Draw, Failure, Sample
+from coopcut.data.batch import Failure, Sample, SampleIndex
 from coopcut.data.channel import ChannelError, GoneError
 from coopcut.data.process import WorkerProcess, end, signals_blocked
 from coopcut.data.worker import NO_CONNECTION, Mistake, answer
@@ -34,12 +34,12 @@ RAISE_LIMIT = {
 
 class _Request(NamedTuple):
     worker: WorkerProcess
-    draws: list[Draw]
+    indices: list[SampleIndex]
     future: "Future[Any]"
 
 
 class WorkerPool(Generic[T]):
-    """Turns lists of `Draw` into what `collate` makes of their samples, in order, on `num_threads` processes.
+    """Turns lists of `SampleIndex` into what `collate` makes of their samples, in order, on `num_threads` processes.
 
     With 0 the main process does the work. The processes start at the first run and end with `close`, with the pool's
     last reference, or with the program, however it ends. One run at a time. `dataset` and `collate` can be pickled, so
@@ -57,7 +57,7 @@ class WorkerPool(Generic[T]):
         # forever. So they are told to end before that.
         atexit.register(_close_at_exit, weakref.ref(self))
 
-    def run(self, batches: Iterable[list[Draw]]) -> Iterator[T]:
+    def run(self, batches: Iterable[list[SampleIndex]]) -> Iterator[T]:
         """One result per element of `batches`. Beginning another run ends this one (`RuntimeError` on its next).
 
         Raises what the data set raises, with the worker's traceback as its cause; `DataError` if a process cannot be
@@ -83,22 +83,22 @@ class WorkerPool(Generic[T]):
     def __del__(self) -> None:
         end(self.__dict__.get("_workers", ()))
 
-    def _in_this_process(self, batches: Iterable[list[Draw]]) -> Iterator[T]:
-        for draws in batches:
+    def _in_this_process(self, batches: Iterable[list[SampleIndex]]) -> Iterator[T]:
+        for indices in batches:
             try:
-                result = answer(self._dataset, self._collate, draws)
+                result = answer(self._dataset, self._collate, indices)
             except SystemExit as error:  # it would end training, perhaps as if all were well
                 raise Mistake.of(error).exception() from None
             yield result
 
-    def _in_workers(self, batches: Iterable[list[Draw]]) -> Iterator[T]:
+    def _in_workers(self, batches: Iterable[list[SampleIndex]]) -> Iterator[T]:
         for request in self._pending:  # of a run that this one ends
             request.future.cancel()
         if not self._workers:
             self._start()
         # Each in its turn, not whoever is free: what a data set draws from global generators is then always the same.
         turns = zip(batches, itertools.cycle(self._workers), strict=False)
-        requests = (_Request(worker, draws, worker.ask(draws)) for draws, worker in turns)
+        requests = (_Request(worker, indices, worker.ask(indices)) for indices, worker in turns)
         pending = self._pending = deque(itertools.islice(requests, AHEAD * self._num_threads))
         while pending:
             result = self._result(pending.popleft())
@@ -139,7 +139,7 @@ class WorkerPool(Generic[T]):
 
     def _broken(self, request: _Request, error: Exception) -> DataError:
         """What to raise for a process that cannot be asked any more. Ends all of them."""
-        images = self._images(request.draws)
+        images = self._images(request.indices)
         code = request.worker.exit_code()
         self.close()
         if isinstance(error, ChannelError) and not isinstance(error, GoneError):
@@ -160,14 +160,14 @@ class WorkerPool(Generic[T]):
                 return
             if not told and time.monotonic() - began > PATIENCE:
                 told = True
-                images = self._images(request.draws)
+                images = self._images(request.indices)
                 log.warning("no images for %g s: the process that reads %s does not answer", PATIENCE, images)
 
-    def _images(self, draws: list[Draw]) -> str:
+    def _images(self, indices: list[SampleIndex]) -> str:
         """The images of a batch, in words."""
-        first = draws[0]
+        first = indices[0]
         paths = [self._dataset.paths_A[first.A]] + ([] if first.B is None else [self._dataset.paths_B[first.B]])
-        others = len(draws) - 1
+        others = len(indices) - 1
         return " and ".join(paths) + (f", or those of the {others} samples after it" if others else "")
 
 

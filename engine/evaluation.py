@@ -7,19 +7,19 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from coopcut.engine.base_model import BaseModel
-from coopcut.engine.processes.peers import Peers
+from coopcut.engine.method import Export, Method, channels
 from coopcut.engine.processes.shard import Shard
 from coopcut.engine.run import Run
+from coopcut.engine.runtime import Runtime
 from coopcut.engine.signals import Stopped, StopSignals
 from coopcut.images.io import to_image
 from coopcut.inference.translator import Translator
@@ -34,86 +34,103 @@ from coopcut.util.files import write_text
 log = logging.getLogger(__name__)
 
 FILE = "metrics.jsonl"
-BEST = "best"
 
 
 class HeldOutImages(Protocol):
-    """Source and target images by their number, [C, H, W] in [-1, 1]; what `data.HeldOut` is."""
+    """Images by their domain, A or B, and their number, [C, H, W] in [-1, 1]; what `data.HeldOut` is."""
 
-    paths_A: list[str]
-    paths_B: list[str]
+    @property
+    def paths(self) -> Mapping[str, list[str]]: ...
 
-    def A(self, index: int) -> Tensor: ...
-
-    def B(self, index: int) -> Tensor: ...
+    def read(self, domain: str, index: int) -> Tensor: ...
 
 
 class Evaluation:
-    """Translates held-out images with the current generator (the averaged one if there is one) and measures them.
+    """Translates held-out images with the networks of all exports (averaged if they are) and measures them.
 
-    Training is not disturbed: a copy of the generator translates, and every random generator is afterwards as before.
+    Training is not disturbed: copies of the networks translate, and every random generator is afterwards as before.
     Of several processes each takes a part of the images; all make and call it together, and all raise what one raises.
     Raises `OptionError` at the start if a package is missing, `CheckpointError` for wrong weights of the features.
     """
 
-    def __init__(self, opt: Options, held_out: HeldOutImages, device: torch.device) -> None:
-        self.every, self.metric, self.input_nc = int(opt.eval_freq), str(opt.eval_metric), int(opt.input_nc)
-        self.held_out = held_out
-        self.peers = Peers()
-        with undisturbed(device):
+    def __init__(self, opt: Options, held_out: HeldOutImages, method: type[Method], runtime: Runtime) -> None:
+        self.opt, self.every, self.metric = opt, int(opt.eval_freq), str(opt.eval_metric)
+        self.held_out, self.exports, self.runtime = held_out, method.exports, runtime
+        with undisturbed(runtime.device):
             self.libraries = versions()
             try:
-                self.features = create_features(opt.eval_features, device=device)
+                self.features = create_features(opt.eval_features, device=runtime.device)
             except UserError as error:
                 raise OptionError(f"--eval_features {opt.eval_features}: {error}") from None
-            for i in self._ours(held_out.paths_A):
-                held_out.A(i)  # what cannot be read is told of now, not after an epoch
-            self.real = self._vectors(held_out.B, held_out.paths_B)
+            for domain in {export.source for export in self.exports.values()}:
+                for i in self._ours(held_out.paths[domain]):
+                    held_out.read(domain, i)  # what cannot be read is told of now, not after an epoch
+            self.real = {export.target: self._of_domain(export.target) for export in self.exports.values()}
 
-    def __call__(self, ended: int, model: BaseModel, run: Run, monitors: Monitors, stop: StopSignals) -> bool:
-        """At the end of epoch `ended`, if it is its turn: measure, tell the monitors, note; whether it is the best.
+    def __call__(self, ended: int, run: Run, monitors: Monitors, stop: StopSignals) -> list[str]:
+        """At the end of epoch `ended`, if it is its turn: measure, tell the monitors, note.
 
-        Raises `StoppedError` in all processes if a signal comes to one that waits for an image.
+        Returns the networks that are better than ever. Raises `StoppedError` in all processes if a signal comes to one
+        that waits for an image.
         """
         if ended % self.every:
-            return False
-        began = time.perf_counter()
+            return []
+        began, trainer = time.perf_counter(), run.trainer
+        found: dict[str, float] = {}
         try:
-            with undisturbed(model.device):
-                fake = self._translated(model, stop)
-                found = self.peers.results(lambda: figures(self.real, fake) if self.peers.rank == 0 else {})[0]
+            with undisturbed(self.runtime.device):
+                for name, export in self.exports.items():
+                    measured = self._measure(export, trainer.trained(export.network), stop)
+                    found |= {f"{metric}{self._suffix(name)}": value for metric, value in measured.items()}
         except (DataError, NoMemoryError, OSError) as error:  # a file is gone, say
             log.warning("epoch %d is not evaluated: %s", ended, error)
-            return False
-        monitors.evaluated(run.position, ended, model.phase(run.position), found, model.lr)
+            return []
+        monitors.evaluated(run.position, ended, trainer.method.stage(run.position), found, trainer.lr)
         self._note(run, ended, found)
-        is_best = self._is_best(run.best, found[self.metric])
-        if is_best:
-            run.best = {"metric": self.metric, "value": found[self.metric], "epoch": ended}
-        best = run.best and f"; best: epoch {run.best['epoch']}, {run.best['value']:.5g}"
-        log.info("epoch %d: %s %.5g on held-out images%s", ended, self.metric, found[self.metric], best or "")
+        better = [name for name in self.exports if self._is_better(run, name, found, ended)]
         monitors.clock.since += time.perf_counter() - began  # it is not the time of steps
-        return is_best
+        return [network for name in better for network in self._kept(name, trainer.networks)]
 
-    def _translated(self, model: BaseModel, stop: StopSignals) -> NDArray[np.float64]:
+    def _suffix(self, export: str) -> str:
+        """What the names of an export's metrics end with: nothing for the first."""
+        return "" if export == next(iter(self.exports)) else f"_{export}"
+
+    def _kept(self, export: str, networks: Iterable[str]) -> list[str]:
+        """The networks to keep when an export is better than ever: its own; for the first, all but other exports'."""
+        others = {other.network for name, other in self.exports.items() if name != export}
+        if self._suffix(export):
+            return [self.exports[export].network]
+        return [network for network in networks if network not in others]
+
+    def _measure(self, export: Export, network: nn.Module, stop: StopSignals) -> dict[str, float]:
+        """The metrics of an export's translations; the first process computes them."""
+        peers, real = self.runtime.peers, self.real[export.target]
+        fake = self._translated(export, network, stop)
+        return peers.results(lambda: figures(real, fake) if peers.rank == 0 else {})[0]
+
+    def _translated(self, export: Export, network: nn.Module, stop: StopSignals) -> NDArray[np.float64]:
         """Features [n, d] of the translations."""
-        trained = model.networks["G"] if model.ema is None else model.ema.module
-        translator = Translator(copy.deepcopy(trained), self.input_nc, model.device)
+        source, paths = export.source, self.held_out.paths[export.source]
+        translator = Translator(copy.deepcopy(network), channels(self.opt, source), self.runtime.device)
 
         def translation(index: int) -> Tensor:
             try:
                 with stop.waiting():  # a disk may not answer
-                    image = self.held_out.A(index)
+                    image = self.held_out.read(source, index)
             except Stopped:
-                raise StoppedError(f"stopped before {self.held_out.paths_A[index]} was read") from None
+                raise StoppedError(f"stopped before {paths[index]} was read") from None
             return translator.translate(image[None])
 
-        return self._vectors(translation, self.held_out.paths_A)
+        return self._vectors(translation, paths)
+
+    def _of_domain(self, domain: str) -> NDArray[np.float64]:
+        """Features [n, d] of the held-out images of a domain."""
+        return self._vectors(lambda index: self.held_out.read(domain, index), self.held_out.paths[domain])
 
     def _ours(self, paths: Sequence[str]) -> range:
         """The numbers of the images that this process takes."""
-        share = Shard.of(len(paths), self.peers.rank, self.peers.size)
-        return range(share.start, share.start + share.counted)
+        shard = Shard.of(len(paths), self.runtime.peers.rank, self.runtime.peers.size)
+        return range(shard.start, shard.start + shard.counted)
 
     def _vectors(self, image: Callable[[int], Tensor], paths: Sequence[str]) -> NDArray[np.float64]:
         """Features [n, d] of the n images of `paths`, which become 8-bit values as in the files of test.py."""
@@ -127,28 +144,35 @@ class Evaluation:
                 raise DataError(f"the features of {path} are NaN or infinite: see --eval_features")
             return vectors
 
-        return np.concatenate(self.peers.results(of_ours))
+        return np.concatenate(self.runtime.peers.results(of_ours))
 
-    def _is_best(self, best: dict[str, Any] | None, value: float) -> bool:
-        if not math.isfinite(value):
-            return False
-        if best is None or best["metric"] != self.metric:
-            return True
-        before = float(best["value"])
-        return value < before if self.metric in LOWER_IS_BETTER else value > before
+    def _is_better(self, run: Run, export: str, found: Mapping[str, float], ended: int) -> bool:
+        """Whether an export is better than ever; the run then notes how good it is."""
+        value, best = found[f"{self.metric}{self._suffix(export)}"], run.best.get(export)
+        better = math.isfinite(value)
+        if better and best is not None and best["metric"] == self.metric:
+            before = float(best["value"])
+            better = value < before if self.metric in LOWER_IS_BETTER else value > before
+        if better:
+            run.best[export] = best = {"metric": self.metric, "value": value, "epoch": ended}
+        what = f"{self.metric}{self._suffix(export)}"
+        so_far = f"; best: epoch {best['epoch']}, {best['value']:.5g}" if best else ""
+        log.info("epoch %d: %s %.5g on held-out images%s", ended, what, value, so_far)
+        return better
 
     def _note(self, run: Run, ended: int, found: dict[str, float]) -> None:
         """A line in metrics.jsonl; those of this and later epochs, left by a process that was killed, go."""
         if not run.writes:
             return
+        first = next(iter(self.exports.values()))
         plain = {name: value if math.isfinite(value) else None for name, value in found.items()}
         entry = {
             "epoch": ended,
             "step": run.position.step,
             "images": run.position.images,
             **plain,
-            "real_images": len(self.real),
-            "fake_images": len(self.held_out.paths_A),
+            "real_images": len(self.held_out.paths[first.target]),
+            "fake_images": len(self.held_out.paths[first.source]),
             "features": self.features.name,
             "features_sha256": self.features.fingerprint,
             "resize": self.features.transform,

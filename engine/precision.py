@@ -1,9 +1,9 @@
-"""How networks are called: in a lower precision (--amp), compiled (--compile), with less kept for the gradients."""
+"""How networks are called: in a lower precision (--amp), compiled (--compile)."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,10 @@ from coopcut.options.option import Options
 from coopcut.util.errors import OptionError
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+N = TypeVar("N", bound=nn.Module)
 
 
-def check_device(opt: Options, device: torch.device, several: bool = False) -> None:
+def check_device(opt: Options, device: torch.device) -> None:
     """Raise `OptionError` for a precision or feature that the device lacks."""
     cuda = device.type == "cuda"
     if opt.amp == "fp16" and not cuda:
@@ -25,8 +26,6 @@ def check_device(opt: Options, device: torch.device, several: bool = False) -> N
         raise OptionError("--amp bf16: this GPU has no bfloat16 (it came with Ampere): use fp16 or none")
     if opt.tf32 and not (cuda and torch.cuda.get_device_capability(device) >= (8, 0)):
         raise OptionError("--tf32 needs a CUDA GPU of the Ampere generation or later: leave it out")
-    if opt.compile and several:
-        raise OptionError("--compile works with one device a process: use torchrun instead of several --gpu_ids")
     if opt.compile and not cuda and not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):
         raise OptionError("--compile needs a C++ compiler on the CPU, and none is installed: leave it out")
 
@@ -34,7 +33,7 @@ def check_device(opt: Options, device: torch.device, several: bool = False) -> N
 def lower(net: nn.Module, amp: str, device: torch.device) -> None:
     """Store `net`, which will not be trained, in the precision that `amp` names, in place; its batch norms in float32.
 
-    On a CPU its convolutions are made channels-last, which runs twice as fast there in bfloat16.
+    On a CPU its convolutions become channels-last, which runs twice as fast there in bfloat16.
     """
     if amp == "none":
         return
@@ -47,47 +46,60 @@ def lower(net: nn.Module, amp: str, device: torch.device) -> None:
         net.to(memory_format=torch.channels_last)
 
 
-def set_checkpointing(net: nn.Module, opt: Options) -> None:
-    """Let the generator compute again what the options say; `OptionError` if it cannot."""
-    given = {"selective": opt.selective_checkpointing, "full": opt.activation_checkpointing}
-    for kind in [kind for kind, wanted in given.items() if wanted]:
-        flag = "--selective_checkpointing" if kind == "selective" else "--activation_checkpointing"
-        if not hasattr(net, "checkpointing"):
-            raise OptionError(f"{flag}: --netG {opt.netG} has none; leave it out")
-        if opt.normG == "batch":
-            raise OptionError(f"{flag}: batch norm would count each batch twice; use --normG instance")
-        other = "--activation_checkpointing" if given["full"] else "--compile"
-        if kind == "selective" and (given["full"] or opt.compile):
-            raise OptionError(f"{flag} does not go with {other}: set one of them to False")
-        net.checkpointing = kind  # type: ignore[assignment]
+class Network(Generic[N]):
+    """A network in training, and how it is called: under autocast, compiled, or as it is. It answers in float32.
 
-
-class Caller:
-    """Calls a network under autocast, and hands float32 back so that losses are computed in it.
-
-    Within `full_precision()` the network computes in float32: for gradients with respect to its input.
+    net: the network itself, whose weights are saved.
     """
 
-    def __init__(self, net: nn.Module, device: torch.device, amp: str, compiled: bool) -> None:
-        self.call: Any = torch.compile(net, dynamic=False) if compiled else net
+    def __init__(self, net: N, device: torch.device, amp: str = "none", compiled: bool = False) -> None:
+        self.net = net.to(device).train()
         self.device = device
-        self.dtype = DTYPES.get(amp)
-        self.exact = False
+        self._compiled = compiled
+        self._dtype = DTYPES.get(amp)
+        self._call = self.wrap(net)
 
     def __call__(self, *arguments: Any) -> Any:
-        if self.dtype is None or self.exact:
-            return self.call(*arguments)
-        with torch.autocast(self.device.type, self.dtype):
-            return _float(self.call(*arguments))
+        return self._call(*arguments)
+
+    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that runs the network, to be called as the network is."""
+        call: Any = torch.compile(function, dynamic=False) if self._compiled else function
+
+        def run(*arguments: Any) -> Any:
+            if self._dtype is None:
+                return call(*arguments)
+            with torch.autocast(self.device.type, self._dtype):
+                return _float(call(*arguments))
+
+        return run
 
     @contextmanager
-    def full_precision(self) -> Iterator[None]:
-        """Within the block the network computes in float32."""
-        before, self.exact = self.exact, True
+    def exact(self) -> Iterator[None]:
+        """Within the block the network computes in float32: for gradients with respect to its input."""
+        before, self._dtype = self._dtype, None
         try:
             yield
         finally:
-            self.exact = before
+            self._dtype = before
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """What is computed within the block gives the network's weights no gradient.
+
+        Running statistics (batch norm) are afterwards what they were.
+        """
+        buffers = [(buffer, buffer.clone()) for name, buffer in self.net.named_buffers() if not name.endswith("filt")]
+        was = [(parameter, parameter.requires_grad) for parameter in self.net.parameters()]
+        for parameter, _ in was:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter, flag in was:
+                parameter.requires_grad_(flag)
+            for buffer, before in buffers:
+                buffer.data.copy_(before)  # a graph that waits for its gradients may hold the buffer
 
 
 def _float(value: Any) -> Any:

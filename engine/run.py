@@ -12,35 +12,40 @@ from typing import Any
 
 import torch
 
-from coopcut.engine.base_model import BaseModel
 from coopcut.engine.checkpoint.files import STATE, finish_writing, load_weights, read_file, write_files
+from coopcut.engine.checkpoint.formats import FORMAT, current
 from coopcut.engine.checkpoint.lock import lock_folder
 from coopcut.engine.checkpoint.weights import fill
 from coopcut.engine.position import Position
 from coopcut.engine.processes.collectives import sum_over_processes
-from coopcut.engine.processes.peers import Peers, restarted
+from coopcut.engine.processes.peers import restarted
 from coopcut.engine.processes.shard import Shard
-from coopcut.engine.runtime import is_main_process
+from coopcut.engine.trainer import Trainer
 from coopcut.options.option import Options
 from coopcut.options.saved import FILE, as_json, load_options, save_options, to_dict
 from coopcut.util.errors import CheckpointError, NonFiniteLossError, OptionError, UserError
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # of the full state
+BEST = "best"
 
 
 class Run:
-    """Saves and restores training. `mean_loss` holds sum and number of the epoch's generator losses so far."""
+    """Saves and restores training.
 
-    def __init__(self, opt: Options, model: BaseModel) -> None:
+    mean_loss: sum and number of the losses of the epoch that steer the learning rate. best: of each export, the
+    evaluation that was best so far: metric, value, epoch.
+    """
+
+    def __init__(self, opt: Options, trainer: Trainer) -> None:
         self.opt = opt
-        self.model = model
+        self.trainer = trainer
+        self.peers = trainer.runtime.peers
         self.folder = Path(opt.checkpoints_dir) / opt.name
         self.position = Position(epoch=opt.epoch_count)
         self.mean_loss = torch.zeros(2, dtype=torch.float64)
-        self.best: dict[str, Any] | None = None  # of the evaluations: metric, value, epoch
-        self.writes = is_main_process()
+        self.best: dict[str, dict[str, Any]] = {}
+        self.writes = self.peers.rank == 0
         self.unfinished: int | None = None  # epoch that ended, of which evaluation and weights to keep are still to do
         self._lock: int | None = None
         self._made: list[Path] = []  # folders that this run created, the innermost first
@@ -65,7 +70,7 @@ class Run:
             self._refuse_to_overwrite()
             self._start_from(Path(self.opt.checkpoints_dir) / self.opt.pretrained_name)
         elif self.opt.continue_train:
-            if not (self.folder / f"{self.opt.epoch}_net_G.pth").is_file():
+            if not any((self.folder / f"{self.opt.epoch}_net_{name}.pth").is_file() for name in self._exported()):
                 raise CheckpointError(
                     f"--continue_train: there is nothing to continue in {self.folder}; "
                     "check --name and --checkpoints_dir, or leave --continue_train out to start"
@@ -113,7 +118,7 @@ class Run:
             self._lock = None
 
     def _refuse_to_overwrite(self) -> None:
-        found = sorted(self.folder.glob("*_net_G.pth")) + sorted(self.folder.glob(STATE))
+        found = sorted(self.folder.glob("*_net_*.pth")) + sorted(self.folder.glob(STATE))
         if found:
             raise CheckpointError(
                 f"{self.folder} already holds a trained run ({found[0].name}): go on with --continue_train, "
@@ -127,8 +132,7 @@ class Run:
                 f"weights use --pretrained_name {self.opt.name} --epoch {self.opt.epoch} with another --name"
             )
         try:
-            if state["format"] != FORMAT:
-                raise CheckpointError(f"{source} has the format {state['format']}, of another version; here: {FORMAT}")
+            state = current(state, source)
             position = Position(**{name: int(value) for name, value in state["position"].items()})
             began = int(load_options(self.folder).get("epoch_count", 1))
             if "epoch_count" in self.opt.given and self.opt.epoch_count not in (position.epoch, began):
@@ -136,12 +140,11 @@ class Run:
                     f"--epoch_count {self.opt.epoch_count}: {self.folder} is in epoch {position.epoch}; leave it out"
                 )
             self.opt.epoch_count = began  # the schedule counts from where the run began
-            for name, net in self.model.networks.items():
+            for name, net in self.trainer.networks.items():
                 load_weights(net, state["model"]["networks"][name], source)
-            self.model.load_state_dict(state["model"])
-            self.model.follow_options(state["options"])
+            self.trainer.load_state_dict(state["model"], state["options"])
             self.mean_loss = torch.as_tensor(state["mean_loss"])
-            self.best, self.unfinished = state.get("best"), state.get("unfinished")
+            self.best, self.unfinished = dict(state["best"]), state.get("unfinished")
         except UserError:
             raise
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError, ArithmeticError, AttributeError) as error:
@@ -150,38 +153,42 @@ class Run:
         log.info("continuing %s: epoch %d, step %d", self.folder, position.epoch, position.step)
 
     def _start_from(self, folder: Path) -> None:
-        """Take the weights of another run; a discriminator or projection that is not there stays as initialised."""
-        for name, net in self.model.networks.items():
+        """Take the weights of another run; only networks that translate must be there."""
+        for name, net in self.trainer.networks.items():
             path = folder / f"{self.opt.epoch}_net_{name}.pth"
-            if name != "G" and not path.is_file():
+            if name not in self._exported() and not path.is_file():
                 log.warning("%s does not exist: net%s starts from its initial weights", path, name)
                 continue
             fill(net, read_file(path), path, self.opt)
-        if self.model.ema is not None:
-            self.model.ema.module.load_state_dict(self.model.networks["G"].state_dict())
+        self.trainer.start_averages()
         log.info("starting from the weights %s of %s", self.opt.epoch, folder)
+
+    def _exported(self) -> set[str]:
+        return {export.network for export in self.trainer.method.exports.values()}
 
     # -- while training -------------------------------------------------------------------------------------------
 
-    def save(self, *keep: str) -> None:
+    def save(self, *keep: str, best: Sequence[str] = ()) -> None:
         """Save the full state and the weights as 'latest', and the weights under the names `keep` too.
 
-        All processes of a run call it together; the first one writes.
+        best: networks whose weights are kept under the name 'best'. All processes of a run call it together; the first
+        one writes.
         """
         mean_loss = self._total_loss()
-        with Peers().agreed():
+        with self.peers.agreed():
             if self.writes:
-                self._write(keep, mean_loss)
+                self._write(keep, best, mean_loss)
 
-    def _write(self, keep: Sequence[str], mean_loss: torch.Tensor) -> None:
-        weights = self.model.weights()
+    def _write(self, keep: Sequence[str], best: Sequence[str], mean_loss: torch.Tensor) -> None:
+        weights = self.trainer.weights()
         for name, values in weights.items():
             if not all(bool(value.isfinite().all()) for value in values.values()):
                 raise NonFiniteLossError(
                     f"net{name} is no longer finite at step {self.position.step}; saved files are unchanged: "
                     "lower --lr, then go on with --continue_train, or start again"
                 )
-        files = {f"{label}_net_{n}.pth": w for label in (*keep, "latest") for n, w in weights.items()}
+        files = {f"{BEST}_net_{n}.pth": w for n, w in weights.items() if n.removesuffix("_ema") in best}
+        files |= {f"{label}_net_{n}.pth": w for label in (*keep, "latest") for n, w in weights.items()}
         options = {FILE: as_json(self.opt).encode()}
         write_files(self.folder, {**files, **options, STATE: self.state_dict() | {"mean_loss": mean_loss}})
 
@@ -194,33 +201,30 @@ class Run:
             "mean_loss": self.mean_loss,
             "best": self.best,
             "unfinished": self.unfinished,
-            "model": self.model.state_dict(),
+            "model": self.trainer.state_dict(),
         }
 
-    def add_loss(self, losses: Mapping[str, torch.Tensor], share: Shard | None = None) -> None:
-        """Note a step's generator loss for the epoch's mean, without waiting for the device.
-
-        With `share` it is the mean over that part of the batch.
-        """
-        loss = losses.get("G")
+    def add_loss(self, losses: Mapping[str, torch.Tensor], shard: Shard) -> None:
+        """Note the loss of a step that steers the learning rate, the mean over `shard`; the device need not wait."""
+        loss = losses.get(self.trainer.method.steered_by)
         if loss is not None:
-            loss = loss if share is None else loss * share.weight
+            loss = loss * shard.weight
             if self.mean_loss.device != loss.device:
                 self.mean_loss = self.mean_loss.to(loss.device, _double(loss.device))
             self.mean_loss = self.mean_loss + torch.stack([loss.to(self.mean_loss.dtype), self.mean_loss.new_ones(())])
 
     def end_epoch(self) -> float:
-        """Move schedule and position to the next epoch; returns the mean generator loss of the one that ended."""
+        """Move schedule and position to the next epoch; returns the mean of the steering loss in the one that ended."""
         total, number = self._total_loss().tolist()
         mean = total / max(number, 1)
         self.mean_loss = torch.zeros(2, dtype=torch.float64)
-        self.model.end_epoch(mean)
+        self.trainer.optimizers.end_epoch(mean)
         self.unfinished = self.position.epoch
         self.position.next_epoch()
         return mean
 
     def _total_loss(self) -> torch.Tensor:
-        """`mean_loss` with the shares of all processes."""
+        """`mean_loss` with the parts of all processes."""
         return torch.stack([sum_over_processes(self.mean_loss[0]), self.mean_loss[1]])
 
 

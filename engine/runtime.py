@@ -1,124 +1,56 @@
-"""The device that a run uses, and the global switches of torch that go with the options."""
+"""Where and how a run computes."""
 
-import ctypes
-import logging
-import operator
-import os
-import random
-import sys
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
+from torch import nn
 
+from coopcut.engine.device import choose_device
+from coopcut.engine.precision import N, Network, check_device
+from coopcut.engine.processes.peers import Peers
+from coopcut.networks.contract import Generator
+from coopcut.networks.sequence import set_checkpointing
+from coopcut.options.option import Options
 from coopcut.util.errors import OptionError
-from coopcut.util.launch import find_place
 
-log = logging.getLogger(__name__)
-
-
-Devices = str | int | Sequence[int] | torch.device | None
+FLAGS = {"selective": "--selective_checkpointing", "full": "--activation_checkpointing"}
 
 
-def choose_devices(gpu_ids: Devices) -> list[torch.device]:
-    """The devices for `--gpu_ids`: auto, -1 or cpu, mps, or CUDA numbers with commas; the first one holds the model.
+@dataclass(frozen=True)
+class Runtime:
+    """The device, the precision, and the processes of a run.
 
-    Of several processes on a machine (torchrun), each takes one of the GPUs: auto means all of them, in order.
-    Raises `OptionError` for a device that is not there.
+    amp: none, bf16 or fp16. compile: whether networks are compiled. checkpointing: what generators compute again for
+    their gradients (see `networks.sequence`).
     """
-    text = _as_text(gpu_ids).strip().lower()
-    if text in ("-1", "cpu"):
-        return [torch.device("cpu")]
-    if text == "auto" and not torch.cuda.is_available() and not torch.backends.mps.is_available():
-        return [torch.device("cpu")]
-    here = find_place()
-    if text == "auto":
-        if torch.cuda.is_available():
-            if here.on_machine > torch.cuda.device_count():
-                raise OptionError(
-                    f"--gpu_ids auto: {here.on_machine} processes on this machine and {torch.cuda.device_count()} "
-                    "GPUs; give torchrun a smaller --nproc_per_node, or --gpu_ids -1 for the CPU"
-                )
-            return [torch.device("cuda", here.local)]
-        return [torch.device("mps" if here.on_machine == 1 else "cpu")]
-    if text == "mps":
-        if not torch.backends.mps.is_available():
-            raise OptionError("--gpu_ids mps: this machine has no Apple GPU that torch can use; leave --gpu_ids out")
-        if here.on_machine > 1:
-            raise OptionError("--gpu_ids mps: an Apple GPU serves one process; leave torchrun out")
-        return [torch.device("mps")]
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise OptionError(f"--gpu_ids {gpu_ids}: write auto, -1 (CPU), mps, or GPU numbers such as 0 or 0,1") from None
-    present = torch.cuda.device_count()
-    absent = [n for n in numbers if not 0 <= n < present]
-    if absent:
-        raise OptionError(
-            f"--gpu_ids {gpu_ids}: there is no GPU {absent[0]} here (torch can use {present or 'none'}); "
-            "leave --gpu_ids out, or give -1 for the CPU"
-        )
-    if len(set(numbers)) < len(numbers):
-        raise OptionError(f"--gpu_ids {gpu_ids}: a GPU is named twice")
-    if here.on_machine > 1:
-        if len(numbers) != here.on_machine:
-            raise OptionError(
-                f"--gpu_ids {gpu_ids}: name one GPU for each of the {here.on_machine} processes of this machine"
-            )
-        numbers = numbers[here.local : here.local + 1]
-    return [torch.device("cuda", n) for n in numbers]
+
+    device: torch.device
+    amp: str = "none"
+    compile: bool = False
+    checkpointing: str = ""
+    peers: Peers = field(default_factory=Peers)
+
+    @classmethod
+    def from_options(cls, opt: Options, peers: Peers) -> "Runtime":
+        """What `opt` describes. Raises `OptionError` for what this machine lacks."""
+        device = choose_device(opt.gpu_ids)
+        check_device(opt, device)
+        return cls(device, opt.amp, opt.compile, _checkpointing(opt), peers)
+
+    def prepare(self, net: N) -> Network[N]:
+        """`net` on the device, in training mode, as it is to be called."""
+        if isinstance(net, Generator) and self.checkpointing:
+            if any(isinstance(module, nn.BatchNorm2d) for module in net.modules()):
+                flag = FLAGS[self.checkpointing]
+                raise OptionError(f"{flag}: batch norm would count each batch twice; use --normG instance")
+            if not set_checkpointing(net, self.checkpointing):
+                raise OptionError(f"{FLAGS[self.checkpointing]}: this --netG cannot do that; leave it out")
+        return Network(net, self.device, self.amp, self.compile)
 
 
-def _as_text(gpu_ids: Devices) -> str:
-    """What one would type for a value from Python: -1, 0, [0, 1], torch.device("cuda:1"); None is auto."""
-    if isinstance(gpu_ids, torch.device):
-        return str(gpu_ids.index or 0) if gpu_ids.type == "cuda" else gpu_ids.type
-    if gpu_ids is None or isinstance(gpu_ids, str):
-        return "auto" if gpu_ids is None else gpu_ids
-    numbers: Any = gpu_ids if isinstance(gpu_ids, Sequence) else [gpu_ids]
-    try:
-        if any(isinstance(number, bool) for number in numbers):
-            raise TypeError
-        return ",".join(str(operator.index(number)) for number in numbers)
-    except TypeError:
-        return repr(gpu_ids)
-
-
-def is_main_process() -> bool:
-    """Whether this process is the one of several that writes and shows: rank 0, or the only one."""
-    return find_place().rank == 0
-
-
-def set_up(seed: int, deterministic: bool, device: torch.device, tf32: bool = False) -> None:
-    """Seed every global generator; `deterministic` makes torch refuse kernels whose result varies.
-
-    tf32: let the GPU round the factors of float32 products to 10 bits of mantissa. Without, products are float32.
-    """
-    keep_memory()
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
-    if device.type == "cuda":
-        torch.cuda.set_device(device)  # streams and events are those of the current device
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-    torch.backends.cudnn.benchmark = not deterministic
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it for reproducible products
-        torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of glibc's mallopt, as its malloc.h numbers them
-
-
-def keep_memory() -> bool:
-    """Keep the memory of freed tensors for the next ones, where the C library is glibc; returns whether it is.
-
-    By itself it asks the kernel for every large tensor anew, and the kernel clears each page of it again: an eighth of
-    a training step on the CPU. The values and the peak stay what they are; between the peaks less is given back.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
+def _checkpointing(opt: Options) -> str:
+    """What generators compute again for their gradients: `full`, `selective`, or nothing."""
+    if opt.selective_checkpointing and (opt.activation_checkpointing or opt.compile):
+        other = FLAGS["full"] if opt.activation_checkpointing else "--compile"
+        raise OptionError(f"{FLAGS['selective']} does not go with {other}: set one of them to False")
+    return "full" if opt.activation_checkpointing else "selective" if opt.selective_checkpointing else ""

@@ -17,19 +17,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from coopcut.engine.checkpoint.files import read_file
-from coopcut.engine.checkpoint.weights import fill, generator_of_state, options_of_generator
+from coopcut.engine.checkpoint.weights import fill, network_of_state, options_of_generator
+from coopcut.engine.device import Devices, choose_device
+from coopcut.engine.method import channels
 from coopcut.engine.precision import DTYPES, check_device, lower
-from coopcut.engine.runtime import Devices, choose_devices
 from coopcut.images.io import read_image, to_image, to_tensor, upright
 from coopcut.images.pixels import Range, parse_ranges
 from coopcut.models.registry import MODELS
+from coopcut.networks.contract import Generator
 from coopcut.options.option import Options
 from coopcut.options.saved import contradictions_with_weights, default_options, load_options, run_folder
 from coopcut.util.errors import CheckpointError, DataError, NoMemoryError
 from coopcut.util.memory import free_memory, is_out_of_memory, let_go
-
-MULTIPLE = 4  # the generators halve the size twice
-SMALLEST = 16  # reflection padding needs some pixels at a quarter of the size
 
 
 class Translator:
@@ -42,14 +41,14 @@ class Translator:
 
     def __init__(
         self,
-        generator: nn.Module,
+        generator: Generator,
         input_nc: int,
         device: torch.device,
         eval: bool = False,
         amp: str = "none",
         compile: bool = False,
     ) -> None:
-        self.generator = generator.to(device).train(not eval).requires_grad_(False)
+        self.generator: Generator = generator.to(device).train(not eval).requires_grad_(False)
         lower(self.generator, amp, device)
         self.dtype = DTYPES.get(amp, torch.float32)
         norms = [module for module in self.generator.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -62,18 +61,24 @@ class Translator:
 
     @classmethod
     def load(
-        cls, path: str | Path, epoch: str | int = "latest", gpu_ids: Devices = "auto", eval: bool = False
+        cls,
+        path: str | Path,
+        epoch: str | int = "latest",
+        gpu_ids: Devices = "auto",
+        eval: bool = False,
+        export: str = "",
     ) -> "Translator":
         """The translator of a run's folder (weights of `epoch`) or of a weights file, CUT's included.
 
-        gpu_ids: as --gpu_ids, or the numbers themselves, or a torch.device.
+        gpu_ids: as --gpu_ids, or the number itself, or a torch.device. export: what to run of a method that has several
+        networks to run, as --export: B2A, say.
         Raises `CheckpointError` for a file that is missing, damaged, unsafe or of an unknown architecture.
         """
         if not str(path):
             raise CheckpointError("the path is empty: name a run's folder or a weights file")
         saved = load_options(run_folder(Options(checkpoint=str(path))))
-        own = MODELS[saved.get("model", "cut")].options()
-        opt = Options(**{**default_options(own), **saved, "checkpoint": str(path), "epoch": epoch, "gpu_ids": gpu_ids})
+        given = {"checkpoint": str(path), "epoch": epoch, "gpu_ids": gpu_ids, "export": export}
+        opt = Options(**{**default_options(saved.get("model", "cut")), **saved, **given})
         opt.eval, opt.given = eval, []
         opt.amp, opt.compile = "none", False  # those of the training's machine
         return cls.from_options(opt)
@@ -81,26 +86,28 @@ class Translator:
     @classmethod
     def from_options(cls, opt: Options) -> "Translator":
         """The translator that the options of `test.py` describe."""
-        path = weights_path(opt)
-        content = generator_of_state(read_file(path), path)
+        method = MODELS[opt.model]
+        export = method.export(opt.export)
+        path = weights_path(opt, export.network)
+        content = network_of_state(read_file(path), export.network, path)
         if not load_options(run_folder(opt)):
             for name, value in contradictions_with_weights(opt, options_of_generator(content, path), path).items():
                 setattr(opt, name, value)
-        generator = MODELS[opt.model].build_generator(opt)
+        generator = method.build(opt, export)
         fill(generator, content, path, opt)
         broken = [name for name, value in generator.state_dict().items() if not bool(value.isfinite().all())]
         if broken:
             raise CheckpointError(f"{path}: {broken[0]} is not finite (NaN or infinite); take another --epoch or run")
-        device = choose_devices(opt.gpu_ids)[0]
+        device = choose_device(opt.gpu_ids)
         check_device(opt, device)
-        translator = cls(generator, opt.input_nc, device, opt.eval, opt.amp, opt.compile)
-        translator.value_range, _ = parse_ranges(opt.value_range)
+        translator = cls(generator, channels(opt, export.source), device, opt.eval, opt.amp, opt.compile)
+        translator.value_range = dict(zip("AB", parse_ranges(opt.value_range), strict=True))[export.source]
         return translator
 
     def translate(self, images: Tensor) -> Tensor:
         """[B, input_nc, H, W] in [-1, 1], any H and W, -> [B, output_nc, H, W] in [-1, 1] on the CPU.
 
-        Sides that are no multiples of 4 are padded by reflection and cut again; multiples of 4 are left alone.
+        Sides that are no multiples of what the generator needs (4, say) are padded by reflection and cut again.
         Raises `NoMemoryError` for images that are too large or too many; the memory is free again then.
         """
         try:
@@ -119,13 +126,18 @@ class Translator:
     @torch.inference_mode()
     def _translate(self, images: Tensor) -> Tensor:
         height, width = images.shape[2:]
-        images = _padded(images.to(self.device), _goal(height), _goal(width)).to(self.dtype)
+        images = _padded(images.to(self.device), self._goal(height), self._goal(width)).to(self.dtype)
         if self.one_by_one:
             singles = images.contiguous(memory_format=torch.channels_last).split(1)
             outputs = torch.cat([self._call(image) for image in singles])
         else:
             outputs = self._call(images)
         return outputs[:, :, :height, :width].float().cpu()
+
+    def _goal(self, side: int) -> int:
+        """The side to pad to."""
+        multiple = self.generator.multiple
+        return max(self.generator.min_size, -(-side // multiple) * multiple)
 
     def __call__(self, image: Image.Image | NDArray[Any] | str | Path) -> Image.Image | NDArray[np.uint8]:
         """Translate an image file, a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3] of uint8; gives the like.
@@ -162,20 +174,16 @@ class Translator:
         raise NoMemoryError(f"the image does not fit into the memory ({reason}); give a smaller one", reason)
 
 
-def weights_path(opt: Options) -> Path:
-    """The file of the generator's weights: the one that --checkpoint names, or G_ema or G of --epoch in the run."""
+def weights_path(opt: Options, network: str) -> Path:
+    """The file of a network's weights: that of --checkpoint, or of --epoch in the run, averaged if it was."""
     if opt.checkpoint and Path(opt.checkpoint).exists() and not Path(opt.checkpoint).is_dir():
         return Path(opt.checkpoint)
     if opt.checkpoint and not Path(opt.checkpoint).is_dir():
         raise CheckpointError(f"--checkpoint {opt.checkpoint} does not exist: name a run's folder or a weights file")
     folder = run_folder(opt)
-    averaged = folder / f"{opt.epoch}_net_G_ema.pth"
+    averaged = folder / f"{opt.epoch}_net_{network}_ema.pth"
     current = load_options(folder).get("ema", 1) > 0  # else the run was continued without, and the file is outdated
-    return averaged if current and averaged.is_file() else folder / f"{opt.epoch}_net_G.pth"
-
-
-def _goal(side: int) -> int:
-    return max(SMALLEST, -(-side // MULTIPLE) * MULTIPLE)
+    return averaged if current and averaged.is_file() else folder / f"{opt.epoch}_net_{network}.pth"
 
 
 def _padded(images: Tensor, height: int, width: int) -> Tensor:

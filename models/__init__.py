@@ -1,25 +1,19 @@
 """Methods by name. A file in this folder with `@MODELS.register("name")` is a new choice of `--model`."""
 
-from collections.abc import Iterable, Sequence
-
-import torch
-
-from coopcut.engine.base_model import BaseModel, StepOutput
+from coopcut.engine.method import Method
+from coopcut.engine.runtime import Runtime
 from coopcut.models.registry import MODELS
-from coopcut.networks import DISCRIMINATORS, GENERATORS, PROJECTIONS
 from coopcut.options.option import Options
 from coopcut.util.registry import import_submodules
 
 import_submodules("coopcut.models")
 
-NETWORK_CHOICES: dict[str, Iterable[str]] = {"netG": GENERATORS, "netD": DISCRIMINATORS, "netF": PROJECTIONS}
-
-__all__ = ["MODELS", "NETWORK_CHOICES", "BaseModel", "StepOutput", "create_model"]
+__all__ = ["MODELS", "Method", "create_method"]
 
 
-def create_model(opt: Options, devices: Sequence[torch.device]) -> BaseModel:
-    """The method `opt.model` with its networks on `devices`."""
-    return MODELS[opt.model](opt, devices)
+def create_method(opt: Options, runtime: Runtime) -> Method:
+    """The method `opt.model` with its networks on the runtime's device."""
+    return MODELS[opt.model](opt, runtime)
 
 
 if __name__ == "models":  # by the name of earlier versions

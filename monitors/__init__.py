@@ -4,28 +4,24 @@ A file in this folder with `@MONITORS.register("name")` is a new choice of `--mo
 """
 
 import logging
-from collections.abc import Iterable
 
-from coopcut.engine.runtime import is_main_process
 from coopcut.monitors.base import MONITORS, Monitor, Monitors, Record, RunInfo
 from coopcut.util.registry import import_submodules
 
 import_submodules("coopcut.monitors")
 
-MONITOR_CHOICES: dict[str, Iterable[str]] = {"monitor": [*MONITORS, "none"]}
-
-__all__ = ["MONITORS", "MONITOR_CHOICES", "Monitor", "Monitors", "Record", "RunInfo", "create_monitors"]
+__all__ = ["MONITORS", "Monitor", "Monitors", "Record", "RunInfo", "create_monitors"]
 
 log = logging.getLogger(__name__)
 
 
-def create_monitors(run: RunInfo) -> Monitors:
-    """The sinks that `--monitor` names, in the first process of a training alone.
+def create_monitors(run: RunInfo, shows: bool = True) -> Monitors:
+    """The sinks that `--monitor` names; none unless this process `shows` the run, as one of several does.
 
-    One that cannot be had is left out with one warning.
+    A sink that cannot be had is left out with one warning.
     """
     sinks: list[Monitor] = []
-    names = dict.fromkeys(run.opt.monitor.split(",")) if is_main_process() else {}
+    names = dict.fromkeys(run.opt.monitor.split(",")) if shows else {}
     for name in names:
         if name not in MONITORS:  # "none"
             continue

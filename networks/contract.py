@@ -15,6 +15,7 @@ class Generator(nn.Module, ABC):
     options: ClassVar[Sequence[Option]] = ()
     multiple: ClassVar[int] = 1  # of which H and W must be multiples
     min_size: ClassVar[int] = 1  # pixels of H and W
+    in_channels: int
 
     @classmethod
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Choices shared by all networks: normalisation layers and initial weights."""
+"""Choices shared by all networks: normalization layers and initial weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from coopcut.options.option import Option
 
 
 class InstanceNorm2d(nn.Module):
@@ -62,6 +64,14 @@ class _RectifiedNorm(torch.autograd.Function):
         )[0]
 
 
+NORMS = ("instance", "batch", "none")
+INITIAL = (
+    Option("init_type", "xavier", "initial weights", ("normal", "xavier", "kaiming", "orthogonal"), fixed=True),
+    Option("init_gain", 0.02, "scale of the initial weights (normal: standard deviation)", above=0, fixed=True),
+)
+ANTIALIAS = Option("no_antialias", False, "strided convolutions instead of antialiased downsampling", fixed=True)
+
+
 def norm_layer(name: str) -> Callable[[int], nn.Module]:
     """`instance` (no affine part, no running statistics, as in CUT), `batch` or `none`: a function of the channels."""
     if name == "instance":
@@ -91,7 +101,7 @@ def init_weights(net: nn.Module, init_type: str, gain: float) -> None:
         "orthogonal": lambda w: nn.init.orthogonal_(w, gain=gain),
     }
     if init_type not in fill:
-        raise ValueError(f"unknown initialisation '{init_type}'; known: {', '.join(fill)}")
+        raise ValueError(f"unknown initialization '{init_type}'; known: {', '.join(fill)}")
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             fill[init_type](module.weight)

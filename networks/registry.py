@@ -1,11 +1,8 @@
 """Where the networks register: a new architecture is one file with a decorator and becomes a choice of `--netG` etc."""
 
-from collections.abc import Callable
-
-from torch import nn
-
+from coopcut.networks.contract import Discriminator, Generator, Projection
 from coopcut.util.registry import Registry
 
-GENERATORS: Registry[Callable[..., nn.Module]] = Registry("generator")
-DISCRIMINATORS: Registry[Callable[..., nn.Module]] = Registry("discriminator")
-PROJECTIONS: Registry[Callable[..., nn.Module]] = Registry("patch projection")
+GENERATORS: Registry[type[Generator]] = Registry("generator")
+DISCRIMINATORS: Registry[type[Discriminator]] = Registry("discriminator")
+PROJECTIONS: Registry[type[Projection]] = Registry("patch projection")

@@ -1,4 +1,4 @@
-"""What a generator learns from its own inputs: each patch of a translation is to be told by its patch of the source.
+"""What a generator learns from its own inputs: to tell each patch of a translation by its patch of the source.
 
 The contrastive part of CUT (Park et al., "Contrastive learning for unpaired image-to-image translation", ECCV 2020).
 """
@@ -7,90 +7,114 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from coopcut.engine.base_model import BaseModel
-from coopcut.engine.processes.collectives import gather
+from coopcut.engine.precision import Network
+from coopcut.engine.runtime import Runtime
+from coopcut.engine.step import Losses, StepContext
 from coopcut.losses.patchnce import patch_nce
-from coopcut.networks import create_F, nce_layers
-from coopcut.networks.patch_sampler import mirrored, sample_patch_ids, sample_patches
+from coopcut.networks import NET_F, create_F
+from coopcut.networks.contract import Generator
+from coopcut.networks.taps import Taps, is_pure
+from coopcut.objectives.base import Objective
+from coopcut.objectives.patches import at, mirrored, sample_patch_ids, sample_patches
+from coopcut.options.option import Option, Options
+from coopcut.util.errors import OptionError
 
 
 @dataclass(frozen=True)
-class Forward:
-    """The generator's outputs for a batch, and the features of its inputs as keys of the contrastive loss."""
+class Translated:
+    """What the generator makes of several batches of images, [B, C, H, W] each.
 
-    fake_B: Tensor
-    idt_B: Tensor | None
+    keys: for each batch the features of its inputs, [B, C_l, H_l, W_l] for each layer l; they take no gradient.
+    flipped: whether the outputs are mirrored, as their inputs were; the keys are not.
+    """
+
+    outputs: list[Tensor]
+    keys: list[list[Tensor]]
     flipped: bool
-    keys_A: list[Tensor]
-    keys_B: list[Tensor]
 
 
-class ContrastiveModel(BaseModel):
-    """A generator with the contrastive loss; its options are those of `coopcut.models.cut`."""
+class Contrastive(Objective):
+    """The projection F of features of the generator G, and the PatchNCE loss between inputs and outputs of G."""
 
-    def add_generator(self, G: nn.Module) -> None:
-        """Register the generator and the projection of its features, with their optimizers."""
-        F = create_F(self.opt, G)
-        self.layers = nce_layers(self.opt)
-        self.reuse_features = self.joins_batches = bool(G.features_are_pure)
-        self.G = self.add_network("G", G)
-        call_F = self.add_network("F", F)
-        self.F = call_F if len(self.devices) == 1 else F  # lists of features are not spread over devices
-        self.add_optimizer("G", G.parameters())
-        if list(F.parameters()):
-            self.add_optimizer("F", F.parameters())
+    options = (
+        NET_F,
+        Option("lambda_NCE", 1.0, "weight of the contrastive loss (FastCUT: 10)", low=0),
+        Option("nce_layers", "0,4,8,12,16", "layers of the generator whose features are contrasted", fixed=True),
+        Option("nce_includes_all_negatives_from_minibatch", False, "take negatives from all images of the batch"),
+        Option("nce_T", 0.07, "temperature of the contrastive loss", above=0),
+        Option("num_patches", 256, "patches per layer", low=1),
+        Option("flip_equivariance", False, "mirror the inputs in half of the steps, and their features back"),
+    )
 
-    def forward(self, real_A: Tensor, real_B: Tensor, flipped: bool) -> Forward:
-        """Translate A, and B where the identity term wants it, in one pass if the sizes allow it.
+    @classmethod
+    def check(cls, opt: Options) -> None:
+        nce_layers(opt)
+        if opt.lambda_NCE > 0 and opt.input_nc != opt.output_nc:
+            raise OptionError(
+                f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ: the contrastive loss encodes both "
+                "domains with one network; give both the same, or --lambda_NCE 0 --nce_idt False"
+            )
+        if opt.accumulation_steps > 1 and opt.nce_includes_all_negatives_from_minibatch:
+            raise OptionError(
+                "--accumulation_steps: the negatives of --nce_includes_all_negatives_from_minibatch would come from a "
+                "part of the batch; use one of the two"
+            )
+
+    def __init__(self, opt: Options, runtime: Runtime, G: Network[Generator]) -> None:
+        super().__init__()
+        layers, known = nce_layers(opt), len(G.net.taps)
+        if layers[-1] >= known:
+            raise OptionError(f"--nce_layers {opt.nce_layers}: --netG {opt.netG} has the layers 0 to {known - 1}")
+        self.opt, self.G, self.taps = opt, G, Taps(G, layers)
+        self.pure = is_pure(G.net)
+        self.F = runtime.prepare(create_F(opt, self.taps.channels))
+        self.networks = {"F": self.F}
+
+    def flips(self, ctx: StepContext) -> bool:
+        """Whether this step's inputs are mirrored: half of the steps with --flip_equivariance."""
+        return bool(self.opt.flip_equivariance) and ctx.coin()
+
+    def translate(self, sources: Sequence[Tensor], flipped: bool) -> Translated:
+        """Translate each of several batches, in one pass if the sizes allow it.
 
         The keys take no gradient, so that the features met on the way serve as well as a second pass through the
         encoder. Only flipped inputs, and networks whose features depend on the batch or on chance, need one.
         """
-        both = [real_A, real_B] if self.opt.nce_idt else [real_A]
-        if len({images.shape[1:] for images in both}) == 1:
-            output, features = self.G(flip(torch.cat(both), flipped), self.layers)
-            outputs = output.split([len(images) for images in both])
-            keys = [
-                [f.detach() for f in fs]
-                for fs in zip(*(f.split([len(i) for i in both]) for f in features), strict=True)
-            ]
+        if len({images.shape[1:] for images in sources}) == 1:
+            sizes = [len(images) for images in sources]
+            output, features = self.taps.forward(flip(torch.cat(list(sources)), flipped))
+            outputs = list(output.split(sizes))
+            keys = [list(of_one) for of_one in zip(*(f.detach().split(sizes) for f in features), strict=True)]
         else:
-            passes = [self.G(flip(images, flipped), self.layers) for images in both]
+            passes = [self.taps.forward(flip(images, flipped)) for images in sources]
             outputs = [output for output, _ in passes]
             keys = [[f.detach() for f in features] for _, features in passes]
-        if self.opt.lambda_NCE > 0 and (flipped or not self.reuse_features):
+        if self.opt.lambda_NCE > 0 and (flipped or not self.pure):
             with torch.no_grad():
-                keys = [self.G(images, self.layers, True) for images in both]
-        if not self.opt.nce_idt:
-            return Forward(outputs[0], None, flipped, keys[0], [])
-        return Forward(outputs[0], outputs[1], flipped, keys[0], keys[1])
+                keys = [self.taps.encode(images) for images in sources]
+        return Translated(outputs, keys, flipped)
 
-    def contrastive_loss(self, out: Forward) -> tuple[Tensor, dict[str, Tensor]]:
-        """PatchNCE on the translation, averaged with the one on the identity if that is wanted."""
+    def loss(self, out: Translated, ctx: StepContext) -> Losses:
+        """The mean of the batches' losses: NCE of the first, the translation, and NCE_Y of the second, the identity."""
         if self.opt.lambda_NCE == 0:
-            return out.fake_B.new_zeros(()), {"NCE": out.fake_B.new_zeros(())}
-        outputs, keys = [out.fake_B], [out.keys_A]
-        if out.idt_B is not None:
-            outputs, keys = [out.fake_B, out.idt_B], [out.keys_A, out.keys_B]
-        losses = self.nce(outputs, keys, out.flipped)
-        parts = {name: loss.detach() for name, loss in zip(("NCE", "NCE_Y"), losses, strict=False)}
-        return torch.stack(losses).mean(), parts
+            nothing = out.outputs[0].new_zeros(())
+            return Losses(nothing, {"NCE": nothing})
+        losses = self.nce(out, ctx)
+        logged = {name: loss.detach() for name, loss in zip(("NCE", "NCE_Y"), losses, strict=False)}
+        return Losses(torch.stack(losses).mean(), logged)
 
-    def nce(self, outputs: Sequence[Tensor], keys: Sequence[list[Tensor]], flipped: bool) -> list[Tensor]:
-        """For each batch of outputs the mean PatchNCE loss over the layers, weighted.
-
-        keys: the features of the inputs of each.
-        """
-        ids = [sample_patch_ids(features, self.opt.num_patches, self.rng.device) for features in keys]
+    def nce(self, out: Translated, ctx: StepContext) -> list[Tensor]:
+        """For each batch the mean PatchNCE loss over the layers, weighted."""
+        ids = [sample_patch_ids(features, self.opt.num_patches, ctx.generator) for features in out.keys]
         places = ids
-        if flipped:
-            places = [list(map(mirrored, *pair)) for pair in zip(ids, keys, strict=True)]
-        queries = self.queries(outputs, places)
+        if out.flipped:
+            places = [list(map(mirrored, *pair)) for pair in zip(ids, out.keys, strict=True)]
+        queries = self.queries(out.outputs, places)
         with torch.no_grad():
-            keys = [self.F(list(map(sample_patches, *pair))) for pair in zip(keys, ids, strict=True)]
-        return [self.nce_of(query, key) * self.opt.lambda_NCE for query, key in zip(queries, keys, strict=True)]
+            keys = [self.F(list(map(sample_patches, *pair))) for pair in zip(out.keys, ids, strict=True)]
+        return [self.nce_of(query, key, ctx) * self.opt.lambda_NCE for query, key in zip(queries, keys, strict=True)]
 
     def queries(self, outputs: Sequence[Tensor], ids: Sequence[list[Tensor]]) -> list[Sequence[Tensor]]:
         """The unit vectors of each of several batches at its positions, for each layer.
@@ -98,24 +122,35 @@ class ContrastiveModel(BaseModel):
         The batches are encoded in one pass if the sizes and G's norm allow it.
         """
         rows = [[p.expand(len(images), -1) for p in of_one] for images, of_one in zip(outputs, ids, strict=True)]
-        if not self.joins_batches or len({images.shape[1:] for images in outputs}) > 1:
-            return [
-                self.F(self.G(images, self.layers, True, of_one)) for images, of_one in zip(outputs, rows, strict=True)
-            ]
+        if not self.pure or len({images.shape[1:] for images in outputs}) > 1:
+            return [self.F(self.taps.encode(images, at(of_one))) for images, of_one in zip(outputs, rows, strict=True)]
         layers = [torch.cat(list(layer)) for layer in zip(*rows, strict=True)]
-        vectors = self.F(self.G(torch.cat(list(outputs)), self.layers, True, layers))
+        vectors = self.F(self.taps.encode(torch.cat(list(outputs)), at(layers)))
         sizes = [len(images) for images in outputs]
         return list(zip(*(layer.split(sizes) for layer in vectors), strict=True))
 
-    def nce_of(self, queries: Sequence[Tensor], keys: Sequence[Tensor]) -> Tensor:
+    def nce_of(self, queries: Sequence[Tensor], keys: Sequence[Tensor], ctx: StepContext) -> Tensor:
         """Mean PatchNCE loss over the layers, whose unit vectors are given."""
         everywhere, first = self.opt.nce_includes_all_negatives_from_minibatch, 0
         if everywhere:
-            keys, first = [gather(key, self.share) for key in keys], self.share.start
+            keys, first = [ctx.gather(key) for key in keys], ctx.shard.start
         losses = [
             patch_nce(query, key, self.opt.nce_T, everywhere, first) for query, key in zip(queries, keys, strict=True)
         ]
         return torch.stack(losses).mean()
+
+
+def nce_layers(opt: Options) -> list[int]:
+    """`--nce_layers` as sorted numbers. Raises `OptionError` for anything else than distinct numbers with commas."""
+    try:
+        layers = [int(text) for text in opt.nce_layers.split(",")]
+    except ValueError:
+        raise OptionError(
+            f"--nce_layers {opt.nce_layers}: write layer numbers with commas, as in 0,4,8,12,16"
+        ) from None
+    if len(set(layers)) < len(layers) or min(layers) < 0:
+        raise OptionError(f"--nce_layers {opt.nce_layers}: the numbers must differ and not be negative")
+    return sorted(layers)
 
 
 def flip(images: Tensor, flipped: bool) -> Tensor:

@@ -2,6 +2,8 @@
 
 import math
 
+from coopcut.data import DATASETS, PREPROCESS_MODES
+from coopcut.models import MODELS
 from coopcut.options.option import Group, Option, count, ranges
 
 EXPERIMENT = Group(
@@ -16,12 +18,13 @@ EXPERIMENT = Group(
         Option("easy_label", "", "title of the run on its pages; empty: its name"),
         Option("suffix", "", "appended to --name; {option} is replaced: {model}_{netG}_size{load_size}"),
         Option("checkpoints_dir", "./checkpoints", "folder that holds the runs"),
-        Option("model", "cut", "the method", fixed=True),
+        Option(
+            "model", "cut", "the method; package.module:Class names one of another package", registry=MODELS, fixed=True
+        ),
         Option(
             "gpu_ids",
             "auto",
-            "devices: 0 or 0,1 (GPUs), -1 (CPU), mps, or auto: first GPU if there is one, else Apple MPS, else CPU "
-            "(CUT: 0)",
+            "device: the number of a GPU, -1 (CPU), mps, or auto: a GPU if there is one, else the CPU (CUT: 0)",
         ),
         Option("seed", 0, "seed of weights, order, crops, flips, patches and noise", low=0, high=2**31 - 1, fixed=True),
         Option(
@@ -42,30 +45,18 @@ EXPERIMENT = Group(
     ],
 )
 
-NETWORKS = Group(
-    "networks",
+CHANNELS = Group(
+    "channels",
     [
         Option("input_nc", 3, "channels of a source image: 3 (RGB) or 1 (gray)", low=1, high=3, fixed=True),
         Option("output_nc", 3, "channels of a target image: 3 (RGB) or 1 (gray)", low=1, high=3, fixed=True),
-        Option("ngf", 64, "generator width: channels after its first convolution", low=1, high=65536, fixed=True),
-        Option("ndf", 64, "discriminator width: channels after its first convolution", low=1, high=65536, fixed=True),
-        Option("netD", "basic", "discriminator: basic is a 70x70 PatchGAN", fixed=True),
-        Option("netG", "resnet_9blocks", "generator", fixed=True),
-        Option("n_layers_D", 3, "layers of the discriminator, for --netD n_layers", low=1, high=6, fixed=True),
-        Option("normG", "instance", "norm of the generator", ("instance", "batch", "none"), fixed=True),
-        Option("normD", "instance", "norm of the discriminator", ("instance", "batch", "none"), fixed=True),
-        Option("init_type", "xavier", "initial weights", ("normal", "xavier", "kaiming", "orthogonal"), fixed=True),
-        Option("init_gain", 0.02, "scale of the initial weights (normal: standard deviation)", above=0, fixed=True),
-        Option("no_dropout", True, "no dropout in the generator", fixed=True),
-        Option("no_antialias", False, "strided convolutions instead of antialiased downsampling", fixed=True),
-        Option("no_antialias_up", False, "transposed convolutions instead of antialiased upsampling", fixed=True),
     ],
 )
 
 DATA = Group(
     "data",
     [
-        Option("dataset_mode", "unaligned", "how the folder is read"),
+        Option("dataset_mode", "unaligned", "how the folder is read", registry=DATASETS),
         Option("direction", "AtoB", "which way to translate", ("AtoB", "BtoA"), fixed=True),
         Option("phase", "train", "which folders are read: train (trainA, trainB), val, test"),
         Option("serial_batches", False, "images in the order of their names instead of shuffled"),
@@ -76,7 +67,7 @@ DATA = Group(
         Option(
             "max_dataset_size", math.inf, "use at most this many images of each domain", parse=count, low=1, metavar="N"
         ),
-        Option("preprocess", "resize_and_crop", "scaling and cropping"),
+        Option("preprocess", "resize_and_crop", "scaling and cropping", PREPROCESS_MODES),
         Option("no_flip", False, "no random horizontal flips"),
         Option(
             "value_range",
@@ -93,4 +84,4 @@ DATA = Group(
     ],
 )
 
-BASE = (EXPERIMENT, NETWORKS, DATA)
+BASE = (EXPERIMENT, CHANNELS, DATA)

@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,9 +59,10 @@ _fraction.__name__ = "number"
 class Option:
     """A command-line option.
 
-    `low` and `high` are inclusive bounds; `above` is an exclusive lower bound. `parse` turns the text of the command
+    `low` and `high` are inclusive bounds, `above` and `below` exclusive ones. `parse` turns the text of the command
     line into a value; by default it follows from the type of `default`. `fixed` marks what a checkpoint was made
     with for good: neither `--continue_train` nor `test.py` may contradict it. `several`: choices joined by commas.
+    `registry`: names that are choices, too; what is registered under the chosen one may declare options of its own.
     """
 
     name: str
@@ -76,6 +77,12 @@ class Option:
     fixed: bool = False
     several: bool = False
     metavar: str | None = None
+    registry: Collection[str] | None = None
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The names that may be chosen; empty if any text may."""
+        return (*(self.registry or ()), *self.choices)
 
     @property
     def parser(self) -> Callable[[str], Any]:
@@ -97,8 +104,10 @@ class Option:
             except argparse.ArgumentTypeError as error:
                 return str(error)
         for chosen in str(value).split(",") if self.several else [value]:
-            if self.choices and chosen not in self.choices:
-                return f"'{chosen}' is not one of {', '.join(self.choices)}"
+            if chosen in (self.registry or ()) or chosen in self.choices:
+                continue
+            if self.known:
+                return f"'{chosen}' is not one of {', '.join(self.known)}"
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
         if self.low is not None and value < self.low:
@@ -132,8 +141,8 @@ class Option:
         keywords: dict[str, Any] = {"type": self.parser, "default": argparse.SUPPRESS, "help": text}
         if isinstance(self.default, bool):
             keywords |= {"nargs": "?", "const": True, "metavar": "BOOL"}
-        elif self.choices:
-            keywords["metavar"] = "{" + ",".join(self.choices) + "}" + (",..." if self.several else "")
+        elif self.known:
+            keywords["metavar"] = "{" + ",".join(self.known) + "}" + (",..." if self.several else "")
         elif self.metavar:
             keywords["metavar"] = self.metavar
         else:

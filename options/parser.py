@@ -1,52 +1,28 @@
 """From the command line to validated options.
 
 A value comes from, in falling order: the command line, the checkpoint that is continued or translated with, the
-preset of the model (FastCUT, say), the default. The registries of models, data sets and networks are handed in by
-the scripts, so that this package imports nothing of the project but its own declarations.
+preset of the model (FastCUT, say), the default.
 """
 
 import argparse
 import difflib
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from coopcut.engine.checkpoint.files import has_state
 from coopcut.engine.processes.peers import restarted
-from coopcut.options.base_options import BASE, DATA, NETWORKS
-from coopcut.options.option import Option, Options
+from coopcut.models import MODELS
+from coopcut.options.base_options import BASE, CHANNELS, DATA
+from coopcut.options.components import all_groups, component_groups
+from coopcut.options.option import Group, Option, Options
 from coopcut.options.saved import FILE, RESTORE, contradictions, load_options, run_folder
 from coopcut.options.test_options import TEST
 from coopcut.options.train_options import TRAIN
 from coopcut.util.errors import CheckpointError, OptionError
-
-
-class Method(Protocol):
-    """What the parser needs to know of a model class."""
-
-    @classmethod
-    def options(cls) -> Sequence[Option]:
-        """The options that the method adds."""
-
-    @classmethod
-    def presets(cls, given: Options) -> Mapping[str, Any]:
-        """Defaults that differ for this method, in view of what was `given`."""
-
-    @classmethod
-    def check(cls, opt: Options) -> None:
-        """Raise `OptionError` if the values do not fit together."""
-
-
-class Registered(Protocol):
-    """A registry of methods by name."""
-
-    def __getitem__(self, name: str) -> type[Method]: ...
-
-    def __contains__(self, name: object) -> bool: ...
-
-    def __iter__(self) -> Iterator[str]: ...
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,36 +47,35 @@ def _joined(argv: Sequence[str]) -> list[str]:
 class OptionParser:
     """Parses the flags of `train.py` (`is_train`) or `test.py`."""
 
-    def __init__(self, is_train: bool, models: Registered, choices: Mapping[str, Iterable[str]]) -> None:
-        """`choices` gives the known names for options whose values are registered elsewhere (netG, dataset_mode...)."""
+    def __init__(self, is_train: bool) -> None:
         self.is_train = is_train
-        self.models = models
-        self.choices = choices
-        self.groups = [*BASE, *(TRAIN if is_train else TEST)]
+        self.base = [*BASE, *(TRAIN if is_train else TEST)]
 
     def parse(self, argv: Sequence[str]) -> Options:
         """All options, validated. Raises `OptionError`, or `CheckpointError`; creates nothing."""
         argv = _joined(argv)
-        peek = self._typed(argv, (), partial=True)
-        first = self._first(argv, peek)
+        if {"-h", "--help"} & set(argv):
+            print(self._help(argv))
+            raise SystemExit(0)
+        first = self._first(argv)
         resumes = self.is_train and not first.continue_train and self._resumes(first)
         if resumes:
             first.continue_train = True
         saved, folder = self._saved(first)
-        model = peek.get("model", saved.get("model", first.model))
-        own = self._model_options(model)
-        typed = self._typed(argv, own)
-        known = {o.name: o for o in self._all(own)}
+        model, groups = self._collect(argv, saved)
+        typed = self._typed(argv, groups)
+        known = _by_name(groups)
         values = {name: value for name, value in saved.items() if name in known}
-        preset = self.models[model].presets(self._fill(typed, values, {}, own))
-        opt = self._fill(typed, values, self._phase_defaults(typed, values) | dict(preset), own)
+        preset = MODELS[model].presets(self._fill(typed, values, {}, groups))
+        opt = self._fill(typed, values, self._phase_defaults(typed, values) | dict(preset), groups)
         self._check(opt, known.values(), folder / FILE if folder else None, saved.keys() - typed.keys())
         if saved:
-            contradictions(
-                typed, saved, known.values(), folder, own_fixed=() if self.is_train else [o.name for o in own]
+            own = (
+                [] if self.is_train else [option.name for group in groups[len(self.base) :] for option in group.options]
             )
+            contradictions(typed, saved, known.values(), folder, own_fixed=own)
         if self.is_train:
-            self.models[model].check(opt)
+            MODELS[model].check(opt)
         opt.given = sorted(typed)
         opt.name = first.name
         if resumes:
@@ -114,12 +89,27 @@ class OptionParser:
 
     # -- the steps of parse ---------------------------------------------------------------------------------------
 
-    def _first(self, argv: Sequence[str], peek: Mapping[str, Any]) -> Options:
+    def _collect(self, argv: Sequence[str], saved: Mapping[str, Any]) -> tuple[str, list[Group]]:
+        """The method, and all options with those of the components that the command line or `saved` choose."""
+        typed = self._typed(argv, self.base, partial=True)
+        model = typed.get("model", saved.get("model", _by_name(self.base)["model"].default))
+        if model not in MODELS:
+            raise OptionError(f"--model: '{model}' is unknown; known: {', '.join(MODELS)}")
+        method, values = MODELS[model], dict(saved) | typed
+        while True:
+            groups = [*self.base, *component_groups(model, method, values)]
+            typed = self._typed(argv, groups, partial=True)
+            preset = method.presets(self._fill(typed, saved, {}, groups))
+            chosen = {**preset, **saved, **typed}
+            if chosen == values:
+                return model, groups
+            values = chosen
+
+    def _first(self, argv: Sequence[str]) -> Options:
         """What is known before a checkpoint is read, with the name of the run unless --checkpoint says where it is."""
-        own = self._model_options(peek.get("model", next(o.default for o in self._all(()) if o.name == "model")))
-        typed = self._typed(argv, own, partial=True) if peek.get("suffix") else peek
-        given = self._fill(typed, {}, {}, own)
-        first = self._fill(typed, {}, self.models[given.model].presets(given), own)
+        model, groups = self._collect(argv, {})
+        typed = self._typed(argv, groups, partial=True)
+        first = self._fill(typed, {}, MODELS[model].presets(self._fill(typed, {}, {}, groups)), groups)
         if first.name or not getattr(first, "checkpoint", ""):
             self._name(first)
         return first
@@ -129,51 +119,66 @@ class OptionParser:
         """Whether a training goes on by itself: it was allowed to, or torchrun restarts it, and there is a state."""
         return (first.auto_resume or restarted()) and has_state(run_folder(first))
 
-    def _model_options(self, model: str) -> Sequence[Option]:
-        if model not in self.models:
-            raise OptionError(f"--model: '{model}' is unknown; known: {', '.join(self.models)}")
-        return self.models[model].options()
-
-    def _all(self, own: Sequence[Option]) -> list[Option]:
-        """Every option, with the choices that the registries give."""
-        return [self._with_choices(o) for o in [*(o for g in self.groups for o in g.options), *own]]
-
-    def _with_choices(self, option: Option) -> Option:
-        names = self.models if option.name == "model" else self.choices.get(option.name)
-        return option if names is None else Option(**{**vars(option), "choices": tuple(names)})
-
-    def _typed(self, argv: Sequence[str], own: Sequence[Option], partial: bool = False) -> dict[str, Any]:
-        """What the user typed, and only that."""
+    def _parser(self, groups: Iterable[Group]) -> _Parser:
         script = "train.py" if self.is_train else "test.py"
-        parser = _Parser(prog=script, allow_abbrev=False, add_help=not partial, argument_default=argparse.SUPPRESS)
-        for group in self.groups:
+        parser = _Parser(prog=script, allow_abbrev=False, add_help=False, argument_default=argparse.SUPPRESS)
+        for group in groups:
             section = parser.add_argument_group(group.title)
             for option in group.options:
-                self._with_choices(option).add_to(section)
-        section = parser.add_argument_group("method", "options of the chosen --model")
-        for option in own:
-            self._with_choices(option).add_to(section)
-        namespace, rest = parser.parse_known_args(list(argv))
+                self._offered(option).add_to(section)
+        return parser
+
+    def _offered(self, option: Option) -> Option:
+        """The option with the choices that the script has: `single` images cannot train, say."""
+        if option.registry is None or not self.is_train:
+            return option
+        registry: Any = option.registry
+        names = [name for name in registry if getattr(registry[name], "trains", True)]
+        return option if len(names) == len(registry) else replace(option, registry=names)
+
+    def _help(self, argv: Sequence[str]) -> str:
+        """The options of the chosen components, or after `--help all` of every one that there is."""
+        rest = [text for text in argv if text not in ("-h", "--help", "all")]
+        _, groups = self._collect(rest, {})
+        if "all" in argv:
+            groups = list(self.base)
+            for name in MODELS:
+                titles = {group.title for group in groups}
+                groups += [group for group in all_groups(name, MODELS[name]) if group.title not in titles]
+        about = "" if "all" in argv else "\n--help all shows the options of every method, network and loss"
+        return _without_repeats(groups, self._parser) + about
+
+    def _typed(self, argv: Sequence[str], groups: Sequence[Group], partial: bool = False) -> dict[str, Any]:
+        """What the user typed, and only that."""
+        namespace, rest = self._parser(groups).parse_known_args(list(argv))
         if rest and not partial:
-            known = [f"--{o.name}" for o in self._all(own)]
-            flag = rest[0].split("=")[0]
-            other, groups = ("test", TEST) if self.is_train else ("train", TRAIN)
-            others = [f"--{option.name}" for group in groups for option in group.options]
-            close = [name for name in known if name.lower() == flag.lower()]
-            close = close or difflib.get_close_matches(flag, known, n=1)
-            owners = [name for name in self.models if flag in (f"--{o.name}" for o in self.models[name].options())]
-            hint = f"; did you mean {close[0]}?" if close else f"; see python {script} --help"
-            hint = f"; it belongs to --model {', '.join(owners)}" if owners else hint
-            hint = f"; it is a flag of {other}.py" if flag in others else hint
+            hint = self._hint(rest[0].split("=")[0], [f"--{name}" for name in _by_name(groups)])
             raise OptionError(
                 f"unknown flag {rest[0]}{hint}" if rest[0].startswith("-") else f"unexpected '{rest[0]}'{hint}"
             )
         return vars(namespace)
 
+    def _hint(self, flag: str, known: Sequence[str]) -> str:
+        """What may be meant by a flag that the script does not know."""
+        other, groups = ("test", TEST) if self.is_train else ("train", TRAIN)
+        if flag in (f"--{name}" for name in _by_name(groups)):
+            return f"; it is a flag of {other}.py"
+        if owners := _owners(flag):
+            return f"; it belongs to {owners}"
+        close = [name for name in known if name.lower() == flag.lower()]
+        close = close or difflib.get_close_matches(flag, known, n=1)
+        return (
+            f"; did you mean {close[0]}?" if close else f"; see python {'train' if self.is_train else 'test'}.py --help"
+        )
+
     def _fill(
-        self, typed: Mapping[str, Any], saved: Mapping[str, Any], preset: Mapping[str, Any], own: Sequence[Option] = ()
+        self,
+        typed: Mapping[str, Any],
+        saved: Mapping[str, Any],
+        preset: Mapping[str, Any],
+        groups: Iterable[Group],
     ) -> Options:
-        defaults = {o.name: o.default for o in self._all(own)}
+        defaults = {name: option.default for name, option in _by_name(groups).items()}
         return Options(**{**defaults, **preset, **saved, **typed}, isTrain=self.is_train)
 
     def _saved(self, first: Options) -> tuple[dict[str, Any], Path | None]:
@@ -187,15 +192,15 @@ class OptionParser:
                 "check --name and --checkpoints_dir, or leave --continue_train out to start"
             )
         saved = load_options(folder)
-        if saved.get("model", first.model) not in self.models:
+        model = saved.get("model", first.model)
+        if model not in MODELS:
             raise CheckpointError(
-                f"{folder / FILE}: model: '{saved['model']}' is unknown; known: {', '.join(self.models)}; {RESTORE}"
+                f"{folder / FILE}: model: '{model}' is unknown; known: {', '.join(MODELS)}; {RESTORE}"
             )
         if self.is_train:
             here = ("max_iters", "gpu_ids", "checkpoints_dir", "name", "suffix", "epoch")  # the folder may have moved
             return {k: v for k, v in saved.items() if k not in here}, folder
-        described = {o.name for g in (NETWORKS, DATA) for o in g.options} | {"model", "easy_label"}
-        described |= {o.name for o in self._model_options(saved["model"])} if "model" in saved else set()
+        described = {"model", "easy_label", *_by_name([CHANNELS, DATA, *all_groups(model, MODELS[model])])}
         return {k: v for k, v in saved.items() if k in described}, folder
 
     def _phase_defaults(self, typed: Mapping[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
@@ -259,7 +264,7 @@ class OptionParser:
         path = Path(opt.checkpoint)
         if not path.is_file():
             return
-        weights = re.fullmatch(r"(.+)_net_G(_ema)?\.pth", path.name)
+        weights = re.fullmatch(r"(.+)_net_(?!.*_net_)\w+?(_ema)?\.pth", path.name)
         if "epoch" not in opt.given:
             opt.epoch = weights[1] if weights else path.stem
         elif weights and opt.epoch != weights[1]:
@@ -281,3 +286,30 @@ class OptionParser:
             raise OptionError(f"--name '{opt.name}' must be one folder name, without slashes")
         if len(os.fsencode(opt.name)) > 255:
             raise OptionError(f"--name '{opt.name[:40]}...' is too long for a folder: at most 255 bytes")
+
+
+def _by_name(groups: Iterable[Group]) -> dict[str, Option]:
+    return {option.name: option for group in groups for option in group.options}
+
+
+def _owners(flag: str) -> str:
+    """The choices that bring `flag`: `--netD n_layers`, or `--model cut, coopcut`."""
+    models, others = [], dict[str, None]()
+    for name in MODELS:
+        for group in all_groups(name, MODELS[name]):
+            if flag in (f"--{option.name}" for option in group.options):
+                is_network = group.title.startswith("--") and not group.title.startswith("--model")
+                (others.setdefault(group.title) if is_network else models.append(name))
+    return ", ".join([*others] or ([f"--model {', '.join(models)}"] if models else []))
+
+
+def _without_repeats(groups: Iterable[Group], parser: Callable[[Iterable[Group]], argparse.ArgumentParser]) -> str:
+    """The help of `groups`; an option that several of them have is in each of those sections."""
+    seen: set[str] = set()
+    shown = []
+    for group in groups:
+        new = [option for option in group.options if option.name not in seen]
+        seen |= {option.name for option in new}
+        if new:
+            shown.append(Group(group.title, new))
+    return parser(shown).format_help()

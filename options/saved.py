@@ -2,11 +2,13 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from coopcut.models import MODELS
 from coopcut.options.base_options import BASE
+from coopcut.options.components import all_groups
 from coopcut.options.option import Option, Options
 from coopcut.options.test_options import TEST
 from coopcut.options.train_options import TRAIN
@@ -50,7 +52,8 @@ def load_options(folder: Path) -> dict[str, Any]:
     path = folder / FILE
     if not path.is_file():
         return {}
-    declared = {option.name: option for group in (*BASE, *TRAIN, *TEST) for option in group.options}
+    groups = [*BASE, *TRAIN, *TEST, *(group for name in MODELS for group in all_groups(name, MODELS[name]))]
+    declared = {option.name: option for group in groups for option in group.options}
     texts = {option.name for option in declared.values() if isinstance(option.default, str)}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -87,9 +90,10 @@ def contradictions(
             )
 
 
-def default_options(own: Sequence[Option]) -> dict[str, Any]:
-    """The defaults of translation, with those of a model's `own` options."""
-    return {o.name: o.default for o in [*(o for g in (*BASE, *TEST) for o in g.options), *own]}
+def default_options(model: str) -> dict[str, Any]:
+    """The defaults of translation with a method, those of all networks that it could have included."""
+    groups = [*BASE, *TEST, *all_groups(model, MODELS[model])]
+    return {option.name: option.default for group in groups for option in group.options}
 
 
 def contradictions_with_weights(opt: Options, found: Mapping[str, Any], source: Path) -> Mapping[str, Any]:

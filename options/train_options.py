@@ -2,6 +2,7 @@
 
 import math
 
+from coopcut.monitors import MONITORS
 from coopcut.options.option import Group, Option, count
 
 SCHEDULE = Group(
@@ -25,16 +26,6 @@ SCHEDULE = Group(
             "lr_policy", "linear", "course of the learning rate", ("linear", "step", "plateau", "cosine"), fixed=True
         ),
         Option("lr_decay_iters", 50, "--lr_policy step: epochs between divisions of the rate by 10", low=1, fixed=True),
-        Option(
-            "gan_mode",
-            "lsgan",
-            "adversarial loss",
-            ("lsgan", "vanilla", "nonsaturating", "hinge", "wgangp"),
-            fixed=True,
-        ),
-        Option(
-            "pool_size", 0, "discriminator sees a buffer of this many earlier translations; 0: only the new ones", low=0
-        ),
         Option("cache_images", 0.0, "keep decoded images in memory, up to so many GiB a process", low=0, high=1e6),
         Option(
             "accumulation_steps",
@@ -75,8 +66,10 @@ DISPLAY = Group(
         Option(
             "monitor",
             "console,files,html,visdom",
-            "where figures and pictures go, with commas between several; none: nowhere",
+            "where losses and pictures go, with commas between several; none: nowhere",
+            ("none",),
             several=True,
+            registry=MONITORS,
         ),
         Option("print_freq", 100, "print and log the losses every this many images", low=1),
         Option("display_freq", 400, "show images in Visdom every this many images", low=1),

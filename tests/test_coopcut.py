@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from coopcut.networks.patch_sampler import sample_patch_ids, sample_patches
 
 from coopcut.data.batch import Batch
 from coopcut.engine.position import Position
 from coopcut.losses.patchnce import patch_nce
 from coopcut.models import create_model
 from coopcut.models.coopcut import CoopCUT
-from coopcut.networks.patch_sampler import sample_patch_ids, sample_patches
 from coopcut.util.errors import OptionError
 from tests.tools import train_options
 from tests.training import TINY, run, same

@@ -208,7 +208,7 @@ def test_iterate_hands_out_failures_and_any_size(root: Path, num_threads: int) -
     Image.new("RGB", (31, 9)).save(folder / "6.png")
     loader = loader_of(folder, dataset_mode="single", preprocess="none", batch_size=4, num_threads=num_threads,
                        serial_batches=True)  # fmt: skip
-    lists = list(loader.iterate(loader.draws(1)))
+    lists = list(loader.iterate(loader.indices(1)))
     assert [len(items) for items in lists] == [4, 3]
     items = [item for items in lists for item in items]
     assert isinstance(items[5], Failure)

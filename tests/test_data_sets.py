@@ -14,12 +14,12 @@ from PIL import Image
 
 from coopcut.data import DATASETS, create_dataset
 from coopcut.data.base_dataset import ImageDataset
-from coopcut.data.batch import Draw, Failure, Sample
+from coopcut.data.batch import Failure, Sample, SampleIndex
 from coopcut.data.folders import find_domain
 from coopcut.images.io import to_tensor
 from coopcut.util.errors import DataError, OptionError
 
-FIRST = Draw(epoch=1, position=0, A=0, B=0)
+FIRST = SampleIndex(epoch=1, position=0, A=0, B=0)
 
 
 def make_options(dataroot: Path, **changes: Any) -> Namespace:
@@ -40,8 +40,8 @@ def make_images(folder: Path, count: int, size: tuple[int, int] = (14, 10), seed
         Image.fromarray(pixels).save(folder / f"{i}.png")
 
 
-def sample_of(dataset: ImageDataset, draw: Draw) -> Sample:
-    sample = dataset[draw]
+def sample_of(dataset: ImageDataset, index: SampleIndex) -> Sample:
+    sample = dataset[index]
     assert isinstance(sample, Sample)
     return sample
 
@@ -70,7 +70,7 @@ def test_unaligned(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     said = f"A: 4 images in {root}/trainA, B: 3 images in {root}/trainB; an epoch is 4 samples"
     assert dataset.describe() == said
     assert said in caplog.text
-    sample = sample_of(dataset, Draw(1, 0, 2, 1))
+    sample = sample_of(dataset, SampleIndex(1, 0, 2, 1))
     assert sample.A.shape == (3, 8, 8)
     assert sample.A.dtype == torch.float32
     assert (sample.A_path, sample.B_path) == (dataset.paths_A[2], dataset.paths_B[1])
@@ -78,7 +78,7 @@ def test_unaligned(root: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_pixels_are_those_of_the_file(root: Path) -> None:
     dataset = create_dataset(make_options(root, preprocess="none", no_flip=True))
-    sample = sample_of(dataset, Draw(1, 0, 1, 2))
+    sample = sample_of(dataset, SampleIndex(1, 0, 1, 2))
     assert sample.B is not None
     for tensor, path in ((sample.A, "trainA/1.png"), (sample.B, "trainB/2.png")):
         img = Image.open(root / path).resize((16, 8), Image.Resampling.BICUBIC)  # 14 / 4 and 10 / 4 go to the even
@@ -89,13 +89,13 @@ def test_domains_are_cropped_independently_and_reproducibly(root: Path) -> None:
     options = make_options(root, dataset_mode="unaligned", preprocess="crop", crop_size=4, seed=3)
     make_images(root / "trainB", 4, seed=1)  # the same images as in trainA
     dataset, again = create_dataset(options), create_dataset(options)
-    draws = [Draw(1, i, 0, 0) for i in range(10)]
-    samples = [sample_of(dataset, draw) for draw in draws]
-    assert all(torch.equal(s.A, sample_of(again, d).A) for s, d in zip(samples, draws, strict=True))
+    indices = [SampleIndex(1, i, 0, 0) for i in range(10)]
+    samples = [sample_of(dataset, index) for index in indices]
+    assert all(torch.equal(s.A, sample_of(again, d).A) for s, d in zip(samples, indices, strict=True))
     assert sum(torch.equal(s.A, s.B) for s in samples if s.B is not None) < 4
     assert len({s.A.numpy().tobytes() for s in samples}) > 5
     other_seed = create_dataset(make_options(root, preprocess="crop", crop_size=4, seed=4))
-    assert not all(torch.equal(s.A, sample_of(other_seed, d).A) for s, d in zip(samples, draws, strict=True))
+    assert not all(torch.equal(s.A, sample_of(other_seed, d).A) for s, d in zip(samples, indices, strict=True))
 
 
 def test_direction_swaps_folders_and_not_channels(root: Path) -> None:
@@ -130,12 +130,12 @@ def test_single_folder(root: Path) -> None:
     dataset = create_dataset(make_options(root, dataset_mode="single", phase="test"))
     assert len(dataset) == 7  # sub-folders included
     assert dataset.paths_B == []
-    sample = sample_of(dataset, Draw(1, 0, 6, None))
+    sample = sample_of(dataset, SampleIndex(1, 0, 6, None))
     assert (sample.B, sample.B_path) == (None, None)
     assert sample.A_path == str(root / "trainB" / "2.png")
     assert dataset.describe() == f"A: 7 images in {root}; an epoch is 7 samples"
-    assert [draw.A for draw in dataset.draws(1, 0, serial=True)] == list(range(7))
-    assert {draw.B for draw in dataset.draws(1, 0, serial=False)} == {None}
+    assert [index.A for index in dataset.indices(1, 0, serial=True)] == list(range(7))
+    assert {index.B for index in dataset.indices(1, 0, serial=False)} == {None}
 
 
 def test_single_file(root: Path) -> None:
@@ -220,8 +220,8 @@ def test_data_sets_can_be_pickled(root: Path) -> None:
     for mode in DATASETS:
         dataset = create_dataset(make_options(root, dataset_mode=mode))
         copy = pickle.loads(pickle.dumps(dataset))
-        draw = dataset.draws(1, 0, serial=False)[0]
-        assert torch.equal(sample_of(copy, draw).A, sample_of(dataset, draw).A)
+        index = dataset.indices(1, 0, serial=False)[0]
+        assert torch.equal(sample_of(copy, index).A, sample_of(dataset, index).A)
 
 
 def test_pictures_of_other_kinds_are_told(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from coopcut.networks.patch_sampler import sample_patch_ids, sample_patches
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
 from coopcut.networks import fused
 from coopcut.networks.blur import Downsample, blur
 from coopcut.networks.layers import InstanceNorm2d
-from coopcut.networks.patch_sampler import sample_patch_ids, sample_patches
 from tests.steps import batch, model_with, pass_of
 
 

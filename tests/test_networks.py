@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from coopcut.networks.patch_sampler import PatchProjection, mirrored, sample_patch_ids, sample_patches
 from torch import nn
 
 from coopcut.networks import DISCRIMINATORS, GENERATORS, create_D, create_F, create_G
@@ -11,7 +12,6 @@ from coopcut.networks.blur import Downsample, Upsample
 from coopcut.networks.fused import convolve_upsampled
 from coopcut.networks.infer import infer_generator_options
 from coopcut.networks.layers import InstanceNorm2d, init_weights, norm_layer
-from coopcut.networks.patch_sampler import PatchProjection, mirrored, sample_patch_ids, sample_patches
 from coopcut.util.errors import OptionError
 from tests.tools import train_options
 

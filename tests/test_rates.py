@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-
 from coopcut.engine.base_model import BaseModel, StepOutput
+
 from coopcut.engine.position import Position
 from coopcut.engine.schedule import create_scheduler
 from coopcut.models import MODELS

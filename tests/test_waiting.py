@@ -15,7 +15,7 @@ import torch
 from torch.distributed import HashStore
 
 from coopcut.data.base_dataset import ImageDataset
-from coopcut.data.batch import Draw
+from coopcut.data.batch import SampleIndex
 from coopcut.engine.guard import FiniteGuard
 from coopcut.engine.processes.peers import Peers
 from coopcut.engine.processes.shared_stop import shared_signals
@@ -30,16 +30,16 @@ MAIN = os.getpid()
 
 def hangs_at(
     place: int, number: signal.Signals, hang: Callable[[], Any], log: Path | None = None
-) -> Callable[[ImageDataset, Draw], Any]:
+) -> Callable[[ImageDataset, SampleIndex], Any]:
     """Reading that sends this process `number` at one sample, when `log` has a line for each before it; and hangs."""
 
-    def read(dataset: ImageDataset, draw: Draw) -> Any:
-        if draw.position == place:
+    def read(dataset: ImageDataset, index: SampleIndex) -> Any:
+        if index.position == place:
             while log and (not log.is_file() or log.read_text().count("\n") < place):
                 time.sleep(0.02)
             os.kill(MAIN, number)
             hang()
-        return READ(dataset, draw)
+        return READ(dataset, index)
 
     return read
 

@@ -23,7 +23,7 @@ import torch
 import coopcut.data.workers
 from coopcut.data import create_loader
 from coopcut.data.base_dataset import ImageDataset
-from coopcut.data.batch import Draw, Sample
+from coopcut.data.batch import Sample, SampleIndex
 from coopcut.data.channel import ChannelError
 from coopcut.data.loader import EpochLoader
 from coopcut.engine.signals import SIGNALS
@@ -55,7 +55,7 @@ def fails(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[...,
         monkeypatch.setattr(
             ImageDataset,
             "__getitem__",
-            lambda self, draw: does() or READ(self, draw) if draw.position == 3 else READ(self, draw),
+            lambda self, index: does() or READ(self, index) if index.position == 3 else READ(self, index),
         )
         loaders.append(create_loader(make_options(root, num_threads=num_threads, serial_batches=True)))
         return loaders[-1]
@@ -81,8 +81,8 @@ def test_neither_shared_memory_nor_files_are_written(fails: Callable[..., EpochL
 def test_global_randomness_of_a_data_set_differs_between_workers_not_between_runs(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def drawing(self: ImageDataset, draw: Draw) -> Any:
-        sample = READ(self, draw)
+    def drawing(self: ImageDataset, index: SampleIndex) -> Any:
+        sample = READ(self, index)
         assert isinstance(sample, Sample)
         sample.A[0, 0] = torch.rand(8) + np.random.rand()
         return sample
@@ -314,7 +314,7 @@ def test_a_mistake_keeps_its_traceback(fails: Callable[..., EpochLoader], error:
 def test_what_cannot_be_sent_is_a_mistake_too(fails: Callable[..., EpochLoader], monkeypatch: Any) -> None:
     loader = fails(lambda: lambda: 0)
     with pytest.raises((AttributeError, TypeError)) as caught:
-        list(loader.iterate(loader.draws(1)))
+        list(loader.iterate(loader.indices(1)))
     assert "pickle" in str(caught.value)
     assert "data/channel.py" in str(caught.value.__cause__)
 
@@ -389,10 +389,10 @@ from coopcut.data import create_loader
 from coopcut.data.base_dataset import ImageDataset
 from tests.test_data_sets import make_options
 read = ImageDataset.__getitem__
-def get(self, draw):
-    if draw.position == 3:
+def get(self, index):
+    if index.position == 3:
         time.sleep(1000)
-    return read(self, draw)
+    return read(self, index)
 ImageDataset.__getitem__ = get
 loader = create_loader(make_options(pathlib.Path(sys.argv[1]), num_threads=4, serial_batches=True))
 batches = loader.epoch(1)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from coopcut.engine.base_model import StepOutput
 from torch import Tensor, nn
 
-from coopcut.engine.base_model import StepOutput
 from coopcut.engine.position import Position
 from coopcut.losses.cooperative import likelihood_loss, teaching_loss
 from coopcut.models.coopcut import CoopCUT

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from coopcut.engine.checkpoint.files import load_weights
+from coopcut.engine.checkpoint.formats import current
 from coopcut.engine.checkpoint.state_dicts import networks_in, number_of_tensors, only_one, state_dicts, what_is
 from coopcut.networks.infer import FIRST, infer_generator_options, kind_of_network
 from coopcut.networks.layers import InstanceNorm2d
@@ -58,16 +59,16 @@ def options_of_generator(content: Any, source: Path) -> dict[str, Any]:
     return infer_generator_options(only_one(generators, source).weights) if generators else {}
 
 
-def generator_of_state(content: Any, source: Path) -> Any:
-    """Of the full state of a training, as `Run` saves it, the generator, averaged if it is; else `content` itself."""
-    model = content.get("model") if isinstance(content, Mapping) and "position" in content else None
-    if not isinstance(model, Mapping) or not {"networks", "ema"} <= model.keys() or "G" not in model["networks"]:
+def network_of_state(content: Any, network: str, source: Path) -> Any:
+    """Of the full state of a training, as `Run` saves it, a network, averaged if it is; else `content` itself."""
+    model = content.get("model") if isinstance(content, Mapping) and {"position", "format"} <= content.keys() else None
+    if not isinstance(model, Mapping) or not {"networks", "ema"} <= model.keys() or network not in model["networks"]:
         return content
-    averaged = model["ema"]
+    averaged = current(content, source)["model"]["ema"].get(network)
+    kind = "averaged " if averaged is not None else ""
+    log.info("%s is the full state of a training: its %snet%s is used", source, kind, network)
     if averaged is None:
-        log.info("%s is the full state of a training: its generator is used", source)
-        return model["networks"]["G"]
-    log.info("%s is the full state of a training: its averaged generator is used", source)
+        return model["networks"][network]
     return {name: value for name, value in averaged.items() if name != "n_averaged"}
 
 

@@ -45,13 +45,10 @@ class Images(Protocol):
     """What `Peers.in_step` looks at in a batch."""
 
     @property
-    def A(self) -> Tensor: ...
+    def tensors(self) -> dict[str, Tensor]: ...
 
     @property
-    def B(self) -> Tensor | None: ...
-
-    @property
-    def A_paths(self) -> list[str]: ...
+    def paths(self) -> dict[str, list[str]]: ...
 
 
 B = TypeVar("B", bound=Images)
@@ -223,7 +220,10 @@ class Peers:
         return [line[1:] for line in told]
 
     def _refuse_sizes(self, batch: Images | None) -> None:
-        mine = "no more images" if batch is None else f"{batch.A_paths[0]} is {batch.A.shape[3]}x{batch.A.shape[2]}"
+        mine = "no more images"
+        if batch is not None:
+            name, images = next(iter(batch.tensors.items()))
+            mine = f"{batch.paths[name][0]} is {images.shape[3]}x{images.shape[2]}"
         found = "; ".join(dict.fromkeys(self.collect(mine)))
         raise _as_agreed(
             DataError(
@@ -251,10 +251,11 @@ def _next(iterator: Iterator[B], stop: StopSignals) -> tuple[B | None, DataError
 
 
 def _sizes(batch: Images | None) -> list[int]:
-    """Whether there is a batch, and height and width of its images."""
+    """Whether there is a batch, and height and width of the images of up to two domains."""
     if batch is None:
         return [0] * 5
-    return [1, *batch.A.shape[2:], *(batch.A if batch.B is None else batch.B).shape[2:]]
+    sides = [side for images in batch.tensors.values() for side in images.shape[2:]]
+    return ([1, *sides] + [0] * 4)[:5]
 
 
 def _first_of(troubles: Sequence[tuple[str, str] | None]) -> UserError:

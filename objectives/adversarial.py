@@ -1,0 +1,122 @@
+"""The duel of a generator and its discriminator (Goodfellow et al. 2014), with patches as in Isola et al. 2017."""
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coopcut.engine.position import Position
+from coopcut.engine.runtime import Runtime
+from coopcut.engine.step import Losses, StepContext, Together
+from coopcut.losses.gan import GAN_LOSSES, gradient_penalty
+from coopcut.networks import NET_D, create_D
+from coopcut.objectives.base import Objective
+from coopcut.objectives.image_pool import ImagePool
+from coopcut.options.option import Option, Options
+
+
+class Adversarial(Objective):
+    """A discriminator of images with `channels` channels, and what it and a generator minimize in their duel.
+
+    name: D, or D_<suffix> where there are several; the names of what is logged then end with _<suffix>, too.
+    """
+
+    options = (
+        NET_D,
+        Option("gan_mode", "lsgan", "adversarial loss", tuple(GAN_LOSSES), fixed=True),
+        Option("lambda_GAN", 1.0, "weight of the adversarial loss of the generator", low=0),
+        Option("pool_size", 0, "show D a buffer of this many earlier translations; 0: only the new ones", low=0),
+        Option("instance_noise", 0.0, "standard deviation of noise on all that D is shown; images are in [-1, 1]",
+               low=0),
+    )  # fmt: skip
+
+    def __init__(self, opt: Options, runtime: Runtime, channels: int, name: str = "D") -> None:
+        super().__init__()
+        self.D = runtime.prepare(create_D(opt, channels))
+        self.networks, self.suffix = {name: self.D}, name[1:]
+        self.gan = GAN_LOSSES[opt.gan_mode]
+        self.weight, self.noise = float(opt.lambda_GAN), float(opt.instance_noise)
+        self.separate = opt.normD == "batch"  # real images and translations are normalized apart, as in CUT
+        self.pool = ImagePool(opt.pool_size)
+
+    def stage(self, position: Position) -> str:
+        return "adversarial"
+
+    def shown(self, fake: Tensor, ctx: StepContext) -> Generator[Together, Any, Tensor]:
+        """What D is shown as fake: `fake` [b, C, H, W], or with --pool_size some older ones.
+
+        The buffer is that of the whole batch, the same in every process.
+        """
+        if self.pool.size == 0:
+            return fake
+        older: Tensor = yield Together(lambda images: self.pool.query(images, ctx.rng.cpu), (fake,))
+        return older
+
+    def duel(self, fake: Tensor, real: Tensor, ctx: StepContext) -> "Duel":
+        """The duel of a step over images of the generator, without gradient, and real ones: [b, C, H, W] each."""
+        return Duel(self, fake, real, ctx)
+
+    def judge(self, *images: Tensor) -> list[Tensor]:
+        """D's scores for each of several batches; in one pass if the sizes and D's norm allow it."""
+        if self.separate or len({batch.shape[1:] for batch in images}) > 1:
+            return [self.D(batch) for batch in images]
+        return list(self.D(torch.cat(images)).split([len(batch) for batch in images]))
+
+    def noisy(self, images: Tensor, ctx: StepContext) -> Tensor:
+        """Instance noise (Sonderby et al., "Amortised MAP inference for image super-resolution", ICLR 2017).
+
+        Real images and translations then overlap for D, which wins less easily and keeps a gradient for G.
+        """
+        return images if self.noise == 0 else images + self.noise * ctx.randn(images.shape)
+
+    def losses(self, total: Tensor, logged: Mapping[str, Tensor]) -> Losses:
+        """A loss with the names of what is logged."""
+        return Losses(total, {f"{name}{self.suffix}": value for name, value in logged.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"pool": self.pool.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.pool.load_state_dict(state["pool"], self.D.device)
+
+
+class Duel:
+    """The duel of a step over one micro-batch. revised: what became of the generator's images in a cooperative one."""
+
+    teaches = False  # whether it is a cooperative one
+
+    def __init__(self, adversarial: Adversarial, fake: Tensor, real: Tensor, ctx: StepContext) -> None:
+        self.adversarial, self.fake, self.real, self.ctx = adversarial, fake, real, ctx
+        self.revised: Tensor | None = None
+
+    def d_loss(self, shown: Tensor) -> Losses:
+        """What D minimizes on real images and on those it is `shown` as fake: half the sum of both, as in CUT."""
+        a, ctx = self.adversarial, self.ctx
+        fake_scores, real_scores = a.judge(a.noisy(shown, ctx), a.noisy(self.real, ctx))
+        D_fake, D_real = a.gan.fake(fake_scores), a.gan.real(real_scores)
+        loss = (D_fake + D_real) * 0.5
+        logged = {"D_real": D_real.detach(), "D_fake": D_fake.detach()}
+        if a.gan.gradient_penalty > 0:
+            where = ctx.rand((len(shown), 1, 1, 1))
+            with a.D.exact():
+                penalty = gradient_penalty(a.D, *_same_size(self.real, shown), where)
+            loss = loss + 0.5 * a.gan.gradient_penalty * penalty  # as the critic's own terms
+            logged["D_gp"] = penalty.detach()
+        return a.losses(loss, logged)
+
+    def g_loss(self, fake: Tensor) -> Losses:
+        """What G minimizes to look real, weighted; `fake` with its graph. D's weights get no gradient of it."""
+        a = self.adversarial
+        if a.weight == 0:
+            G_GAN = fake.new_zeros(())
+        else:
+            with a.D.frozen():
+                G_GAN = a.gan.generator(a.D(a.noisy(fake, self.ctx))) * a.weight
+        return a.losses(G_GAN, {"G_GAN": G_GAN.detach()})
+
+
+def _same_size(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """The common upper left part of both, for penalties at points between them."""
+    h, w = min(real.shape[2], fake.shape[2]), min(real.shape[3], fake.shape[3])
+    return real[:, :, :h, :w], fake[:, :, :h, :w]

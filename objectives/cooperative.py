@@ -1,0 +1,209 @@
+"""The cooperative start (CoopInit: Zhao, Xie and Li, AAAI 2023): the discriminator begins as an energy-based model.
+
+Any `Adversarial` can be given it. With D's map of scores f(x) = D(x) - offset (see `coopcut.losses.gan.GANLoss`), the
+energy E(x) = -f(x) and p(x) ~ exp f(x) on [-1, 1], a cooperative step
+
+1. takes what G makes, x0, without gradient;
+2. revises x0 to x_T by short-run Langevin dynamics on p;
+3. trains D by maximum likelihood, with x_T as samples of p;
+4. trains G by MCMC teaching, |G(a) - x_T|^2, in place of the adversarial loss.
+
+Then the ordinary duel goes on with the same networks and optimizers. D's last bias starts at the offset, so that the
+energies start at 0, and the first adversarial step finds D where its loss wants it.
+"""
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from coopcut.engine.position import Position
+from coopcut.engine.step import Losses, StepContext, Together
+from coopcut.losses.cooperative import likelihood_loss, teaching_loss
+from coopcut.objectives.adversarial import Adversarial, Duel
+from coopcut.objectives.base import Objective
+from coopcut.objectives.cooperative_advice import advice
+from coopcut.options.option import Option, Options
+from coopcut.sampling.langevin import Revision, revise, saturated
+
+COOP_OPTIONS = (
+    Option("coop_epochs", 0, "epochs of the cooperative start (coopcut: 10); 0: none", low=0),
+    Option("coop_iters", 0, "length of the start in steps, in place of --coop_epochs; 0: count epochs", low=0),
+    Option("coop_fade", 0.0, "after the start, fade its losses out over this many times its length", low=0, high=1000),
+    Option("coop_keep", 0.0, "weight of its losses that stays to the end; each step then costs more", low=0, high=1),
+    Option("langevin_steps", 15, "steps of the revision", low=1, high=10000),
+    Option("langevin_displacement", 0.1, "mean change of a value over all steps; each image's gradient is rescaled to "
+           "it; images are in [-1, 1]", above=0, high=2),
+    Option("langevin_step_size", 0.0, "factor on the gradient of the scores' sum (delta^2 / 2); 0: rescale", low=0),
+    Option("langevin_stop", False, "stop revising an image once it scores as high as the real image beside it"),
+    Option("langevin_noise", 0.0, "standard deviation of a step's noise (delta); images are in [-1, 1]", low=0),
+    Option("langevin_clip", 0.05, "largest change of a value by the gradient in a step; 0: no limit", low=0),
+    Option("lambda_coop", 10.0, "weight of the teaching loss, the mean squared distance to the revision", low=0),
+    Option("lambda_energy", 1.0, "weight of the squared energies; 1: the likelihood loss is that of lsgan", low=0),
+    Option("coop_data_noise", 0.0, "standard deviation of noise on the real images of the energy", low=0),
+)  # fmt: skip
+
+
+class Cooperative(Objective):
+    """An `Adversarial` with a cooperative start. Without one (--coop_epochs 0) it is that `Adversarial`."""
+
+    options = COOP_OPTIONS
+
+    def __init__(self, opt: Options, adversarial: Adversarial) -> None:
+        super().__init__()
+        self.opt, self.adversarial = opt, adversarial
+        self.D, self.networks = adversarial.D, adversarial.networks
+        self.offset = adversarial.gan.offset  # of the scores: f = D - offset
+        bias = self.D.net.score_bias
+        if self.weight(Position()) > 0 and bias is not None:
+            nn.init.constant_(bias, self.offset)
+
+    # -- over time ------------------------------------------------------------------------------------------------
+
+    def starting(self, position: Position) -> bool:
+        """Whether the step after `position` belongs to the start."""
+        if self.opt.coop_iters > 0:
+            return position.step < self.opt.coop_iters
+        return position.epoch <= self.opt.coop_epochs
+
+    def weight(self, position: Position) -> float:
+        """coop_weight, of the cooperative losses in the step after `position`: 1 in the start, later --coop_keep."""
+        if self.starting(position):
+            return 1.0
+        return self.opt.coop_keep + (1 - self.opt.coop_keep) * self.fading(position)
+
+    def fading(self, position: Position) -> float:
+        """1 in the last step of the start, then falling to 0 within --coop_fade times its length."""
+        if self.opt.coop_iters > 0:
+            beyond, length = position.step - self.opt.coop_iters + 1, self.opt.coop_iters
+        else:
+            beyond, length = position.epoch - self.opt.coop_epochs, self.opt.coop_epochs
+        return max(0.0, 1.0 - beyond / (self.opt.coop_fade * length + 1))
+
+    def stage(self, position: Position) -> str:
+        if self.starting(position):
+            return "cooperative"
+        if self.fading(position) > 0:
+            return "fading"
+        return "mixed" if self.opt.coop_keep > 0 else self.adversarial.stage(position)
+
+    # -- in a step ------------------------------------------------------------------------------------------------
+
+    def shown(self, fake: Tensor, ctx: StepContext) -> Generator[Together, Any, Tensor]:
+        """As `Adversarial.shown`; in the start D is shown revised images alone."""
+        if self.weight(ctx.position) == 1:
+            return fake
+        return (yield from self.adversarial.shown(fake, ctx))
+
+    def duel(self, fake: Tensor, real: Tensor, ctx: StepContext) -> Duel:
+        """As `Adversarial.duel`, with the revision of `fake` if the cooperative losses have a weight."""
+        weight = self.weight(ctx.position)
+        adversarial = self.adversarial.duel(fake, real, ctx) if weight < 1 else None
+        if adversarial is not None and weight == 0:
+            return adversarial
+        data = real
+        if self.opt.coop_data_noise > 0:
+            data = real + self.opt.coop_data_noise * ctx.randn(real.shape)
+        return CooperativeDuel(self, weight, adversarial, (fake, real, data), self.revise(fake, data, ctx))
+
+    def f(self, images: Tensor) -> Tensor:
+        """Minus the energy of each patch: [B, C, H, W] -> [B, 1, h, w]."""
+        return self.D(images) - self.offset
+
+    def revise(self, fake: Tensor, real: Tensor, ctx: StepContext) -> Revision:
+        """`fake` moved up the scores of D, whose weights rest meanwhile.
+
+        With --langevin_stop each only until it scores as its image of `real` does: image by image, so that neither
+        other processes nor micro-batches change what becomes of one.
+        """
+        opt = self.opt
+        with self.D.frozen(), self.D.exact():
+            ceiling = None
+            if opt.langevin_stop:
+                with torch.no_grad():
+                    ceiling = self.f(real).flatten(1).mean(dim=1)
+            return revise(
+                self.f,
+                fake,
+                steps=opt.langevin_steps,
+                step_size=opt.langevin_step_size,
+                noise=opt.langevin_noise,
+                clip=opt.langevin_clip,
+                displacement=0.0 if opt.langevin_step_size > 0 else opt.langevin_displacement,
+                ceiling=ceiling,
+                generator=ctx.generator,
+                randn=ctx.randn,
+            )
+
+    def likelihood(self, f_revised: Tensor, f_real: Tensor) -> Tensor:
+        """The loss of D on the scores f of revised and real images, [B, 1, h, w] each."""
+        return likelihood_loss(f_revised, f_real, self.opt.lambda_energy)
+
+    def teaching(self, x0: Tensor, x_T: Tensor) -> Tensor:
+        """The loss of G on its images and their revisions, [B, C, H, W] each, without its weight."""
+        return teaching_loss(x0, x_T)
+
+    def advice(self, losses: Mapping[str, float], position: Position) -> list[str]:
+        suffix = self.adversarial.suffix
+        own = {name.removesuffix(suffix): value for name, value in losses.items() if name.endswith(suffix)}
+        return advice(self.opt, own, position)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.adversarial.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.adversarial.load_state_dict(state)
+
+
+class CooperativeDuel(Duel):
+    """A duel in which `weight` of the losses is cooperative, the rest those of the `adversarial` duel, if any."""
+
+    teaches = True
+
+    def __init__(
+        self,
+        cooperative: Cooperative,
+        weight: float,
+        adversarial: Duel | None,
+        images: tuple[Tensor, Tensor, Tensor],
+        revision: Revision,
+    ) -> None:
+        self.cooperative, self.weight, self.other, self.revision = cooperative, weight, adversarial, revision
+        self.fake, self.real, self.data = images  # data: the real images as the energy is shown them
+        self.revised = revision.x
+
+    def d_loss(self, shown: Tensor) -> Losses:
+        """What D minimizes, minus the likelihood of the real images; the log shows how the sampler does, too."""
+        coop, revision = self.cooperative, self.revision
+        scores = coop.adversarial.judge(revision.x, self.data)
+        f_revised, f_real = (each - coop.offset for each in scores)
+        loss = total = coop.likelihood(f_revised, f_real)
+        mixed: dict[str, Tensor] = {}
+        if self.other is not None:
+            adversarial = self.other.d_loss(shown)
+            total, mixed = self.weight * loss + (1 - self.weight) * adversarial.total, adversarial.logged
+        f_real, f_revised = f_real.detach().mean(), f_revised.detach().mean()
+        diagnostics = {
+            "f_real": f_real,
+            "f_fake": revision.f_start,
+            "f_revised": f_revised,
+            "gap": f_real - f_revised,
+            "grad": revision.gradient,
+            "displacement": revision.displacement,
+            "saturated": revision.saturated,
+            "saturated_fake": saturated(self.fake),
+            "saturated_real": saturated(self.real),
+        }
+        losses = coop.adversarial.losses(total, {"D": loss.detach()} | diagnostics)
+        return Losses(total, losses.logged | mixed)
+
+    def g_loss(self, fake: Tensor) -> Losses:
+        """The teaching loss of G, weighted, and its adversarial loss."""
+        teaching = self.cooperative.teaching(fake, self.revision.x)
+        total = self.weight * self.cooperative.opt.lambda_coop * teaching
+        logged = self.cooperative.adversarial.losses(total, {"teach": teaching.detach()}).logged
+        if self.other is not None:
+            adversarial = self.other.g_loss(fake)
+            total, logged = total + (1 - self.weight) * adversarial.total, logged | adversarial.logged
+        return Losses(total, logged)
