@@ -27,6 +27,7 @@ from coopcut.metrics.distribution import LOWER_IS_BETTER, figures
 from coopcut.metrics.features import create_features
 from coopcut.metrics.packages import versions
 from coopcut.monitors import Monitors
+from coopcut.networks.contract import Generator
 from coopcut.options.option import Options
 from coopcut.util.errors import DataError, NoMemoryError, OptionError, StoppedError, UserError
 from coopcut.util.files import write_text
@@ -111,7 +112,9 @@ class Evaluation:
     def _translated(self, export: Export, network: nn.Module, stop: StopSignals) -> NDArray[np.float64]:
         """Features [n, d] of the translations."""
         source, paths = export.source, self.held_out.paths[export.source]
-        translator = Translator(copy.deepcopy(network), channels(self.opt, source), self.runtime.device)
+        generator = copy.deepcopy(network)
+        assert isinstance(generator, Generator)
+        translator = Translator(generator, channels(self.opt, source), self.runtime.device)
 
         def translation(index: int) -> Tensor:
             try:

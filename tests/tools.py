@@ -22,10 +22,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from coopcut.data import DATASET_CHOICES
 from coopcut.datasets.toy import Settings
 from coopcut.images.io import read_image, to_image, to_tensor
-from coopcut.models import MODELS, NETWORK_CHOICES
 from coopcut.networks import create_G
 from coopcut.options.option import Options
 from coopcut.options.parser import OptionParser
@@ -37,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 
 def train_options(argv: Sequence[str]) -> Options:
     """Options of a training, from the model `cut` unless `argv` says otherwise."""
-    return OptionParser(True, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(["--dataroot", "./datasets/none", *argv])
+    return OptionParser(True).parse(["--dataroot", "./datasets/none", *argv])
 
 
 def make_images(folder: Path, number: int, size: int, seed: int = 0) -> list[Path]:
@@ -214,7 +212,7 @@ class Page(HTMLParser):
 
 
 def translation_options(*flags: str) -> Options:
-    return OptionParser(False, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(["--dataroot", "./none", *flags])
+    return OptionParser(False).parse(["--dataroot", "./none", *flags])
 
 
 def losses_of(run_folder: Path) -> list[dict[str, Any]]:
