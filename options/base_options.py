@@ -18,9 +18,7 @@ EXPERIMENT = Group(
         Option("easy_label", "", "title of the run on its pages; empty: its name"),
         Option("suffix", "", "appended to --name; {option} is replaced: {model}_{netG}_size{load_size}"),
         Option("checkpoints_dir", "./checkpoints", "folder that holds the runs"),
-        Option(
-            "model", "cut", "the method; package.module:Class names one of another package", registry=MODELS, fixed=True
-        ),
+        Option("model", "cut", "the method", registry=MODELS, fixed=True),
         Option(
             "gpu_ids",
             "auto",
