@@ -23,7 +23,7 @@ _to = Batch.to
 
 def _to_double(self: Batch, device: Any) -> Batch:
     batch = _to(self, device)
-    return replace(batch, A=batch.A.double(), B=None if batch.B is None else batch.B.double())
+    return replace(batch, tensors={name: images.double() for name, images in batch.tensors.items()})
 
 
 if __name__ == "__main__":

@@ -14,14 +14,12 @@ from typing import Any
 import pytest
 import torch
 
-from tests.tools import ROOT
+from tests.tools import ROOT, TINY
 
-_TINY = (
-    "--ngf 4 --ndf 4 --netF_nc 8 --num_patches 16 --netG resnet_4blocks --load_size 36 --crop_size 32 --gpu_ids -1 "
-    "--monitor files --print_freq 1 --seed 3 --num_threads 0 --init_gain 0.3 --n_epochs 2 --n_epochs_decay 1 "
+MORE = (
+    "--monitor files --print_freq 1 --seed 3 --init_gain 0.3 --n_epochs 2 --n_epochs_decay 1 "
     "--lr 1e-5"  # Adam turns rounding into steps of this size; the gradients themselves are compared in exp_avg
-)
-TINY = _TINY.split()
+).split()
 DOUBLE = "tests/double.py"
 PATIENCE = 900  # seconds: only a hang takes so long, also on a machine that is busy with other things
 COOP = "--model coopcut --coop_iters 2 --langevin_steps 3 --langevin_noise 0.01 --coop_data_noise 0.01"
@@ -29,7 +27,7 @@ COOP = "--model coopcut --coop_iters 2 --langevin_steps 3 --langevin_noise 0.01 
 
 def flags(folder: Path, name: str, more: str) -> list[str]:
     place = ["--dataroot", str(folder / "data"), "--checkpoints_dir", str(folder / "checkpoints"), "--name", name]
-    return [*place, *TINY, *more.split()]
+    return [*place, *TINY, *MORE, *more.split()]
 
 
 def torchrun(script: str, argv: list[str], launcher: str = "", **env: str) -> "subprocess.Popen[str]":
@@ -105,7 +103,7 @@ def check_same_training(folder: Path, one: str, two: str) -> None:
         check_close(first[part], second[part], part)
     model = [first["model"], second["model"]]
     assert {weight.dtype for weight in model[0]["networks"]["G"].values()} == {torch.float64}
-    for name in ("networks", "optimizers", "ema", "schedulers", "pool"):
+    for name in ("networks", "optimizers", "ema", "schedulers", "objectives"):
         check_close(model[0][name], model[1][name], name, relative=1e-6)
     assert all(torch.equal(model[0]["rng"][k], model[1]["rng"][k]) for k in ("cpu", "device"))
 

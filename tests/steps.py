@@ -1,40 +1,83 @@
-"""A tiny CUT or CoopCUT, a batch for it, and what a step of it does: its gradients, the operators that it calls."""
+"""A tiny method in training, a batch for it, and what a step of it does: its gradients, the operators that it calls."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from coopcut.models import create_model
-from coopcut.models.cut import CUT
-from tests.tools import train_options
+from coopcut.data.batch import Batch
+from coopcut.engine.method import Method
+from coopcut.engine.position import Position
+from coopcut.engine.processes.peers import Peers
+from coopcut.engine.runtime import Runtime
+from coopcut.engine.step import StepContext, StepOutput
+from coopcut.engine.trainer import Trainer
+from coopcut.models import create_method
+from coopcut.options.option import Options
+from tests.tools import TINY, train_options
 
-TINY = "--ngf 8 --ndf 8 --netF_nc 16 --num_patches 16 --netG resnet_4blocks --load_size 32 --crop_size 32 --gpu_ids -1"
+
+def options_of(*flags: str) -> Options:
+    """Those of a tiny method; flags may be given in one string."""
+    return train_options([*TINY, "--init_gain", "0.3", *" ".join(flags).split()])
 
 
-def model_with(*flags: str) -> CUT:
+def method_with(*flags: str) -> Any:
+    """The method that the flags describe, `cut` unless they say otherwise."""
     torch.manual_seed(0)
-    model = create_model(train_options([*TINY.split(), "--init_gain", "0.3", *flags]), [torch.device("cpu")])
-    assert isinstance(model, CUT)
-    return model
+    opt = options_of(*flags)
+    return create_method(opt, Runtime.from_options(opt, Peers()))
 
 
-def batch(number: int = 2) -> SimpleNamespace:
-    generator = torch.Generator().manual_seed(1)
+def trainer_of(method: Method) -> Trainer:
+    return Trainer(method.opt, method, method.runtime)
+
+
+def trainer_with(*flags: str) -> Trainer:
+    return trainer_of(method_with(*flags))
+
+
+def batch_of(A: Tensor, B: Tensor) -> Batch:
+    number = len(A)
+    return Batch.whole({"A": A, "B": B}, {"A": ["a"] * number, "B": ["b"] * number})
+
+
+def batch(number: int = 2, seed: int = 1) -> Batch:
+    """Noise of 32 x 32 pixels."""
+    generator = torch.Generator().manual_seed(seed)
     A, B = (torch.rand(number, 3, 32, 32, generator=generator) * 2 - 1 for _ in "AB")
-    return SimpleNamespace(A=A, B=B, A_paths=["a"] * number, B_paths=["b"] * number)
+    return batch_of(A, B)
 
 
-def gradients(model: CUT) -> torch.Tensor:
-    return torch.cat(
-        [p.grad.flatten() for net in model.networks.values() for p in net.parameters() if p.grad is not None]
-    )
+def context(trainer: Trainer, images: Batch, position: Position | None = None) -> StepContext:
+    """What the engine gives a step on `images`."""
+    return StepContext(position or Position(), images.shard, True, trainer.rng)
 
 
-def pass_of(model: CUT) -> None:
+def step_and_gradients(
+    trainer: Trainer, images: Batch | None = None, position: Position | None = None
+) -> tuple[StepOutput, dict[str, Tensor]]:
+    """A step that moves no weight: what it reports, and each network's gradients in one vector."""
+    found: dict[str, Tensor] = {}
+    handles = []
+    for name, optimizer in trainer.optimizers.optimizers.items():
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        optimizer.param_groups[0]["lr"] = 0.0
+
+        def keep(*arguments: Any, name: str = name, parameters: list[Tensor] = parameters) -> None:
+            found[name] = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+
+        handles.append(optimizer.register_step_pre_hook(keep))
+    output = trainer.step(images or batch(), position or Position())
+    for handle in handles:
+        handle.remove()
+    return output, found
+
+
+def pass_of(trainer: Trainer) -> None:
     """A pass of G and its gradients."""
-    model.G(batch().A).mean().backward()
+    trainer.method.networks["G"](batch()["A"]).mean().backward()
 
 
 class Count(TorchDispatchMode):

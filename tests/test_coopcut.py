@@ -12,8 +12,8 @@ from coopcut.losses.patchnce import patch_nce
 from coopcut.models import create_model
 from coopcut.models.coopcut import CoopCUT
 from coopcut.util.errors import OptionError
-from tests.tools import train_options
-from tests.training import TINY, run, same
+from tests.tools import TINY, train_options
+from tests.training import run, same
 
 
 @pytest.mark.parametrize("mode", ["CUT", "FastCUT"])

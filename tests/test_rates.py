@@ -14,9 +14,9 @@ from coopcut.engine.schedule import create_scheduler
 from coopcut.models import MODELS
 from coopcut.models.cut import CUT
 from coopcut.options.option import Options
-from tests.tools import check_refusal, train_options
+from tests.tools import TINY, check_refusal, train_options
 from tests.tools import run as run_script
-from tests.training import TINY, run, same
+from tests.training import run, same
 
 POLICIES = ("linear", "step", "plateau", "cosine")
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training import TINY, run, same
+from tests.tools import TINY
+from tests.training import run, same
 
 CASES = {
     "cut": ["--model", "cut", "--ema", "0.9"],

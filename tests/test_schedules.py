@@ -8,8 +8,8 @@ import torch
 
 from coopcut.engine.position import Position
 from coopcut.engine.schedule import create_scheduler
-from tests.tools import train_options
-from tests.training import TINY, run
+from tests.tools import TINY, train_options
+from tests.training import run
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from coopcut.monitors.base import LABELS
-from tests.tools import ROOT, make_images
-from tests.training import TINY
+from tests.tools import ROOT, TINY, make_images
 from tests.visdom_tools import RealServer, chromium, free_port, real_assets, until
 
 QUIET = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

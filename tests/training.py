@@ -6,38 +6,14 @@ from typing import Any
 import torch
 
 import train
-
-TINY = [
-    "--ngf",
-    "4",
-    "--ndf",
-    "4",
-    "--netF_nc",
-    "8",
-    "--num_patches",
-    "16",
-    "--netG",
-    "resnet_4blocks",
-    "--load_size",
-    "36",
-    "--crop_size",
-    "32",
-    "--gpu_ids",
-    "-1",
-    "--display_id",
-    "0",
-    "--print_freq",
-    "1",
-    "--seed",
-    "3",
-]
+from tests.tools import TINY
 
 
 def run(images: Path, name: str, *flags: str) -> dict[str, Any]:
     """Train in this process; returns the saved state."""
     folder = images.parent / "checkpoints"
-    argv = ["--dataroot", str(images), "--checkpoints_dir", str(folder), "--name", name, *TINY, *flags]
-    assert train.main(argv) == 0
+    argv = ["--dataroot", str(images), "--checkpoints_dir", str(folder), "--name", name, *TINY]
+    assert train.main([*argv, "--print_freq", "1", "--seed", "3", *flags]) == 0
     return torch.load(folder / name / "latest_state.pth", weights_only=True)
 
 
