@@ -16,14 +16,17 @@ from coopcut.engine.trainer import Trainer
 from coopcut.models import create_method
 from coopcut.objectives.cooperative import Cooperative
 from coopcut.options.option import Options
-from tests.tools import TINY, train_options
+from tests.tools import TINY, options_known_to, tiny, train_options
 
 COOP = "--model coopcut"
 
 
 def options_of(*flags: str) -> Options:
     """Those of a tiny method; flags may be given in one string."""
-    return train_options([*TINY, "--init_gain", "0.3", *" ".join(flags).split()])
+    argv = " ".join(flags).split()
+    model = argv[argv.index("--model") + 1] if "--model" in argv else "cut"
+    base = TINY if {"netF_nc", "num_patches"} <= options_known_to(model) else tiny(model)
+    return train_options([*base, "--init_gain", "0.3", *argv])
 
 
 def method_with(*flags: str) -> Any:
