@@ -9,10 +9,16 @@ import torch
 from coopcut.data.batch import Batch
 from coopcut.data.prefetch import CopyStream, on_device
 from coopcut.util.errors import DataError
+from tests.steps import batch_of
 
 
 def batch(number: int) -> Batch:
-    return Batch(torch.full((1, 3, 4, 4), float(number)), torch.full((1, 3, 4, 4), -float(number)), ["a"], ["b"])
+    A = torch.full((1, 3, 4, 4), float(number))
+    return batch_of(A, -A)
+
+
+def number_of(batch: Batch) -> int:
+    return int(batch["A"][0, 0, 0, 0])
 
 
 class Recorded(CopyStream):
@@ -22,17 +28,17 @@ class Recorded(CopyStream):
         self.told = told
 
     def start(self, batch: Batch) -> Any:
-        self.told.append(f"start {int(batch.A[0, 0, 0, 0])}")
+        self.told.append(f"start {number_of(batch)}")
         return batch, None
 
     def finish(self, batch: Batch, copied: Any) -> Batch:
-        self.told.append(f"finish {int(batch.A[0, 0, 0, 0])}")
+        self.told.append(f"finish {number_of(batch)}")
         return batch
 
 
 def used(batches: Iterator[Batch], told: list[str]) -> None:
     for each in batches:
-        told.append(f"use {int(each.A[0, 0, 0, 0])}")
+        told.append(f"use {number_of(each)}")
 
 
 CPU = torch.device("cpu")
@@ -90,7 +96,7 @@ def test_without_cuda_nothing_is_read_ahead() -> None:
 
     first = next(on_device(counted(), CPU))
     assert asked == [1]
-    assert torch.equal(first.A, batch(1).A)
+    assert torch.equal(first["A"], batch(1)["A"])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -105,7 +111,6 @@ def test_a_batch_is_used_after_its_copy_and_kept_until_it_was_used() -> None:
 
     device, sums = torch.device("cuda"), []
     for moved in on_device((batch(number).pin_memory() for number in range(30)), device, Late(device)):
-        assert moved.B is not None
         torch.cuda._sleep(40_000_000)
-        sums += [moved.A.mean(), moved.B.mean()]
+        sums += [moved["A"].mean(), moved["B"].mean()]
     assert torch.stack(sums).tolist() == [sign * number for number in range(30) for sign in (1.0, -1.0)]
