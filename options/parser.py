@@ -17,7 +17,7 @@ from coopcut.engine.checkpoint.files import has_state
 from coopcut.engine.processes.peers import restarted
 from coopcut.models import MODELS
 from coopcut.options.base_options import BASE, CHANNELS, DATA
-from coopcut.options.components import all_groups, component_groups
+from coopcut.options.components import all_groups, component_groups, groups_of_all
 from coopcut.options.option import Group, Option, Options
 from coopcut.options.saved import FILE, RESTORE, contradictions, load_options, run_folder
 from coopcut.options.test_options import TEST
@@ -141,10 +141,7 @@ class OptionParser:
         rest = [text for text in argv if text not in ("-h", "--help", "all")]
         _, groups = self._collect(rest, {})
         if "all" in argv:
-            groups = list(self.base)
-            for name in MODELS:
-                titles = {group.title for group in groups}
-                groups += [group for group in all_groups(name, MODELS[name]) if group.title not in titles]
+            groups = [*self.base, *groups_of_all(MODELS)]
         about = "" if "all" in argv else "\n--help all shows the options of every method, network and loss"
         return _without_repeats(groups, self._parser) + about
 
