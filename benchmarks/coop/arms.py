@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from coopcut.models import BaseModel
+from coopcut.models import Method
 
 # Networks and images at which five seeds of every arm take an hour on a CPU.
 SMALL = [
@@ -24,7 +24,7 @@ class Arm:
     flags: tuple[str, ...]
     equal_time: bool = False
     supervised: bool = False
-    variant: type[BaseModel] | None = None
+    variant: type[Method] | None = None
     short: bool = False
     base: str = "cut"
 
