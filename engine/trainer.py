@@ -146,7 +146,7 @@ class Trainer:
     def _check_sizes(self, batch: Batch) -> None:
         needed = self.min_size
         for name, images in batch.tensors.items():
-            if min(images.shape[2:]) < needed:
+            if min(images.shape[2:], default=needed) < needed:
                 size = f"{images.shape[3]}x{images.shape[2]}"
                 raise DataError(
                     f"{batch.paths[name][0]}: {size} pixels after --preprocess; "

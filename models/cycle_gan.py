@@ -48,7 +48,7 @@ class CycleGAN(Method):
     def __init__(self, opt: Options, runtime: Runtime) -> None:
         super().__init__(opt, runtime)
         self.G_A, self.G_B = self.add_generator("A2B"), self.add_generator("B2A")
-        D_A, D_B = Adversarial(opt, runtime, opt.output_nc, "D_A"), Adversarial(opt, runtime, opt.input_nc, "D_B")
+        D_A, D_B = (Adversarial(opt, self.discriminator(domain), name) for domain, name in (("B", "D_A"), ("A", "D_B")))
         self.adversarial_A = self.add("adversarial_A", Cooperative(opt, D_A))
         self.adversarial_B = self.add("adversarial_B", Cooperative(opt, D_B))
 

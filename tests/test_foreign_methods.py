@@ -27,7 +27,7 @@ class Near(Method):
     def __init__(self, opt, runtime):
         super().__init__(opt, runtime)
         self.G = self.add_generator()
-        self.adversarial = self.add("adversarial", Cooperative(opt, Adversarial(opt, runtime, opt.output_nc)))
+        self.adversarial = self.add("adversarial", Cooperative(opt, Adversarial(opt, self.discriminator("B"))))
 
     def step(self, batch, ctx):
         fake = self.G(batch["A"])
