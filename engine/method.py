@@ -69,6 +69,11 @@ class Method(ABC):
         return cls.exports[name or next(iter(cls.exports))]
 
     @classmethod
+    def suffix(cls, name: str) -> str:
+        """What the results of an export are marked with: nothing for the first."""
+        return "" if name in ("", next(iter(cls.exports))) else f"_{name}"
+
+    @classmethod
     def build(cls, opt: Options, export: Export) -> Generator:
         """The network of `export` as `opt` describes it, with initial weights."""
         return create_G(opt, channels(opt, export.source), channels(opt, export.target))

@@ -3,6 +3,7 @@
 CHECKOUT is one of github junyanz/pytorch-CycleGAN-and-pix2pix, of which `models`, `options` and `util` are needed.
 """
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -63,15 +64,15 @@ def record(case: dict[str, Any], model: Any) -> tuple[dict[str, Any], dict[str, 
 
 def main(checkout: str) -> None:
     sys.path.insert(0, checkout)
-    from models import create_model  # type: ignore[import-not-found, unused-ignore]
-    from options.train_options import TrainOptions  # type: ignore[import-not-found, unused-ignore]
+    models, options = importlib.import_module("models"), importlib.import_module("options.train_options")
 
     torch.set_default_dtype(torch.float64)
-    figures, arrays = {}, {}
+    figures: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for name, case in CASES.items():
         args = [*SMALL, *(case["args"].split() if case["args"] else [])]
         sys.argv = ["train.py", "--dataroot", "none", "--model", "cycle_gan", "--gpu_ids", "-1", *args]
-        found, images = record(case, create_model(TrainOptions().parse()))
+        found, images = record(case, models.create_model(options.TrainOptions().parse()))
         figures[name] = case | {"args": args, "size": SIZE} | found
         arrays |= {f"{name}/{image}": values for image, values in images.items()}
     (HERE / "cycle_gan_public.json").write_text(json.dumps(figures, indent=1) + "\n")
