@@ -25,6 +25,10 @@ from coopcut.options.train_options import TRAIN
 from coopcut.util.errors import CheckpointError, OptionError
 
 
+# what to type for a method of the published CycleGAN that is none here
+_MEANT = {"test": "in place of --model test give --checkpoint FILE, or --model cycle_gan --export B2A for the way back"}
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse with one line for an error, raised instead of printed."""
 
@@ -94,7 +98,8 @@ class OptionParser:
         typed = self._typed(argv, self.base, partial=True)
         model = typed.get("model", saved.get("model", _by_name(self.base)["model"].default))
         if model not in MODELS:
-            raise OptionError(f"--model: '{model}' is unknown; known: {', '.join(MODELS)}")
+            hint = f"; {_MEANT[model]}" if model in _MEANT else ""
+            raise OptionError(f"--model: '{model}' is unknown; known: {', '.join(MODELS)}{hint}")
         method, values = MODELS[model], dict(saved) | typed
         while True:
             groups = [*self.base, *component_groups(model, method, values)]
