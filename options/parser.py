@@ -98,7 +98,7 @@ class OptionParser:
         model = typed.get("model", saved.get("model", _by_name(self.base)["model"].default))
         if model not in MODELS:
             hint = f"; {_MEANT[model]}" if model in _MEANT else ""
-            raise OptionError(f"--model: '{model}' is unknown; known: {', '.join(MODELS)}{hint}")
+            raise OptionError(f"--model: '{model}' is not one of {', '.join(MODELS)}{hint}")
         method, values = MODELS[model], dict(saved) | typed
         while True:
             groups = [*self.base, *component_groups(model, method, values)]

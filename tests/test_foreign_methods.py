@@ -91,7 +91,7 @@ TINY_WITHOUT_F = [flag for flag in TINY if flag not in ("--netF_nc", "8", "--num
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        ("far", ("--model: 'far' is unknown", "near")),
+        ("far", ("--model: 'far' is not one of", "near")),
         ("theirs.nowhere:Near", ("theirs.nowhere:Near cannot be imported", "No module named 'theirs.nowhere'")),
         ("theirs.near:Far", ("theirs.near:Far cannot be imported", "has no attribute 'Far'")),
         ("theirs.broken:Near", ("cannot be imported", "No module named 'nothing_of_that_name'")),
