@@ -30,18 +30,15 @@ def trainer(flags: str) -> Trainer:
 @pytest.mark.parametrize(
     "flags",
     [
-        "--ema 0.9 --instance_noise 0.1 --lambda_color 3",
-        "--CUT_mode FastCUT --pool_size 4",
-        "--gan_mode wgangp",
-        COOP,
+        "--CUT_mode FastCUT --pool_size 4 --gan_mode wgangp",
         f"{COOP} --langevin_stop --lambda_color 3",
-        f"{COOP} --coop_epochs 0 --coop_keep 0.5 --instance_noise 0.1 --pool_size 4 --gan_mode wgangp",
+        f"{COOP} --coop_epochs 0 --coop_keep 0.5 --instance_noise 0.1 --pool_size 4",
     ],
 )
 def test_passes_are_the_undivided_batch(flags: str, double: None) -> None:
-    """5 samples as 2, 2 and 1, 4 as 2 and 2, and 2 as 1 and 1: losses, pictures, weights, optimizers, generators."""
+    """5 samples as 2, 2 and 1, and 2 as 1 and 1: losses, pictures, weights, optimizers, generators."""
     whole, divided = trainer(flags), trainer(f"{flags} --accumulation_steps 3")
-    for step, number in enumerate((5, 4, 2, 5)):
+    for step, number in enumerate((5, 2)):
         expected, found = (each.step(batch(number, number), Position(step=step)) for each in (whole, divided))
         assert list(found.losses) == list(expected.losses)
         for name, value in expected.losses.items():

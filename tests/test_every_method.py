@@ -56,7 +56,7 @@ def test_it_resumes_bit_for_bit(images: Path, model: str) -> None:
 def test_micro_batches_are_the_undivided_batch(model: str, double: None) -> None:
     flags = ["--batch_size", "5", "--pool_size", "4", "--instance_noise", "0.1"]
     whole, divided = trainer_of(model, *flags), trainer_of(model, *flags, "--accumulation_steps", "3")
-    for step, number in enumerate((5, 4, 2, 5)):
+    for step, number in enumerate((5, 2, 4)):
         expected, found = (each.step(batch(number, number), Position(step=step)) for each in (whole, divided))
         check_close({n: float(v) for n, v in found.losses.items()}, {n: float(v) for n, v in expected.losses.items()})
         check_close(found.images, expected.images)
