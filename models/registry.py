@@ -1,7 +1,9 @@
 """Where methods are known by name: one file per method here, entry points of other packages, and any class by path."""
 
 import inspect
+import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from coopcut.engine.method import Method
@@ -26,7 +28,7 @@ class Methods(Registry[type[Method]]):
         return super().__contains__(name) or (isinstance(name, str) and self._foreign(name) is not None)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted({*self._entries, *entry_points(group=GROUP).names}))
+        return iter(sorted({*self._entries, *_installed(tuple(sys.path))}))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -36,7 +38,13 @@ class Methods(Registry[type[Method]]):
             return None
         if ":" in name:
             return EntryPoint(name, name, GROUP)
-        return next(iter(entry_points(group=GROUP, name=name)), None)
+        return _installed(tuple(sys.path)).get(name)
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """The entry points of the packages on `path`, which takes long to search."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def _load(entry: EntryPoint) -> type[Method]:
