@@ -35,6 +35,7 @@ def test_table_of_speed_has_medians_and_ratios(tmp_path: Path, capsys: pytest.Ca
 
 
 CHECKOUT = {
+    "options/__init__.py": "",
     "options/train_options.py": "class TrainOptions:\n    def parse(self):\n        return self\n",
     "models/cut_model.py": "class Model:\n    def __getattr__(self, name):\n        return lambda *_: None\n",
     "models/__init__.py": "def create_model(opt):\n    from .cut_model import Model\n    return Model()\n",
