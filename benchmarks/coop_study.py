@@ -2,7 +2,7 @@
 
     python -m benchmarks.coop_study                   # the arms: equal steps, equal time, and a supervised ceiling
     python -m benchmarks.coop_study --sweep           # each setting of the warm-up by itself
-    python -m benchmarks.coop_study --report docs     # tables (printed) and plots, of whatever is finished
+    python -m benchmarks.coop_study --report docs/study  # tables (printed) and plots, of whatever is finished
 
 A run that is finished is not done again, so that the study can be stopped and started at any time. Each run writes
 one JSON with its options, its figures along the way, and the losses between them.

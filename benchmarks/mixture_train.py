@@ -83,7 +83,7 @@ def fitting(data: str, gan_mode: str) -> dict[str, float]:
     """The defaults that depend on the task.
 
     langevin_clip: 2 standard deviations of a mode, since the revision overshoots where it crosses a mode in one step.
-    lambda_energy: what suits the loss after the switch, see docs/coopcut.md, "The switch".
+    lambda_energy: what suits the loss after the switch, see docs/coopcut.md.
     """
     return {"langevin_clip": 2 * DATA[data]().std, "lambda_energy": 1.0 if gan_mode == "lsgan" else 0.25}
 

@@ -41,7 +41,7 @@ def train_options(argv: Sequence[str]) -> Options:
 
 
 def make_images(folder: Path, number: int, size: int, seed: int = 0) -> list[Path]:
-    """Write `number` coloured noise images of size x size pixels as PNG; returns their paths."""
+    """Write `number` colored noise images of size x size pixels as PNG; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([seed, number, size])
     paths = [folder / f"{index}.png" for index in range(number)]

@@ -34,7 +34,7 @@ def coopcut(*flags: str) -> tuple[str, ...]:
     return ("--model", "coopcut", "--coop_iters", "WARMUP", "--instance_noise", "0", *flags)
 
 
-# D without norm sees the colours of an image; instance norm takes out their means. With CUT's small initial weights its
+# D without norm sees the colors of an image; instance norm takes out their means. With CUT's small initial weights its
 # scores start at 0.001 and an energy hardly learns in the steps of a warm-up; with those of He et al. it does at once.
 NO_NORM = ("--normD", "none")
 HE = (*NO_NORM, "--init_type", "kaiming")
