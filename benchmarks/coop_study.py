@@ -22,9 +22,10 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.coop.arms import ARMS, SMALL, WARMUP, Arm
+from benchmarks.coop.measure import Data
 from benchmarks.coop.pictures import read_strip, save_strips, sheet
 from benchmarks.coop.report import VIEWS, arms_table, plot_arms, plot_sweeps, read_runs, sweep_tables
-from benchmarks.coop.run import Data, train
+from benchmarks.coop.run import train
 from benchmarks.coop.sweeps import SWITCH_SWEEPS, WARMUP_SWEEPS, sweep_arms
 from benchmarks.ready import batch_of, options, trainer_of
 from coopcut.datasets.make_toy import Settings, make_dataset

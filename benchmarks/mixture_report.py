@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.mixture_data import DATA
-from benchmarks.mixture_train import ARMS, Settings
+from benchmarks.mixture_settings import ARMS, Settings
 from coopcut.util.errors import DataError, OptionError
 from coopcut.util.files import write_bytes
 

@@ -1,17 +1,15 @@
-"""A run of the 2-D mixture benchmark: its settings, the networks, and the steps of both arms.
-
-See benchmarks/mixture.py. A length of 1 is the radius of the ring, and half the distance of neighbors in the grid.
-"""
+"""A run of the 2-D mixture benchmark: a method of points, trained by the engine. See benchmarks/mixture.py."""
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.mixture_data import DATA
+from benchmarks.mixture_settings import Settings
 from benchmarks.ready import batch_of, options, trainer_of
 from coopcut.data.batch import Batch
 from coopcut.engine.position import Position
@@ -23,77 +21,13 @@ from coopcut.objectives.adversarial import Adversarial
 from coopcut.objectives.cooperative import Cooperative
 from coopcut.options.option import Option, Options
 
-ARMS = ("gan", "coopinit")
 SAMPLES = 2500  # of the generator, for the metrics
 
 
-@dataclass(frozen=True)
-class Settings:
-    """All that a run depends on. The names are those of the options of `train.py`; lr_D and lr_G: 0 stands for lr."""
-
-    data: str = "ring"
-    gan_mode: str = "nonsaturating"
-    arm: str = "gan"
-    seed: int = 0
-    steps: int = 3000
-    coop_steps: int = 400
-    langevin_steps: int = 15
-    langevin_step_size: float = 0.1
-    langevin_noise: float = 0.0
-    langevin_clip: float = 0.0
-    lambda_coop: float = 10.0
-    lambda_energy: float = 0.25
-    coop_data_noise: float = 0.0
-    batch_size: int = 256
-    lr: float = 1e-3
-    coop_lr_D: float = 0.0
-    coop_lr_G: float = 0.0
-    beta1: float = 0.5
-    beta2: float = 0.999
-    width: int = 64
-    nz: int = 2
-    measure_freq: int = 100
-
-    def matters(self) -> dict[str, Any]:
-        """The settings that change what the arm does or reports: those of the sampler change nothing in `gan`."""
-        coop = ("langevin_", "lambda_", "coop_lr", "coop_data") if self.arm == "gan" else ()
-        return {name: value for name, value in asdict(self).items() if not name.startswith(coop)}
-
-    @property
-    def warmup(self) -> int:
-        """Number of cooperative steps."""
-        return self.coop_steps if self.arm == "coopinit" else 0
-
-    def passes(self, step: int) -> int:
-        """Passes of a batch through a network, forward and backward, in the first `step` steps.
-
-        An adversarial step has 4: D on real, on fake, and on fake for G, and G. A cooperative step has D on real, on
-        revised and `langevin_steps` times in the sampler, and G. All networks are of one size.
-        """
-        coop = min(step, self.warmup)
-        return coop * (self.langevin_steps + 3) + (step - coop) * 4
-
-    def steps_of_equal_cost(self) -> int:
-        """The most steps of this arm that make no more passes than `gan` makes in all its steps."""
-        coop, budget = self.langevin_steps + 3, 4 * self.steps
-        return min(self.warmup, budget // coop) + max(budget - self.warmup * coop, 0) // 4
-
-
-def fitting(data: str, gan_mode: str) -> dict[str, float]:
-    """The defaults that depend on the task.
-
-    langevin_clip: 2 standard deviations of a mode, since the revision overshoots where it crosses a mode in one step.
-    lambda_energy: what suits the loss after the switch, see docs/coopcut.md.
-    """
-    return {"langevin_clip": 2 * DATA[data]().std, "lambda_energy": 1.0 if gan_mode == "lsgan" else 0.25}
-
-
-def mlp(nc_in: int, nc_out: int, width: int) -> nn.Sequential:
-    """Three hidden layers: [B, nc_in] -> [B, nc_out]."""
-    net = nn.Sequential()
-    for before in (nc_in, width, width):
-        net.extend([nn.Linear(before, width), nn.ReLU()])
-    return net.append(nn.Linear(width, nc_out))
+def hidden(nc_in: int, width: int) -> nn.Sequential:
+    """Three hidden layers: [B, nc_in] -> [B, width]."""
+    layers = [(nn.Linear(before, width), nn.ReLU()) for before in (nc_in, width, width)]
+    return nn.Sequential(*(module for layer in layers for module in layer))
 
 
 class Critic(Discriminator):
@@ -101,18 +35,18 @@ class Critic(Discriminator):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.net = mlp(2, 1, width)
+        self.body, self.last = hidden(2, width), nn.Linear(width, 1)
 
     @classmethod
     def from_options(cls, opt: Options, in_channels: int) -> Self:
         return cls(opt.width)
 
     @property
-    def score_bias(self) -> nn.Parameter | None:
-        return self.net[-1].bias  # type: ignore[return-value]
+    def score_bias(self) -> nn.Parameter:
+        return self.last.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.net(x)
+        scores: Tensor = self.last(self.body(x))
         return scores
 
 
@@ -130,10 +64,10 @@ class Points(Method):
 
     def __init__(self, opt: Options, runtime: Runtime) -> None:
         super().__init__(opt, runtime)
-        self.G = self.networks["G"] = runtime.prepare(mlp(opt.nz, 2, opt.width))
+        self.G = self.networks["G"] = runtime.prepare(hidden(opt.nz, opt.width).append(nn.Linear(opt.width, 2)))
         D = Critic(opt.width)
         self.adversarial = self.add("adversarial", Unbounded(opt, Adversarial(opt, runtime.prepare(D))))
-        nn.init.constant_(D.net[-1].bias, self.adversarial.offset)  # type: ignore[arg-type]
+        nn.init.constant_(D.score_bias, self.adversarial.offset)
 
     def step(self, batch: Batch, ctx: StepContext) -> Step:
         fake = self.G(batch["A"])

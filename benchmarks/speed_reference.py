@@ -23,7 +23,7 @@ from benchmarks.speed_serve import serve
 
 def options_of(told: dict[str, Any]) -> Any:
     """CUT's own options for the case; what it prints and writes goes elsewhere."""
-    TrainOptions = importlib.import_module("coopcut.options.train_options").TrainOptions
+    TrainOptions = importlib.import_module("options.train_options").TrainOptions
     size, width, data = told["size"], told["width"], told["data"]
     flags = f"--dataroot {data} --checkpoints_dir {data}/reference --name run --batch_size {told['batch']} "
     flags += f"--crop_size {size} --load_size {round(size * 286 / 256)} --ngf {width} --ndf {width} --display_id 0 "

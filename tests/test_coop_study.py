@@ -9,9 +9,10 @@ from PIL import Image
 
 from benchmarks import coop_study
 from benchmarks.coop.arms import ARMS, SMALL
+from benchmarks.coop.measure import Data
 from benchmarks.coop.pictures import read_strip
 from benchmarks.coop.report import arms_table, plot_sweeps, read_runs, sweep_tables, warmup_end
-from benchmarks.coop.run import Data, train
+from benchmarks.coop.run import train
 from benchmarks.coop.sweeps import (
     REDUCTIONS,
     SWITCH_SWEEPS,

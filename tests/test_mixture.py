@@ -13,7 +13,8 @@ from torch import Tensor
 from benchmarks import mixture
 from benchmarks.mixture_data import grid, ring
 from benchmarks.mixture_report import compare
-from benchmarks.mixture_train import Run, Settings, train
+from benchmarks.mixture_settings import Settings
+from benchmarks.mixture_train import Run, train
 from coopcut.objectives import cooperative
 from coopcut.sampling import langevin
 from coopcut.util.errors import DataError, OptionError

@@ -34,6 +34,24 @@ def test_table_of_speed_has_medians_and_ratios(tmp_path: Path, capsys: pytest.Ca
         assert ours["peak_bytes"] > 2**20
 
 
+CHECKOUT = {
+    "options/__init__.py": "",
+    "options/train_options.py": "class TrainOptions:\n    def parse(self):\n        return self\n",
+    "models/cut_model.py": "class Model:\n    def __getattr__(self, name):\n        return lambda *_: None\n",
+    "models/__init__.py": "def create_model(opt):\n    from .cut_model import Model\n    return Model()\n",
+}
+
+
+def test_reference_is_made_of_the_packages_of_its_checkout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, code in CHECKOUT.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(code)
+    flags = [*TINY, "--cases", "cut", "--repeats", "1", "--warm_up", "0", "--images", "1"]
+    speed.main([*flags, "--flags", "--netG resnet_4blocks", "--reference", str(tmp_path)])
+    row = capsys.readouterr().out.splitlines()[-1].split(" | ")
+    assert 0 <= float(row[3]) < 0.1  # its steps do nothing
+
+
 def test_profile_groups_every_operator_once() -> None:
     seconds = {
         "aten::convolution_backward": 3.0,
