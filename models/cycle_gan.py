@@ -15,7 +15,7 @@ from coopcut.engine.runtime import Runtime
 from coopcut.engine.step import Losses, Step, StepContext, minimize
 from coopcut.models.registry import MODELS
 from coopcut.networks import NET_G
-from coopcut.objectives.adversarial import Adversarial
+from coopcut.objectives.adversarial import Adversarial, Duel
 from coopcut.objectives.cooperative import Cooperative
 from coopcut.options.option import Option, Options
 from coopcut.util.errors import OptionError
@@ -36,7 +36,10 @@ class CycleGAN(Method):
 
     @classmethod
     def presets(cls, given: Options) -> Mapping[str, Any]:
-        """As published: 100 + 100 epochs, a pool of 50 images, normal initial weights, no antialiasing."""
+        """As published: 100 + 100 epochs, a pool of 50 images, normal initial weights, no antialiasing.
+
+        The published rate falls an epoch earlier, in epoch 100, and is 0 in the last one; here it falls as in CUT.
+        """
         networks = {"init_type": "normal", "no_antialias": True, "no_antialias_up": True}
         return {"n_epochs": 100, "n_epochs_decay": 100, "pool_size": 50} | networks
 
@@ -76,10 +79,16 @@ class CycleGAN(Method):
         yield minimize(losses.labeled("G"), "G_A", "G_B")
         shown_B = yield from self.adversarial_A.shown(images["fake_B"], ctx)
         shown_A = yield from self.adversarial_B.shown(images["fake_A"], ctx)
-        yield minimize(duel_A.d_loss(shown_B).labeled("D_A") + duel_B.d_loss(shown_A).labeled("D_B"), "D_A", "D_B")
+        yield minimize(self.judged("D_A", duel_A, shown_B) + self.judged("D_B", duel_B, shown_A), "D_A", "D_B")
         if duel_A.revised is not None and duel_B.revised is not None:
             images |= {"revised_B": duel_A.revised, "revised_A": duel_B.revised}
         return images
+
+    @staticmethod
+    def judged(name: str, duel: Duel, shown: Tensor) -> Losses:
+        """What a discriminator minimizes; the log shows its total, as published, and how a cooperative duel does."""
+        losses = duel.d_loss(shown)
+        return (losses if duel.teaches else Losses(losses.total, {})).labeled(name)
 
     @staticmethod
     def weighted(name: str, loss: Tensor, weight: float) -> Losses:

@@ -45,10 +45,12 @@ def record(case: dict[str, Any], model: Any) -> tuple[dict[str, Any], dict[str, 
     model.set_input(
         {"A": torch.from_numpy(A).double(), "B": torch.from_numpy(B).double(), "A_paths": [], "B_paths": []}
     )
-    start, steps, images, slopes = {n: vector(net.parameters()).clone() for n, net in nets.items()}, [], {}, {}
+    start = {name: vector(net.parameters()).clone() for name, net in nets.items()}
+    steps, moved, images, slopes = [], [], {}, {}
     for step in range(STEPS):
         model.optimize_parameters()
         steps.append({name: float(getattr(model, f"loss_{name}")) for name in model.loss_names})
+        moved.append({name: float((vector(net.parameters()) - start[name]).norm()) for name, net in nets.items()})
         if step == 0:
             shown = {name: getattr(model, name) for name in model.visual_names if not name.startswith("real")}
             images = {name: image.detach()[:, :, ::SHOWN, ::SHOWN].numpy() for name, image in shown.items()}
@@ -57,7 +59,7 @@ def record(case: dict[str, Any], model: Any) -> tuple[dict[str, Any], dict[str, 
         "state": {name: [[k, list(v.shape)] for k, v in net.state_dict().items()] for name, net in nets.items()},
         "step_losses": steps,
         "grad_norm": slopes,
-        "moved": {name: float((vector(net.parameters()) - start[name]).norm()) for name, net in nets.items()},
+        "moved": moved,
     }
     return figures, images
 
