@@ -43,11 +43,7 @@ def loader_of(root: Path, **changes: Any) -> EpochLoader:
 
 def equal(one: list[Batch], other: list[Batch]) -> bool:
     return len(one) == len(other) and all(
-        torch.equal(a.A, b.A)
-        and a.B is not None
-        and b.B is not None
-        and torch.equal(a.B, b.B)
-        and (a.A_paths, a.B_paths) == (b.A_paths, b.B_paths)
+        a.paths == b.paths and all(torch.equal(a[name], b[name]) for name in "AB")
         for a, b in zip(one, other, strict=True)
     )
 
@@ -57,9 +53,9 @@ def test_an_epoch_shows_every_image(root: Path) -> None:
     assert (loader.samples_per_epoch, loader.steps_per_epoch) == (7, 3)
     batches = list(loader.epoch(1))
     assert [len(batch) for batch in batches] == [3, 3, 1]
-    assert batches[0].A.shape == (3, 3, 8, 8)
-    assert sorted(path for batch in batches for path in batch.A_paths) == loader.dataset.paths_A
-    assert {path for batch in batches for path in batch.B_paths} == set(loader.dataset.paths_B)
+    assert batches[0]["A"].shape == (3, 3, 8, 8)
+    assert sorted(path for batch in batches for path in batch.paths["A"]) == loader.dataset.paths_A
+    assert {path for batch in batches for path in batch.paths["B"]} == set(loader.dataset.paths_B)
 
 
 def test_number_of_workers_does_not_matter(root: Path) -> None:
@@ -79,7 +75,7 @@ def test_resuming_within_an_epoch(root: Path, num_threads: int) -> None:
     for start in (0, 2, 4, 6):
         assert equal(list(loader.epoch(2, start)), whole[start // 2 :])
     assert list(loader.epoch(2, 7)) == []
-    assert next(loader.epoch(2, 1)).A_paths == [whole[0].A_paths[1], whole[1].A_paths[0]]
+    assert next(loader.epoch(2, 1)).paths["A"] == [whole[0].paths["A"][1], whole[1].paths["A"][0]]
     loader.close()
 
 
@@ -156,7 +152,7 @@ def test_decay_epochs_see_whole_images(root: Path) -> None:
     loader = loader_of(root, num_threads=1, no_flip=True, serial_batches=True)  # n_epochs 2, crop_size 8
     whole = [Image.open(path).resize((8, 8), Image.Resampling.BICUBIC) for path in loader.dataset.paths_A]
     expected = torch.stack([torch.tensor(list(img.tobytes())).view(8, 8, 3).permute(2, 0, 1) for img in whole])
-    coarse, fine = (torch.cat([batch.A for batch in loader.epoch(n)]) for n in (2, 3))
+    coarse, fine = (torch.cat([batch["A"] for batch in loader.epoch(n)]) for n in (2, 3))
     assert torch.equal(((fine + 1) * 127.5).round().long(), expected)
     assert not torch.equal(coarse, fine)
     loader.close()
@@ -165,27 +161,23 @@ def test_decay_epochs_see_whole_images(root: Path) -> None:
 def test_single_has_no_B(root: Path) -> None:
     loader = loader_of(root / "trainA", dataset_mode="single", batch_size=4)
     for batch in loader.epoch(1):
-        assert batch.B is None
-        assert batch.B_paths == []
-        assert batch.to("cpu").B is None
+        assert batch.tensors.keys() == batch.paths.keys() == batch.to("cpu").tensors.keys() == {"A"}
 
 
 def test_batch_moves_to_a_device(root: Path) -> None:
     batch = next(loader_of(root, batch_size=2).epoch(1))
     moved = batch.to("meta")
-    assert moved.B is not None
-    assert (moved.A.device.type, moved.B.device.type) == ("meta", "meta")
-    assert moved.A_paths == batch.A_paths
+    assert [moved[name].device.type for name in "AB"] == ["meta", "meta"]
+    assert (moved.paths, moved.shard) == (batch.paths, batch.shard)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_batches_are_pinned_for_cuda(root: Path) -> None:
     loader = loader_of(root, batch_size=2, num_threads=2)
     for batch in loader.epoch(1):
-        assert batch.B is not None
-        assert batch.A.is_pinned()
-        assert batch.B.is_pinned()
-        assert torch.equal(batch.to("cuda").A.cpu(), batch.A)
+        assert batch["A"].is_pinned()
+        assert batch["B"].is_pinned()
+        assert torch.equal(batch.to("cuda")["A"].cpu(), batch["A"])
     loader.close()
 
 
@@ -234,8 +226,7 @@ def test_mixed_sizes_in_a_batch(root: Path) -> None:
 def test_domains_may_differ_in_size(root: Path) -> None:
     make_images(root / "trainB", 5, size=(24, 32))
     batch = next(loader_of(root, preprocess="none", batch_size=3).epoch(1))
-    assert batch.B is not None
-    assert (tuple(batch.A.shape), tuple(batch.B.shape)) == ((3, 3, 8, 16), (3, 3, 32, 24))
+    assert (tuple(batch["A"].shape), tuple(batch["B"].shape)) == ((3, 3, 8, 16), (3, 3, 32, 24))
 
 
 def test_batch_larger_than_the_data_set(root: Path) -> None:

@@ -12,7 +12,8 @@ from coopcut.util.errors import DataError
 
 
 def batch(number: int) -> Batch:
-    return Batch(torch.full((1, 3, 4, 4), float(number)), torch.full((1, 3, 4, 4), -float(number)), ["a"], ["b"])
+    tensors = {"A": torch.full((1, 3, 4, 4), float(number)), "B": torch.full((1, 3, 4, 4), -float(number))}
+    return Batch.whole(tensors, {"A": ["a"], "B": ["b"]})
 
 
 class Recorded(CopyStream):
@@ -22,17 +23,17 @@ class Recorded(CopyStream):
         self.told = told
 
     def start(self, batch: Batch) -> Any:
-        self.told.append(f"start {int(batch.A[0, 0, 0, 0])}")
+        self.told.append(f"start {int(batch['A'][0, 0, 0, 0])}")
         return batch, None
 
     def finish(self, batch: Batch, copied: Any) -> Batch:
-        self.told.append(f"finish {int(batch.A[0, 0, 0, 0])}")
+        self.told.append(f"finish {int(batch['A'][0, 0, 0, 0])}")
         return batch
 
 
 def used(batches: Iterator[Batch], told: list[str]) -> None:
     for each in batches:
-        told.append(f"use {int(each.A[0, 0, 0, 0])}")
+        told.append(f"use {int(each['A'][0, 0, 0, 0])}")
 
 
 CPU = torch.device("cpu")
@@ -90,7 +91,7 @@ def test_without_cuda_nothing_is_read_ahead() -> None:
 
     first = next(on_device(counted(), CPU))
     assert asked == [1]
-    assert torch.equal(first.A, batch(1).A)
+    assert torch.equal(first["A"], batch(1)["A"])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -105,7 +106,6 @@ def test_a_batch_is_used_after_its_copy_and_kept_until_it_was_used() -> None:
 
     device, sums = torch.device("cuda"), []
     for moved in on_device((batch(number).pin_memory() for number in range(30)), device, Late(device)):
-        assert moved.B is not None
         torch.cuda._sleep(40_000_000)
-        sums += [moved.A.mean(), moved.B.mean()]
+        sums += [moved[name].mean() for name in "AB"]
     assert torch.stack(sums).tolist() == [sign * number for number in range(30) for sign in (1.0, -1.0)]

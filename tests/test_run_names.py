@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from coopcut.engine.training import resume_command
 from coopcut.util.errors import OptionError
 from tests.tools import TINY, run, train_options
-from train import resume_command
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_suffix_that_is_no_pattern(suffix: str) -> None:
 def test_a_run_with_suffix_is_found_again(place: Path) -> None:
     flags = ["--name", "r", "--suffix", "{netG}_{num_patches}", *TINY]
     assert run("train", "--dataroot", "data", *flags, "--max_iters", 1).code == 0
-    assert [path.name for path in (place / "checkpoints").iterdir()] == ["r_resnet_4blocks_8"]
+    assert [path.name for path in (place / "checkpoints").iterdir()] == ["r_resnet_4blocks_16"]
     more = run("train", "--dataroot", "data", *flags, "--max_iters", 2, "--continue_train")
     assert "step 1" in more.out
     assert "done: 2 steps" in more.out
-    assert run("test", "--dataroot", "data", "--name", "r_resnet_4blocks_8", "--num_threads", 0).code == 0
-    assert [path.name for path in (place / "results").iterdir()] == ["r_resnet_4blocks_8"]
+    assert run("test", "--dataroot", "data", "--name", "r_resnet_4blocks_16", "--num_threads", 0).code == 0
+    assert [path.name for path in (place / "results").iterdir()] == ["r_resnet_4blocks_16"]
 
 
 @pytest.mark.parametrize("name", ["a b", "größe", "inf", "True", "-dash", "{model}", "%s", "*", ".hidden"])

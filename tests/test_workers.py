@@ -91,7 +91,7 @@ def test_global_randomness_of_a_data_set_differs_between_workers_not_between_run
     runs = []
     for _ in range(2):
         loader = create_loader(make_options(root, num_threads=2, serial_batches=True))
-        runs.append(torch.cat([batch.A[:, 0, 0] for epoch in (1, 2) for batch in loader.epoch(epoch)]))
+        runs.append(torch.cat([batch["A"][:, 0, 0] for epoch in (1, 2) for batch in loader.epoch(epoch)]))
         loader.close()
     assert torch.equal(runs[0], runs[1])
     assert len(runs[0].unique(dim=0)) == len(runs[0]) == 10
