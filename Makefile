@@ -12,10 +12,10 @@ DEMO_FLAGS := --model coopcut --CUT_mode FastCUT --dataroot $(DEMO_DATA) --name 
 	--n_epochs 6 --n_epochs_decay 3 --print_freq 100 --update_html_freq 200 --save_latest_freq 500 \
 	--num_threads 1 --display_id 0
 
-.PHONY: help venv demo test lint visdom clean
+.PHONY: help venv demo test test-fast lint visdom clean
 
 help:  ## list these commands
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
 venv: .venv/installed  ## make .venv with everything installed
 
@@ -47,13 +47,19 @@ $(DEMO_RESULTS)/contact_sheet.png: $(DEMO_RUN)/finished
 	$(PY) datasets/make_toy.py --count $(DEMO_RESULTS)/images/fake_B --out $(DEMO_DATA)
 	@touch $@
 
-test: .venv/installed lint  ## lint, types and tests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-lint: .venv/installed  ## ruff and mypy
+test: .venv/installed lint  ## lint, types and all tests, with the slowest 20
+	$(PYTEST) --durations=20
+
+test-fast: .venv/installed  ## the tests that start no other process: under 2 minutes
+	$(PYTEST) -m "not slow"
+
+lint: .venv/installed  ## ruff, mypy, codespell
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/codespell
 
 visdom: .venv/installed  ## live view of trainings at http://localhost:8097 (NAME=run: also what that run kept)
 	@$(PY) -m coopcut.monitors.visdom $(if $(NAME),--name $(NAME))

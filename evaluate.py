@@ -116,6 +116,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--name", type=_text, help="a run: its result, data and direction are found by themselves")
     add("--phase", default="test", help="--name: part of the data [default: test]")
     add("--epoch", default="latest", help="--name: the weights that translated [default: latest]")
+    add("--export", default="", help="--name: what translated, of a method that trains several networks [the first]")
     add("--checkpoints_dir", type=_path, default=Path("./checkpoints"), help="--name: folder of the runs")
     add("--results_dir", type=_path, default=Path("./results"), help="--name: folder of the results")
     add("--unpaired", action="store_true", help="--name: images of one name are not counterparts")
@@ -182,7 +183,7 @@ def find_sources(opt: argparse.Namespace) -> Sources:
     if opt.fake is not None:
         raise OptionError("--name and --fake (--results) both say what to measure: leave one of them out")
     folders = opt.checkpoints_dir, opt.results_dir
-    found = from_experiment(opt.name, *folders, opt.phase, opt.epoch, not opt.unpaired, typed.get("real"))
+    found = from_experiment(opt.name, *folders, (opt.phase, opt.epoch, opt.export), not opt.unpaired, typed.get("real"))
     return _with_ranges(opt, Sources(**{**vars(found), **typed}))
 
 

@@ -16,6 +16,7 @@ from coopcut.engine.device import choose_device, set_up
 from coopcut.engine.processes.peers import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join
 from coopcut.inference.results import Results
 from coopcut.inference.translator import Translator, same_size_runs
+from coopcut.models import MODELS
 from coopcut.options.option import Options
 from coopcut.options.parser import OptionParser
 from coopcut.options.saved import to_dict
@@ -36,8 +37,8 @@ def main(argv: Sequence[str]) -> int:
             advice.less = lambda error: for_translating(opt, device)
             set_up(opt.seed, opt.deterministic, device, opt.tf32)
             translator = Translator.from_options(opt)
-            loader = create_translation_loader(opt)
-            results = Results(opt, loader.dataset.source.folder)
+            loader = create_translation_loader(opt, translator.export.source)
+            results = Results(opt, loader.dataset.source.folder, MODELS[opt.model].suffix(opt.export))
         peers.check_same(lambda: to_dict(opt), DIFFERENT_OPTIONS)
         peers.check_same(loader.fingerprint, DIFFERENT_IMAGES)
         return run(opt, translator, loader, results, peers)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.coop_study                   # the arms: equal steps, equal time, and a supervised ceiling
     python -m benchmarks.coop_study --sweep           # each setting of the warm-up by itself
-    python -m benchmarks.coop_study --report docs     # tables (printed) and plots, of whatever is finished
+    python -m benchmarks.coop_study --report docs/study  # tables (printed) and plots, of whatever is finished
 
 A run that is finished is not done again, so that the study can be stopped and started at any time. Each run writes
 one JSON with its options, its figures along the way, and the losses between them.
@@ -24,16 +24,12 @@ from torch import Tensor
 from benchmarks.coop.arms import ARMS, SMALL, WARMUP, Arm
 from benchmarks.coop.pictures import read_strip, save_strips, sheet
 from benchmarks.coop.report import VIEWS, arms_table, plot_arms, plot_sweeps, read_runs, sweep_tables
-from benchmarks.coop.run import Data, options, train
+from benchmarks.coop.run import Data, train
 from benchmarks.coop.sweeps import SWITCH_SWEEPS, WARMUP_SWEEPS, sweep_arms
-from coopcut.data.batch import Batch
+from benchmarks.ready import batch_of, options, trainer_of
 from coopcut.datasets.make_toy import Settings, make_dataset
 from coopcut.engine.position import Position
-from coopcut.engine.runtime import choose_devices, set_up
 from coopcut.images.io import save_image
-from coopcut.models import create_model
-from coopcut.models.coopcut import CoopCUT
-from coopcut.models.cut import CUT
 from coopcut.options.option import Options
 from coopcut.options.saved import to_dict
 from coopcut.util.arguments import Parser
@@ -117,17 +113,15 @@ def cooperative_cost(data: Data, opt: Options) -> float:
 
     With --coop_keep it is a step after the warm-up, which has both losses.
     """
-    device = choose_devices(opt.gpu_ids)[0]
-    set_up(opt.seed, opt.deterministic, device)
-    model = create_model(opt, [device])
-    assert isinstance(model, CoopCUT)
-    names = [""] * opt.batch_size
+    plain = Options(**vars(opt) | {"coop_epochs": 0, "coop_iters": 0, "coop_keep": 0.0})
+    trainers = trainer_of(opt), trainer_of(plain)
     A, B = (data.images[split][: opt.batch_size] for split in ("trainA", "trainB"))
-    batch, where = Batch(A, B, names, names).to(device), Position(step=opt.coop_iters if opt.coop_keep > 0 else 0)
+    batch = batch_of(A, B).to(trainers[0].runtime.device)
+    where = Position(step=opt.coop_iters if opt.coop_keep > 0 else 0)
     seconds: tuple[list[float], list[float]] = ([], [])
     for number in range(2 * TIMED + 4):
         began = time.perf_counter()
-        output = (CoopCUT if number % 2 == 0 else CUT).step(model, batch, where)
+        output = trainers[number % 2].step(batch, where)
         float(output.losses["G"])  # waits for the device
         if number >= 4:
             seconds[number % 2].append(time.perf_counter() - began)

@@ -47,7 +47,7 @@ def ring(modes: int = 8, std: float = 0.01) -> Mixture:
 
 
 def grid(side: int = 5, std: float = 0.05) -> Mixture:
-    """Means on a square grid, 2 apart, centred: -4 to 4 for side 5."""
+    """Means on a square grid, 2 apart, centered: -4 to 4 for side 5."""
     place = torch.arange(side) * 2.0 - (side - 1)
     return Mixture(torch.cartesian_prod(place, place), std)
 

@@ -16,7 +16,7 @@ from coopcut.util.files import write_bytes
 
 Results = dict[tuple[str, str, str, int], dict[str, Any]]  # of (data, gan_mode, arm, seed)
 FIGURES = {"modes": "modes", "high_quality": "high quality", "reverse_kl": "reverse KL"}
-COLOURS = {"gan": "#c44e30", "coopinit": "#2a62a8"}
+COLORS = {"gan": "#c44e30", "coopinit": "#2a62a8"}
 
 
 def at(result: dict[str, Any], step: int, figure: str) -> float:
@@ -162,7 +162,7 @@ def scatter(axis: Any, data: str, samples: Sequence[Sequence[float]], arm: str, 
     mixture, x = DATA[data](), np.asarray(samples)
     extent = float(mixture.means.abs().max()) * 1.35
     axis.scatter(*mixture.means.numpy().T, s=70, facecolors="none", edgecolors="#999999", linewidths=0.8)
-    axis.scatter(x[:, 0], x[:, 1], s=2, color=COLOURS[arm], alpha=0.6, linewidths=0)
+    axis.scatter(x[:, 0], x[:, 1], s=2, color=COLORS[arm], alpha=0.6, linewidths=0)
     axis.set(xlim=(-extent, extent), ylim=(-extent, extent), xticks=[], yticks=[], aspect="equal")
     axis.set_title(title, fontsize=9)
 
@@ -174,8 +174,8 @@ def curves(axis: Any, arms: dict[str, list[dict[str, Any]]], figure: str) -> Non
         cost: NDArray[np.float64] = np.array([point["passes"] for point in points]) / 4
         values = np.array([[point[figure] for point in result["curve"]] for result in results])
         mean, sd = values.mean(0), values.std(0)
-        axis.plot(cost, mean, color=COLOURS[arm], label=arm, linewidth=1.4)
-        axis.fill_between(cost, mean - sd, mean + sd, color=COLOURS[arm], alpha=0.15, linewidth=0)
+        axis.plot(cost, mean, color=COLORS[arm], label=arm, linewidth=1.4)
+        axis.fill_between(cost, mean - sd, mean + sd, color=COLORS[arm], alpha=0.15, linewidth=0)
         if arm == "coopinit":
             settings = Settings(**results[0]["settings"])
             axis.axvline(settings.passes(settings.warmup) / 4, color="#666666", linestyle=":", linewidth=1)

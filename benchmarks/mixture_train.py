@@ -1,21 +1,27 @@
 """A run of the 2-D mixture benchmark: its settings, the networks, and the steps of both arms.
 
-See benchmarks/mixture.py. A length of 1 is the radius of the ring, and half the distance of neighbours in the grid.
+See benchmarks/mixture.py. A length of 1 is the radius of the ring, and half the distance of neighbors in the grid.
 """
 
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
-from coopcut.engine.base_model import frozen
 from torch import Tensor, nn
 
 from benchmarks.mixture_data import DATA
-from coopcut.losses.cooperative import likelihood_loss, teaching_loss
-from coopcut.losses.gan import GAN_LOSSES
-from coopcut.sampling.langevin import Revision, revise
+from benchmarks.ready import batch_of, options, trainer_of
+from coopcut.data.batch import Batch
+from coopcut.engine.position import Position
+from coopcut.engine.runtime import Runtime
+from coopcut.engine.step import Step, StepContext, minimize
+from coopcut.models import Method
+from coopcut.networks.contract import Discriminator
+from coopcut.objectives.adversarial import Adversarial
+from coopcut.objectives.cooperative import Cooperative
+from coopcut.options.option import Option, Options
 
 ARMS = ("gan", "coopinit")
 SAMPLES = 2500  # of the generator, for the metrics
@@ -77,7 +83,7 @@ def fitting(data: str, gan_mode: str) -> dict[str, float]:
     """The defaults that depend on the task.
 
     langevin_clip: 2 standard deviations of a mode, since the revision overshoots where it crosses a mode in one step.
-    lambda_energy: what suits the loss after the switch, see docs/coopcut.md, "The switch".
+    lambda_energy: what suits the loss after the switch, see docs/coopcut.md.
     """
     return {"langevin_clip": 2 * DATA[data]().std, "lambda_energy": 1.0 if gan_mode == "lsgan" else 0.25}
 
@@ -90,90 +96,93 @@ def mlp(nc_in: int, nc_out: int, width: int) -> nn.Sequential:
     return net.append(nn.Linear(width, nc_out))
 
 
+class Critic(Discriminator):
+    """Points [B, 2] -> scores [B, 1]."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = mlp(2, 1, width)
+
+    @classmethod
+    def from_options(cls, opt: Options, in_channels: int) -> Self:
+        return cls(opt.width)
+
+    @property
+    def score_bias(self) -> nn.Parameter | None:
+        return self.net[-1].bias  # type: ignore[return-value]
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.net(x)
+        return scores
+
+
+class Unbounded(Cooperative):
+    """Points have no largest value."""
+
+    bounds = None
+
+
+class Points(Method):
+    """A GAN of points: noise "A" [B, nz] -> [B, 2], beside real ones "B". The bias of D starts at the offset always."""
+
+    options = (Option("nz", 2, "size of the noise", low=1), Option("width", 64, "width of both networks", low=1))
+    components = (Adversarial, Cooperative)
+
+    def __init__(self, opt: Options, runtime: Runtime) -> None:
+        super().__init__(opt, runtime)
+        self.G = self.networks["G"] = runtime.prepare(mlp(opt.nz, 2, opt.width))
+        D = Critic(opt.width)
+        self.adversarial = self.add("adversarial", Unbounded(opt, Adversarial(opt, runtime.prepare(D))))
+        nn.init.constant_(D.net[-1].bias, self.adversarial.offset)  # type: ignore[arg-type]
+
+    def step(self, batch: Batch, ctx: StepContext) -> Step:
+        fake = self.G(batch["A"])
+        duel = self.adversarial.duel(fake.detach(), batch["B"], ctx)
+        yield minimize(duel.d_loss(fake.detach()), "D")
+        yield minimize(duel.g_loss(fake), "G")
+        return {"fake": fake}
+
+
 class Run:
-    """G: noise [B, nz] -> [B, 2], D: [B, 2] -> scores [B, 1], and the two kinds of a step, as `coopcut` has them.
+    """A training of `Points` by the engine.
 
     Both arms of a seed start with the same weights and see the same real samples and the same noise of G in each step.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.settings, self.gan = settings, GAN_LOSSES[settings.gan_mode]
-        self.mixture = DATA[settings.data]()
+        self.settings, self.mixture = settings, DATA[settings.data]()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            self.G, self.D = mlp(settings.nz, 2, settings.width), mlp(2, 1, settings.width)
-        last = self.D[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.constant_(last.bias, self.gan.offset)  # in both arms: f starts at 0
-        betas = (settings.beta1, settings.beta2)
-        self.optimizer_G = torch.optim.Adam(self.G.parameters(), settings.lr, betas, fused=True)
-        self.optimizer_D = torch.optim.Adam(self.D.parameters(), settings.lr, betas, fused=True)
-        # one generator for what both arms draw, one for what the sampler draws, one for the metrics
-        self.rng, self.sampler_rng = (torch.Generator().manual_seed(3 * settings.seed + i) for i in (1, 2))
+            self.trainer = trainer_of(options(self.flags()))
+        self.G = self.trainer.networks["G"]
+        self.rng = torch.Generator().manual_seed(3 * settings.seed + 1)  # of what both arms draw
 
-    def f(self, x: Tensor) -> Tensor:
-        """Minus the energy: [B, 2] -> [B, 1]."""
-        return self.D(x) - self.gan.offset
+    def flags(self) -> list[str]:
+        """Those of train.py."""
+        apart = {"data", "arm", "steps", "coop_steps", "coop_lr_D", "coop_lr_G", "measure_freq"}
+        given = {name: value for name, value in asdict(self.settings).items() if name not in apart}
+        given |= {"model": "benchmarks.mixture_train:Points", "coop_iters": self.settings.warmup, "gpu_ids": -1}
+        return [f"--{name}={value}" for name, value in given.items()] + ["--preprocess=none"]
 
     def step(self, number: int) -> dict[str, float]:
         """The step after `number` steps: cooperative within the warm-up, else adversarial. Returns what is logged."""
         opt = self.settings
-        warmup = number < opt.warmup
-        for optimizer, lr in ((self.optimizer_D, opt.coop_lr_D), (self.optimizer_G, opt.coop_lr_G)):
-            optimizer.param_groups[0]["lr"] = lr if warmup and lr > 0 else opt.lr
+        for name, lr in (("D", opt.coop_lr_D), ("G", opt.coop_lr_G)):
+            group = self.trainer.optimizers.optimizers[name].param_groups[0]
+            group["lr"] = lr if number < opt.warmup and lr > 0 else opt.lr
         real = self.mixture.sample(opt.batch_size, self.rng)
-        fake = self.G(torch.randn(opt.batch_size, opt.nz, generator=self.rng))
-        return self.cooperative_step(real, fake) if warmup else self.adversarial_step(real, fake)
-
-    def adversarial_step(self, real: Tensor, fake: Tensor) -> dict[str, float]:
-        """One step of D, then of G. real, fake: [B, 2]."""
-        loss_D = (self.gan.fake(self.D(fake.detach())) + self.gan.real(self.D(real))) * 0.5
-        descend(self.optimizer_D, loss_D)
-        with frozen(self.D):
-            descend(self.optimizer_G, self.gan.generator(self.D(fake)))
-        return {}
-
-    def cooperative_step(self, real: Tensor, fake: Tensor) -> dict[str, float]:
-        """Revision, one step of D by maximum likelihood, one of G by MCMC teaching. real, fake: [B, 2]."""
-        opt = self.settings
-        revision = self.revise(fake)
-        if opt.coop_data_noise > 0:
-            real = real + opt.coop_data_noise * torch.randn(real.shape, generator=self.sampler_rng)
-        f_revised, f_real = self.f(revision.x), self.f(real)
-        descend(self.optimizer_D, likelihood_loss(f_revised, f_real, opt.lambda_energy))
-        descend(self.optimizer_G, opt.lambda_coop * teaching_loss(fake, revision.x))
-        return {
-            "displacement": float(revision.displacement),
-            "grad": float(revision.gradient),
-            "gap": float((f_real.mean() - f_revised.mean()).detach()),
-            "ascent": float(f_revised.mean().detach() - revision.f_start),
-        }
-
-    def revise(self, fake: Tensor) -> Revision:
-        opt = self.settings
-        with frozen(self.D):
-            return revise(
-                self.f,
-                fake,
-                steps=opt.langevin_steps,
-                step_size=opt.langevin_step_size,
-                noise=opt.langevin_noise,
-                clip=opt.langevin_clip,
-                bounds=None,
-                generator=self.sampler_rng,
-            )
+        noise = torch.randn(opt.batch_size, opt.nz, generator=self.rng)
+        losses = self.trainer.step(batch_of(noise, real), Position(step=number)).losses
+        if number >= opt.warmup:
+            return {}
+        logged = {name: float(losses[name]) for name in ("displacement", "grad", "gap")}
+        return logged | {"ascent": float(losses["f_revised"] - losses["f_fake"])}
 
     @torch.no_grad()
     def sample(self) -> Tensor:
         """The generator's samples [SAMPLES, 2], of the same noise at every call."""
         rng = torch.Generator().manual_seed(3 * self.settings.seed + 3)
-        return self.G(torch.randn(SAMPLES, self.settings.nz, generator=rng))
-
-
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
+        points: Tensor = self.G(torch.randn(SAMPLES, self.settings.nz, generator=rng))
+        return points
 
 
 def train(settings: Settings, samples: int = 500) -> dict[str, Any]:
@@ -195,10 +204,10 @@ def train(settings: Settings, samples: int = 500) -> dict[str, Any]:
             start = time.process_time()
             logged = run.step(step)
             spent += time.process_time() - start
-    finite = all(bool(p.isfinite().all()) for p in (*run.G.parameters(), *run.D.parameters()))
+    weights = [value for net in run.trainer.weights().values() for value in net.values()]
     return {
         "settings": asdict(settings),
-        "finite": finite,
+        "finite": all(bool(value.isfinite().all()) for value in weights),
         "seconds": spent,
         "curve": curve,
         "samples_at_switch": at_switch,

@@ -30,7 +30,6 @@ from unittest import mock
 
 import numpy as np
 import torch
-from coopcut.engine.base_model import BaseModel
 from PIL import Image
 from torch import Tensor
 
@@ -129,24 +128,24 @@ def train_all(options: argparse.Namespace) -> None:
 @contextmanager
 def changed(change: str) -> Iterator[None]:
     """Within the block: "sgd" in place of Adam, "double" precision, or "images" that differ by rounding."""
-    to, add_optimizer, before = Batch.to, BaseModel.add_optimizer, torch.get_default_dtype()
+    to, before = Batch.to, torch.get_default_dtype()
+    generator = torch.Generator().manual_seed(0)
+
+    def moved(images: Tensor) -> Tensor:
+        if change == "double":
+            return images.double()
+        signs = torch.randint(-1, 2, images.shape, generator=generator)
+        return images * (1 + ROUNDING * signs) if change == "images" else images
 
     def altered(self: Batch, device: torch.device) -> Batch:
         batch = to(self, device)
-        assert batch.B is not None
-        if change == "double":
-            return replace(batch, A=batch.A.double(), B=batch.B.double())
-        signs = (torch.randint(-1, 2, images.shape, generator=generator) for images in (batch.A, batch.B))
-        A, B = (images * (1 + ROUNDING * s) for images, s in zip((batch.A, batch.B), signs, strict=True))
-        return replace(batch, A=A, B=B) if change == "images" else batch
+        return replace(batch, tensors={name: moved(images) for name, images in batch.tensors.items()})
 
-    def sgd(self: BaseModel, name: str, parameters: Any) -> torch.optim.Optimizer:
-        with mock.patch("torch.optim.Adam", lambda p, lr, **_: torch.optim.SGD(p, lr)):
-            return add_optimizer(self, name, parameters)
+    def sgd(parameters: Any, lr: float, **others: Any) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, lr)
 
-    generator = torch.Generator().manual_seed(0)
-    optimizer = sgd if change == "sgd" else add_optimizer
-    with mock.patch.object(Batch, "to", altered), mock.patch.object(BaseModel, "add_optimizer", optimizer):
+    adam = sgd if change == "sgd" else torch.optim.Adam
+    with mock.patch.object(Batch, "to", altered), mock.patch("torch.optim.Adam", adam):
         torch.set_default_dtype(torch.float64 if change == "double" else before)
         try:
             yield

@@ -25,7 +25,7 @@ from coopcut.util.launch import refuse_several
 GROUPS = {
     "convolutions, gradients": ("convolution_backward",),
     "convolutions, forward": ("conv",),
-    "normalisation": ("norm",),
+    "normalization": ("norm",),
     "padding and resampling": ("pad", "upsample"),
     "products of matrices": ("mm", "linear", "matmul"),
     "optimizer": ("adam", "foreach"),

@@ -1,6 +1,7 @@
 """Whether training gives the weights of an earlier commit, bit for bit: python -m benchmarks.same_weights
 
-Trains each case twice from the same seed on images of noise, here and in a worktree of --commit.
+Trains each case from the same seed on images of noise, here and in a worktree of --commit, and begun there and
+continued here. Then test.py of both translates with the weights from there.
 """
 
 import argparse
@@ -13,7 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.worktree import ROOT, worktree
+
 TINY = (
     "--ngf 4 --ndf 4 --netF_nc 8 --num_patches 8 --netG resnet_4blocks --load_size 36 --crop_size 32 --num_threads 0 "
     "--gpu_ids -1 --no_html --display_id 0 --batch_size 2 --name run --save_latest_freq 1000000"
@@ -43,46 +45,66 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=30, help="steps of training")
     parser.add_argument("--only", nargs="*", choices=list(CASES), default=list(CASES), help="cases to run")
     told = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder, before = Path(name), Path(name) / "before"
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", before, told.commit], cwd=ROOT, check=True)
-        try:
-            make_noise(folder / "noise")
-            equal = [compare(case, {"now": ROOT, "before": before}, folder, told.steps) for case in told.only]
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", before], cwd=ROOT, check=True)
+    with tempfile.TemporaryDirectory() as name, worktree(told.commit) as before:
+        folder = Path(name)
+        make_noise(folder / "noise")
+        equal = [compare(case, {"now": ROOT, "before": before}, folder, told.steps) for case in told.only]
     return 0 if all(equal) else 1
 
 
 def make_noise(folder: Path) -> None:
     """Six images of noise for each domain."""
     rng = np.random.default_rng(0)
-    for domain in ("trainA", "trainB"):
+    for domain in ("trainA", "trainB", "testA"):
         (folder / domain).mkdir(parents=True)
         for index in range(6):
             Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(folder / domain / f"{index}.png")
 
 
 def compare(case: str, checkouts: dict[str, Path], folder: Path, steps: int) -> bool:
-    """Train `case` in both checkouts, print a line for it, and return whether all weights are equal."""
-    runs = {name: folder / case.replace(" ", "_") / name for name in checkouts}
+    """Train `case` in both checkouts, and begin there and go on here; translate with the weights from there in both.
+
+    Prints a line and returns whether all weights and pixels are equal.
+    """
+    images, runs = folder / "noise", {name: folder / case.replace(" ", "_") / name for name in (*checkouts, "moved")}
     for name, checkout in checkouts.items():
-        train(case, checkout, folder / "noise", runs[name], steps)
+        train(case, checkout, images, runs[name], steps)
+    train(case, checkouts["before"], images, runs["moved"], steps // 2)
+    train(case, checkouts["now"], images, runs["moved"], steps, "--continue_train")
     files = sorted(path.name for path in (runs["before"] / "run").glob("latest_net_*.pth"))
-    different = [file for file in files if not same(*(run / "run" / file for run in runs.values()))]
-    print(f"{case:20} {', '.join(files)}: {'DIFFERENT: ' + ', '.join(different) if different else 'equal'}", flush=True)
+    different = [
+        f"{file} ({name})"
+        for file in files
+        for name in ("now", "moved")
+        if not same(runs["before"] / "run" / file, runs[name] / "run" / file)
+    ]
+    pictures = [translate(checkout, images, runs["before"]) for checkout in checkouts.values()]
+    different += [] if pictures[0] and pictures[0] == pictures[1] else ["translations"]
+    verdict = f"DIFFERENT: {', '.join(different)}" if different else "equal, also continued and translated"
+    print(f"{case:20} {', '.join(files)}: {verdict}", flush=True)
     return bool(files) and not different
 
 
-def train(case: str, checkout: Path, images: Path, runs: Path, steps: int) -> None:
-    """Train in one checkout; raises `CalledProcessError`, after its output, for a training that fails."""
+def translate(checkout: Path, images: Path, runs: Path) -> list[bytes]:
+    """The pixels of the translations that a checkout makes with a run."""
+    results = runs / checkout.name
+    flags = [f"--dataroot={images}", f"--checkpoints_dir={runs}", f"--results_dir={results}", "--name=run"]
+    run([sys.executable, "test.py", *flags, "--gpu_ids=-1", "--num_threads=0"], checkout)
+    return [np.asarray(Image.open(path)).tobytes() for path in sorted(results.rglob("fake_B/*.png"))]
+
+
+def train(case: str, checkout: Path, images: Path, runs: Path, steps: int, *more: str) -> None:
+    """Train in one checkout."""
     launch = [sys.executable]
     if case in PROCESSES:
         launch += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={PROCESSES[case]}"]
     flags = [*TINY.split(), *CASES[case].split(), f"--dataroot={images}", f"--checkpoints_dir={runs}"]
-    done = subprocess.run(
-        [*launch, "train.py", *flags, f"--max_iters={steps}"], cwd=checkout, capture_output=True, text=True
-    )
+    run([*launch, "train.py", *flags, *more, f"--max_iters={steps}"], checkout)
+
+
+def run(command: list[str], checkout: Path) -> None:
+    """Run a script of a checkout; raises `CalledProcessError`, after its output, if it fails."""
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
     if done.returncode:
         print(done.stdout, done.stderr)
         done.check_returncode()

@@ -1,8 +1,11 @@
-"""Time and memory of training and translating, beside the public CUT: python -m benchmarks.speed --reference PATH
+"""Time and memory of training and translating, beside the public CUT or an earlier commit of ours.
+
+    python -m benchmarks.speed --reference PATH  # of github.com/taesungp/contrastive-unpaired-translation
+    python -m benchmarks.speed --earlier 69d3f98
 
 Each case runs in a process of its own for each side (`speed_ours.py`, `speed_reference.py`). After the warm-up the
 sides take turns, one repeat each, so that what else the machine does falls on both; the table has the medians.
-`--reference` names a checkout of github.com/taesungp/contrastive-unpaired-translation. Without it only ours is timed.
+Without either only ours is timed.
 The ratio of CPU times suffers less than that of times when something else uses the processors; workers that load images
 are not in it.
 """
@@ -25,6 +28,7 @@ import torch
 from PIL import Image
 
 from benchmarks.arguments import add_machine, natural, parse, positive
+from benchmarks.worktree import ROOT, worktree
 from coopcut.engine.precision import DTYPES
 from coopcut.util.arguments import Parser
 from coopcut.util.cli import run_script
@@ -32,7 +36,6 @@ from coopcut.util.errors import OptionError, UserError
 from coopcut.util.files import write_text
 from coopcut.util.launch import refuse_several
 
-ROOT = Path(__file__).resolve().parents[1]
 CASES = {
     "cut": "training step, CUT",
     "fastcut": "training step, FastCUT",
@@ -47,16 +50,19 @@ OURS_ALONE = ("coopcut",)
 class Side:
     """A process that runs one case, ours or the reference, each time it is told to."""
 
-    def __init__(self, case: str, options: argparse.Namespace, data: Path, reference: str | None) -> None:
+    def __init__(
+        self, case: str, options: argparse.Namespace, data: Path, reference: str | None = None, root: Path = ROOT
+    ) -> None:
+        """root: the checkout of ours."""
         script = ["-m", "benchmarks.speed_reference", reference] if reference else ["-m", "benchmarks.speed_ours"]
         told = {
             name: getattr(options, name) for name in ("size", "width", "batch", "device", "threads", "amp", "flags")
         }
         argv = [sys.executable, *script, json.dumps(told | {"case": case, "data": str(data)})]
-        environment = os.environ | {"OMP_NUM_THREADS": str(options.threads), "PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"OMP_NUM_THREADS": str(options.threads), "PYTHONPATH": str(root)}
         self.process = subprocess.Popen(
             argv,
-            cwd=data if reference else ROOT,
+            cwd=data if reference else root,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -87,8 +93,12 @@ class Side:
 
 def measure(case: str, options: argparse.Namespace, data: Path) -> dict[str, Any]:
     """Medians of seconds per repeat, all repeats, and peak bytes, for each side."""
-    names = ["ours", *(["reference"] if options.reference and case not in OURS_ALONE else [])]
-    sides = {name: Side(case, options, data, options.reference if name == "reference" else None) for name in names}
+    sides = {"ours": Side(case, options, data)}
+    if options.earlier:
+        sides["reference"] = Side(case, options, data, root=options.earlier)
+    elif options.reference and case not in OURS_ALONE:
+        sides["reference"] = Side(case, options, data, options.reference)
+    names = list(sides)
     seconds: dict[str, list[list[float]]] = {name: [] for name in names}
     for repeat in range(options.warm_up + options.repeats):
         for name in names if repeat % 2 == 0 else names[::-1]:
@@ -142,10 +152,12 @@ def machine(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def table(results: dict[str, dict[str, Any]]) -> str:
+def table(results: dict[str, dict[str, Any]], reference: str = "") -> str:
     """Milliseconds, ratio to the reference, and peak memory of each case."""
+    named = reference or "CUT"
     lines = [
-        "| case | ours [ms] | CUT [ms] | CUT / ours | the same, CPU time | memory ours [MiB] | memory CUT [MiB] |",
+        f"| case | ours [ms] | {named} [ms] | {named} / ours | the same, CPU time | memory ours [MiB] | "
+        f"memory {named} [MiB] |",
         "|---|" + "---:|" * 6,
     ]
     for case, sides in results.items():
@@ -164,6 +176,7 @@ def main(argv: Sequence[str]) -> int:
     refuse_several()
     parser = Parser(__doc__, "benchmarks.speed")
     parser.add_argument("--reference", help="folder of a checkout of the public CUT")
+    parser.add_argument("--earlier", metavar="COMMIT", help="an earlier commit of ours, in place of --reference")
     parser.add_argument("--cases", default=",".join(CASES), help="some of: " + ", ".join(CASES))
     parser.add_argument("--size", type=positive, default=256, help="side of the images [pixels]")
     parser.add_argument("--batch", type=positive, default=1, help="batch of the steps and of the generator")
@@ -184,13 +197,16 @@ def main(argv: Sequence[str]) -> int:
     if options.reference and not Path(options.reference, "models/cut_model.py").is_file():
         raise OptionError(f"--reference {options.reference}: no checkout of CUT, it lacks models/cut_model.py")
     results = {}
-    with tempfile.TemporaryDirectory() as folder:
+    named = options.earlier
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         data = Path(folder)
+        options.earlier = stack.enter_context(worktree(named)) if named else None
         make_data(data, options)
         for case in options.cases.split(","):
             results[case] = measure(case, options, data)
             print(f"{CASES[case]}: {1e3 * results[case]['ours']['median_s']:.1f} ms", file=sys.stderr)
-    print(table(results))
+    options.earlier = named
+    print(table(results, named))
     if options.json:
         found = {"machine": machine(options), "results": results}
         write_text(Path(options.json), json.dumps(found, indent=1) + "\n")

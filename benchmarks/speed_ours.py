@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.ready import batch_of, options, trainer_of
 from benchmarks.speed_serve import serve
-from coopcut.data import DATASET_CHOICES, Batch, create_loader
+from coopcut.data import create_loader
 from coopcut.engine.position import Position
-from coopcut.engine.runtime import choose_devices, set_up
 from coopcut.inference.translator import Translator
-from coopcut.models import MODELS, NETWORK_CHOICES, create_model
+from coopcut.networks import create_G
 from coopcut.options.option import Options
-from coopcut.options.parser import OptionParser
 from coopcut.util.cli import run_script
 from coopcut.util.launch import refuse_several
 
@@ -32,7 +31,7 @@ def options_of(told: dict[str, Any]) -> Options:
     flags += ["--num_threads", 1, "--gpu_ids", 0 if told["device"] == "cuda" else -1, *told["flags"].split()]
     flags += ["--amp", told["amp"]] if told["amp"] != "none" else []
     flags += FLAGS.get(told["case"], [])
-    return OptionParser(True, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse([str(flag) for flag in flags])
+    return options(flags)
 
 
 def tensors(told: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,19 +43,14 @@ def tensors(told: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
 
 def step(told: dict[str, Any]) -> Callable[[], object]:
     """A training step, its batch brought to the device."""
-    opt = options_of(told)
-    devices = choose_devices(opt.gpu_ids)
-    set_up(0, False, devices[0])
-    model, (A, B) = create_model(opt, devices), tensors(told)
-    return lambda: model.step(Batch(A, B, ["a"], ["b"]).to(devices[0]), Position())
+    trainer, (A, B) = trainer_of(options_of(told)), tensors(told)
+    return lambda: trainer.step(batch_of(A, B).to(trainer.runtime.device), Position())
 
 
 def generator(told: dict[str, Any]) -> Callable[[], object]:
     """G's forward pass, as `test.py` does it."""
-    opt = options_of(told)
-    device = choose_devices(opt.gpu_ids)[0]
-    set_up(0, False, device)
-    G, (A, _) = create_model(opt, [device]).networks["G"], tensors(told)
+    trainer, (A, _) = trainer_of(options_of(told)), tensors(told)
+    opt, device, G = trainer.opt, trainer.runtime.device, trainer.networks["G"]
     translator = Translator(G, opt.input_nc, device, amp=told["amp"], compile=opt.compile)
     return lambda: translator.translate(A)
 
@@ -72,7 +66,7 @@ def test(told: dict[str, Any]) -> Callable[[], object]:
     opt, data = options_of(told), told["data"]
     folder = Path(opt.checkpoints_dir) / "run"
     folder.mkdir(parents=True)
-    torch.save(create_model(opt, [torch.device("cpu")]).networks["G"].state_dict(), folder / "latest_net_G.pth")
+    torch.save(create_G(opt, opt.input_nc, opt.output_nc).state_dict(), folder / "latest_net_G.pth")
     flags = ["--dataroot", data, "--checkpoints_dir", opt.checkpoints_dir, "--name", "run", "--gpu_ids", opt.gpu_ids]
     flags += ["--ngf", str(opt.ngf), "--crop_size", str(opt.crop_size), "--results_dir", f"{data}/ours_results"]
     flags += ["--amp", told["amp"]] if told["amp"] != "none" else []

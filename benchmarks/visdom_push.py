@@ -27,7 +27,6 @@ from pathlib import Path
 import torch
 
 from coopcut.engine.position import Position
-from coopcut.models import MODELS, NETWORK_CHOICES
 from coopcut.monitors import Record, RunInfo
 from coopcut.monitors.text import as_dict
 from coopcut.monitors.visdom.monitor import VisdomWindows
@@ -96,7 +95,7 @@ def turn(state: str, pushes: int, every: float) -> list[float]:
         elif state in ("slow", "failing"):
             stand_in(port, 3.0 if state == "slow" else 0.0, 200 if state == "slow" else 500)
         flags = ["--dataroot", "x", "--display_server", "http://127.0.0.1", "--display_port", str(port)]
-        options = OptionParser(True, MODELS, NETWORK_CHOICES).parse([*flags, "--name", "push"])
+        options = OptionParser(True).parse([*flags, "--name", "push"])
         lines = [json.dumps(as_dict(entry(step))) + "\n" for step in range(1, EARLIER + 1)]
         (Path(folder) / "losses.jsonl").write_text("".join(lines))
         start = Position(1, EARLIER, EARLIER, EARLIER)

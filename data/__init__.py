@@ -11,7 +11,7 @@ from coopcut.data.batch import Batch, Failure, Sample
 from coopcut.data.held_out import HeldOut
 from coopcut.data.loader import EpochLoader
 from coopcut.data.transforms import PREPROCESS_MODES
-from coopcut.data.translation import BUILT_IN, TranslationDataset
+from coopcut.data.translation import BUILT_IN, TranslationDataset, other_way
 from coopcut.engine.processes.collectives import rank, world_size
 from coopcut.util.errors import DataError, OptionError
 from coopcut.util.registry import import_submodules
@@ -42,8 +42,12 @@ def create_dataset(opt: Namespace) -> ImageDataset:
     return dataset
 
 
-def create_translation_loader(opt: Namespace) -> EpochLoader:
-    """The loader of the images to translate; its `iterate` hands over those that cannot be read as `Failure`."""
+def create_translation_loader(opt: Namespace, source: str = "A") -> EpochLoader:
+    """The loader of the images to translate; its `iterate` hands over those that cannot be read as `Failure`.
+
+    source: the domain of a run that is translated. B becomes A here, as with the other --direction.
+    """
+    opt = opt if source == "A" else other_way(opt)
     dataset: ImageDataset = TranslationDataset(opt) if opt.dataset_mode in BUILT_IN else DATASETS[opt.dataset_mode](opt)
     logger.info(dataset.describe())
     dataset.tell_ranges()

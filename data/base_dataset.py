@@ -84,7 +84,7 @@ class ImageDataset(Dataset[Sample | Failure]):
         return [SampleIndex(epoch, i, a, b) for i, (a, b) in enumerate(zip(A.tolist(), B_or_none, strict=True))]
 
     def __getitem__(self, index: SampleIndex) -> Sample | Failure:
-        """The images of `draw`, read and preprocessed; a `Failure` if one of them cannot be used."""
+        """The images of `index`, read and preprocessed; a `Failure` if one of them cannot be used."""
         path_A = self.paths_A[index.A]
         path_B = None if index.B is None else self.paths_B[index.B]
         try:

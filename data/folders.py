@@ -51,6 +51,17 @@ class Domain:
         return f"{count} in {self.folder}" + (f" ({self.others} passed over)" if self.others else "")
 
 
+def domains_of(direction: str) -> tuple[str, str]:
+    """The letters of the folders of source and target images: A and B, or with `--direction BtoA` B and A."""
+    return ("A", "B") if direction == "AtoB" else ("B", "A")
+
+
+def phase_of(root: str | Path, phase: str, domains: str) -> str:
+    """`phase`, or val in place of test for a data set that has no test folders of `domains` and has val folders."""
+    test, val = ([os.path.isdir(os.path.join(root, name + d)) for d in domains] for name in ("test", "val"))
+    return "val" if phase == "test" and not all(test) and all(val) else phase
+
+
 def find_domain(source: str, max_size: float, expected: str, check: bool = True) -> Domain:
     """The images in the folder `source` and its sub-folders (or the one file `source`), at most `max_size` of them.
 

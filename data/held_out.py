@@ -6,7 +6,7 @@ from argparse import Namespace
 import numpy as np
 from torch import Tensor
 
-from coopcut.data.folders import find_domain
+from coopcut.data.folders import domains_of, find_domain, phase_of
 from coopcut.data.transforms import Preprocess
 from coopcut.images.io import read_image, to_tensor
 from coopcut.images.pixels import parse_ranges
@@ -22,12 +22,9 @@ class HeldOut:
     """
 
     def __init__(self, opt: Options) -> None:
-        source, target = ("A", "B") if opt.direction == "AtoB" else ("B", "A")
-        for phase in ("test", "val"):
-            folders = [os.path.join(opt.dataroot, phase + domain) for domain in (source, target)]
-            if all(map(os.path.isdir, folders)):
-                break
-        else:
+        phase = phase_of(opt.dataroot, "test", "AB")
+        folders = [os.path.join(opt.dataroot, phase + domain) for domain in domains_of(opt.direction)]
+        if not all(map(os.path.isdir, folders)):
             raise DataError(
                 f"--eval_freq {opt.eval_freq}: {opt.dataroot} has no held-out images: expected testA and testB, or "
                 "valA and valB; make them, or leave --eval_freq out"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coopcut.data.base_dataset import ImageDataset
 from coopcut.data.batch import Failure, Sample, SampleIndex
-from coopcut.data.folders import Domain, find_domain, whats_in
+from coopcut.data.folders import Domain, domains_of, find_domain, phase_of, whats_in
 from coopcut.data.order import epoch_order
 from coopcut.images.names import DOMAIN_FOLDERS, pair_names
 from coopcut.util.errors import DataError
@@ -25,10 +25,8 @@ class TranslationDataset(ImageDataset):
     """
 
     def __init__(self, opt: Namespace) -> None:
-        source, target = ("A", "B") if opt.direction == "AtoB" else ("B", "A")
-        root, phase = opt.dataroot, opt.phase
-        if phase == "test" and not os.path.isdir(f"{root}/test{source}") and os.path.isdir(f"{root}/val{source}"):
-            phase = "val"
+        source, target = domains_of(opt.direction)
+        root, phase = opt.dataroot, phase_of(opt.dataroot, opt.phase, source)
         folder = os.path.join(root, phase + source)
         literal = opt.dataset_mode == "single" or not os.path.isdir(root) or not _has_domains(root)
         expected = f"expected a folder with images to translate, one image file, or a folder that holds {phase}{source}"
@@ -76,6 +74,14 @@ class TranslationDataset(ImageDataset):
                 SampleIndex(index.epoch, index.position, index.A, None)
             )  # translated without its picture
         return result
+
+
+def other_way(opt: Namespace) -> Namespace:
+    """`opt` with the domains swapped."""
+    direction = {"AtoB": "BtoA", "BtoA": "AtoB"}[opt.direction]
+    ranges = "/".join(opt.value_range.split("/")[::-1])
+    swapped = {"direction": direction, "input_nc": opt.output_nc, "output_nc": opt.input_nc, "value_range": ranges}
+    return Namespace(**vars(opt) | swapped)
 
 
 def _counterparts(images: Domain, others: Domain) -> dict[int, int]:

@@ -5,7 +5,7 @@ import os
 from argparse import Namespace
 
 from coopcut.data.base_dataset import DATASETS, ImageDataset
-from coopcut.data.folders import Domain, find_domain, whats_in
+from coopcut.data.folders import Domain, domains_of, find_domain, phase_of, whats_in
 from coopcut.util.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -20,12 +20,11 @@ class UnalignedDataset(ImageDataset):
     """
 
     def __init__(self, opt: Namespace) -> None:
-        phase = opt.phase
-        if phase == "test" and not _is_folder(opt.dataroot, "testA") and _is_folder(opt.dataroot, "valA"):
-            logger.info("no testA in %s: using valA and valB", opt.dataroot)
-            phase = "val"
+        phase = phase_of(opt.dataroot, opt.phase, "AB")
+        if phase != opt.phase:
+            logger.info("no %sA and %sB in %s: using %sA and %sB", opt.phase, opt.phase, opt.dataroot, phase, phase)
         names = (f"{phase}A", f"{phase}B")
-        source, target = names if opt.direction == "AtoB" else names[::-1]
+        source, target = (phase + letter for letter in domains_of(opt.direction))
         super().__init__(opt, _domain(opt, source, names), _domain(opt, target, names))
 
 
@@ -38,7 +37,3 @@ def _domain(opt: Namespace, name: str, names: tuple[str, str]) -> Domain:
     if os.path.isdir(opt.dataroot) and not os.path.isdir(folder):
         raise DataError(f"{folder}: no such folder; {expected}; {whats_in(opt.dataroot)}")
     return find_domain(folder, opt.max_dataset_size, expected)
-
-
-def _is_folder(root: str, name: str) -> bool:
-    return os.path.isdir(os.path.join(root, name))

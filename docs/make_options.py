@@ -2,12 +2,12 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
-from coopcut.data import DATASET_CHOICES
-from coopcut.models import MODELS, NETWORK_CHOICES
+from coopcut.models import MODELS
 from coopcut.options.base_options import BASE
+from coopcut.options.components import groups_of_all
 from coopcut.options.option import Group, Option
 from coopcut.options.test_options import TEST
 from coopcut.options.train_options import TRAIN
@@ -17,9 +17,9 @@ PAGE = Path(__file__).with_name("options.md")
 INTRODUCTION = """\
 # Options
 
-This page is made from the declarations in `options/` and `models/`. After a change of those, run
-`python -m docs.make_options`. `python train.py --help` and `python test.py --help` show the same. They list the
-options of the method that `--model` names.
+`python -m docs.make_options` writes this page from the declarations: those of the scripts in `options/`, all others
+beside the method, objective or network that they belong to. `python train.py --help` and `python test.py --help` show
+the options of the chosen components, and `--help all` shows every one.
 
 A value comes from the first of these that has one:
 
@@ -30,7 +30,7 @@ A value comes from the first of these that has one:
 
 `--flag`, `--flag True` and `--flag False` all work for an option that is True or False.
 An option with a star belongs to the checkpoint: a value that contradicts it is refused, by `--continue_train` and by
-`test.py`. `test.py` also refuses a contradicting value of any option of a method.
+`test.py`. `test.py` also refuses a contradicting value of any option of a component.
 
 `test.py` has the defaults `--phase test --no_flip True --serial_batches True`. It takes over the sizes that the run was
 trained with, except that nothing is cut off at random: after `resize_and_crop` it scales to `--crop_size`, after a
@@ -53,39 +53,25 @@ UNITS = {
 
 def page() -> str:
     """The text of docs/options.md."""
-    choices = {**NETWORK_CHOICES, **DATASET_CHOICES, "model": MODELS}
     sections = [
-        *_sections("Both scripts", BASE, choices),
-        *_sections("train.py", TRAIN, choices),
-        *_sections("test.py", TEST, choices),
-        *_sections("Methods", _methods(), choices),
+        *_sections("Both scripts", BASE),
+        *_sections("train.py", TRAIN),
+        *_sections("test.py", TEST),
+        *_sections("Methods and their components", groups_of_all(MODELS)),
     ]
     return INTRODUCTION + "\n" + "\n".join(sections)
 
 
-def _methods() -> list[Group]:
-    """The options of the methods, those that the same methods have together."""
-    owners: dict[str, list[str]] = {}
-    options: dict[str, Option] = {}
-    for model in MODELS:
-        for option in MODELS[model].options():
-            owners.setdefault(option.name, []).append(f"`--model {model}`")
-            options[option.name] = option
-    titles = {name: " and ".join(models) for name, models in owners.items()}
-    order = sorted(set(titles.values()), key=lambda title: -title.count("--model"))
-    return [Group(title, [options[name] for name in titles if titles[name] == title]) for title in order]
-
-
-def _sections(title: str, groups: Iterable[Group], choices: Mapping[str, Iterable[str]]) -> list[str]:
+def _sections(title: str, groups: Iterable[Group]) -> list[str]:
     lines = [f"## {title}", ""]
     for group in groups:
         lines += [f"### {group.title}", "", "| option | default | values | unit | meaning |", "|---|---|---|---|---|"]
-        lines += [_row(option, tuple(choices.get(option.name, option.choices))) for option in group.options]
+        lines += [_row(option) for option in group.options]
         lines.append("")
     return lines
 
 
-def _row(option: Option, choices: tuple[str, ...]) -> str:
+def _row(option: Option) -> str:
     """One line of a table."""
     unit = next((unit for unit, names in UNITS.items() if option.name in names.split()), "")
     meaning = option.help
@@ -94,7 +80,7 @@ def _row(option: Option, choices: tuple[str, ...]) -> str:
     cells = [
         f"`--{option.name}`{' *' if option.fixed else ''}",
         f"`{_shown(option.default)}`",
-        _values(option, choices),
+        _values(option),
         unit,
         _escaped(meaning),
     ]
@@ -107,9 +93,9 @@ def _shown(default: object) -> str:
     return repr(default) if default == "" else str(default)
 
 
-def _values(option: Option, choices: tuple[str, ...]) -> str:
-    if choices:
-        return ", ".join(f"`{name}`" for name in choices)
+def _values(option: Option) -> str:
+    if option.known:
+        return ", ".join(f"`{name}`" for name in option.known)
     if isinstance(option.default, bool):
         return "True, False"
     if isinstance(option.default, str):
@@ -117,8 +103,8 @@ def _values(option: Option, choices: tuple[str, ...]) -> str:
     whole = option.parse is not None or isinstance(option.default, int)
     bounds = [
         "" if option.low is None else f"from {option.low:g}",
-        "" if option.high is None else f"to {option.high:.10g}",
         "" if option.above is None else f"above {option.above:g}",
+        "" if option.high is None else f"to {option.high:.10g}",
         "" if option.below is None else f"below {option.below:g}",
     ]
     kind = "whole number" if whole else "number"

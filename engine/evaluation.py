@@ -57,6 +57,7 @@ class Evaluation:
     def __init__(self, opt: Options, held_out: HeldOutImages, method: type[Method], runtime: Runtime) -> None:
         self.opt, self.every, self.metric = opt, int(opt.eval_freq), str(opt.eval_metric)
         self.held_out, self.exports, self.runtime = held_out, method.exports, runtime
+        self._suffix = method.suffix
         with undisturbed(runtime.device):
             self.libraries = versions()
             try:
@@ -91,10 +92,6 @@ class Evaluation:
         better = [name for name in self.exports if self._is_better(run, name, found, ended)]
         monitors.clock.since += time.perf_counter() - began  # it is not the time of steps
         return [network for name in better for network in self._kept(name, trainer.networks)]
-
-    def _suffix(self, export: str) -> str:
-        """What the names of an export's metrics end with: nothing for the first."""
-        return "" if export == next(iter(self.exports)) else f"_{export}"
 
     def _kept(self, export: str, networks: Iterable[str]) -> list[str]:
         """The networks to keep when an export is better than ever: its own; for the first, all but other exports'."""

@@ -11,8 +11,8 @@ from coopcut.engine.position import Position
 from coopcut.engine.precision import Network
 from coopcut.engine.runtime import Runtime
 from coopcut.engine.step import Step, StepContext
-from coopcut.networks import create_G
-from coopcut.networks.contract import Generator
+from coopcut.networks import create_D, create_G
+from coopcut.networks.contract import Discriminator, Generator
 from coopcut.objectives.base import Objective
 from coopcut.options.option import Option, Options
 from coopcut.util.errors import OptionError
@@ -69,6 +69,11 @@ class Method(ABC):
         return cls.exports[name or next(iter(cls.exports))]
 
     @classmethod
+    def suffix(cls, name: str) -> str:
+        """What the results of an export are marked with: nothing for the first."""
+        return "" if name in ("", next(iter(cls.exports))) else f"_{name}"
+
+    @classmethod
     def build(cls, opt: Options, export: Export) -> Generator:
         """The network of `export` as `opt` describes it, with initial weights."""
         return create_G(opt, channels(opt, export.source), channels(opt, export.target))
@@ -88,6 +93,10 @@ class Method(ABC):
         network = self.runtime.prepare(self.build(self.opt, chosen))
         self.networks[chosen.network] = network
         return network
+
+    def discriminator(self, domain: str) -> Network[Discriminator]:
+        """A discriminator of images of a domain, ready to be called."""
+        return self.runtime.prepare(create_D(self.opt, channels(self.opt, domain)))
 
     def add(self, name: str, objective: O) -> O:
         """`objective`, with its networks known to the engine and its state saved under `name`."""

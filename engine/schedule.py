@@ -35,7 +35,7 @@ def create_scheduler(optimizer: torch.optim.Optimizer, opt: Options) -> lr_sched
 
 def follow_options(
     optimizer: torch.optim.Optimizer,
-    scheduler: lr_scheduler.LRScheduler | None,
+    scheduler: lr_scheduler.LRScheduler,
     fresh: Sequence[Mapping[str, Any]],
     before: Mapping[str, Any],
     opt: Options,
@@ -57,8 +57,6 @@ def follow_options(
             if group["betas"][index] == old and made["betas"][index] == new:
                 group["betas"] = (*group["betas"][:index], new, *group["betas"][index + 1 :])
         group.update({name: scaled(group[name]) for name in ("lr", "initial_lr") if name in group})
-    if scheduler is None:
-        return
     for name in ("base_lrs", "_last_lr"):
         if hasattr(scheduler, name):
             setattr(scheduler, name, [scaled(rate) for rate in getattr(scheduler, name)])

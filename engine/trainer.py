@@ -52,7 +52,7 @@ class Trainer:
         needed, multiple = self.min_size, self.multiple
         if opt.preprocess.endswith("crop") and round(opt.crop_size / multiple) * multiple < needed:
             raise OptionError(
-                f"--crop_size {opt.crop_size} is too small for net{self._most_demanding}, which needs {needed} pixels"
+                f"--crop_size {opt.crop_size} is too small for {self._demanding()}, which needs {needed} pixels"
             )
         if opt.accumulation_steps > 1:
             check_accumulation(opt, self.networks)
@@ -60,6 +60,12 @@ class Trainer:
     @property
     def _most_demanding(self) -> str:
         return max(self.networks, key=lambda name: getattr(self.networks[name], "min_size", 1))
+
+    def _demanding(self) -> str:
+        """The network that needs the largest images, with the flag that chooses it."""
+        name = self._most_demanding
+        chosen = vars(self.opt).get(f"net{name[0]}")
+        return f"net{name}" if chosen is None else f"net{name} (--net{name[0]} {chosen})"
 
     @property
     def min_size(self) -> int:
@@ -146,11 +152,10 @@ class Trainer:
     def _check_sizes(self, batch: Batch) -> None:
         needed = self.min_size
         for name, images in batch.tensors.items():
-            if min(images.shape[2:]) < needed:
+            if min(images.shape[2:], default=needed) < needed:
                 size = f"{images.shape[3]}x{images.shape[2]}"
                 raise DataError(
-                    f"{batch.paths[name][0]}: {size} pixels after --preprocess; "
-                    f"net{self._most_demanding} needs {needed}"
+                    f"{batch.paths[name][0]}: {size} pixels after --preprocess; {self._demanding()} needs {needed}"
                 )
 
     # -- between steps --------------------------------------------------------------------------------------------

@@ -29,13 +29,15 @@ METRICS, METRICS_PLOT = "metrics.json", "metrics.png"  # what evaluate.py writes
 class Results:
     """<results_dir>/<name>/<phase>_<epoch>: images/<label>/<file>.png, index.html, contact_sheet.png, translated.json.
 
+    suffix: added to the name of the folder. A is what is translated, B what becomes of it, also with --export B2A.
+
     `source`: the folder that the images come from; those of its sub-folders keep their path below it. Raises
     `DataError` if the results would be written over them.
     """
 
-    def __init__(self, opt: Options, source: str) -> None:
-        self.folder = Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}"
-        self.title = f"{opt.easy_label or opt.name}: {opt.phase}, epoch {opt.epoch}"
+    def __init__(self, opt: Options, source: str, suffix: str = "") -> None:
+        self.folder = Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}{suffix}"
+        self.title = f"{opt.easy_label or opt.name}: {opt.phase}, epoch {opt.epoch}{suffix.replace('_', ', ')}"
         self.width = opt.display_winsize
         self.source = source if os.path.isdir(source) else os.path.dirname(source)
         if Path(self.source).resolve().is_relative_to(self.folder.resolve()):

@@ -19,7 +19,7 @@ from torch.nn import functional
 from coopcut.engine.checkpoint.files import read_file
 from coopcut.engine.checkpoint.weights import fill, network_of_state, options_of_generator
 from coopcut.engine.device import Devices, choose_device
-from coopcut.engine.method import channels
+from coopcut.engine.method import Export, channels
 from coopcut.engine.precision import DTYPES, check_device, lower
 from coopcut.images.io import read_image, to_image, to_tensor, upright
 from coopcut.images.pixels import Range, parse_ranges
@@ -35,6 +35,7 @@ class Translator:
     """Translates images of any size with the generator of a run, an averaged one if the run has one.
 
     generator: it becomes the translator's: its weights take no gradient any more, and with amp have that precision.
+    export: the domains that it translates from and to.
     eval: put the network in eval mode. By default it stays in the mode it was trained in, so that the same weights
     give the same pixels; it matters for batch norm and dropout alone.
     """
@@ -58,6 +59,7 @@ class Translator:
         self.input_nc = input_nc
         self.value_range: Range | None = None  # values of PIL images that are black and white; see `read_image`
         self.device = device
+        self.export = Export("G", "A", "B")
 
     @classmethod
     def load(
@@ -101,6 +103,7 @@ class Translator:
         device = choose_device(opt.gpu_ids)
         check_device(opt, device)
         translator = cls(generator, channels(opt, export.source), device, opt.eval, opt.amp, opt.compile)
+        translator.export = export
         translator.value_range = dict(zip("AB", parse_ranges(opt.value_range), strict=True))[export.source]
         return translator
 

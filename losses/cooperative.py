@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def likelihood_loss(f_revised: Tensor, f_real: Tensor, alpha: float) -> Tensor:
-    """Loss whose gradient is that of the negative log-likelihood of `f_real`'s images, with penalised energies.
+    """Loss whose gradient is that of the negative log-likelihood of `f_real`'s images, with penalized energies.
 
     mean f(x_T) - mean f(b) + alpha * (mean f(x_T)^2 + mean f(b)^2). The means are over batch and patches; the
     penalty keeps the energies from running away (Du and Mordatch 2019).

@@ -1,6 +1,6 @@
 """Adversarial losses of the discriminator's map of scores, by the names of `--gan_mode`.
 
-All are means over the batch and the patches; `scores` have any shape. The discriminator minimises
+All are means over the batch and the patches; `scores` have any shape. The discriminator minimizes
 (real + fake) / 2, as in CUT.
 """
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from coopcut.data.folders import domains_of, phase_of
 from coopcut.images.names import pair_pictures
 from coopcut.images.pixels import Range, parse_ranges
 from coopcut.inference.translated import FAKES, earlier_pictures, is_result, lost_pictures, translated_from
 from coopcut.metrics.folders import check_apart, check_outside, one_set
 from coopcut.metrics.pairs import image_names, made_of, nearly_all, pair_images
 from coopcut.metrics.sets import Picture, by_name, read
+from coopcut.models import MODELS
 from coopcut.options.saved import FILE, load_options
 from coopcut.util.errors import DataError, OptionError
 
@@ -68,27 +70,38 @@ def from_folders(
 
 
 def from_experiment(
-    name: str, checkpoints_dir: Path, results_dir: Path, phase: str, epoch: str, paired: bool, real: Path | None = None
+    name: str,
+    checkpoints_dir: Path,
+    results_dir: Path,
+    which: Sequence[str],
+    paired: bool,
+    real: Path | None = None,
 ) -> Sources:
     """The result of `test.py --name <name>`, compared with the data that the run was trained on.
+
+    which: --phase, --epoch and --export of that call.
 
     Real are `real`, or else the images of the target domain of that phase (val for a missing test). Those of the phase
     are counterparts if nearly all translations have one by name, paired is not False, and they are what was translated.
     """
-    run, results = checkpoints_dir / name, results_dir / name / f"{phase}_{epoch}"
+    run, (phase, epoch, chosen) = checkpoints_dir / name, which
     options = load_options(run)
     if not options:
         there = sorted(path.parent.name for path in checkpoints_dir.glob("*/train_opt.json"))
         raise DataError(f"{run}: no run of that name with its options; found: {', '.join(there) or 'none'}")
     if "dataroot" not in options:
         raise DataError(f"{run}: its {FILE} names no dataroot; name the folders with --real and --fake instead")
+    method = MODELS[options.get("model", "cut")]
+    ranges = parse_ranges(options.get("value_range", "dtype"))
+    export, suffix = method.export(chosen), method.suffix(chosen)
+    results = results_dir / name / f"{phase}_{epoch}{suffix}"
     if not (results / FAKES).is_dir():
         again = f"python test.py --name {name} --epoch {epoch} --dataroot {options['dataroot']}"
+        again += f" --export {chosen}" if suffix else ""
         raise DataError(f"{results}: no translations there; make them: {again}")
     root = Path(options["dataroot"])
-    source, target = ("A", "B") if options.get("direction", "AtoB") == "AtoB" else ("B", "A")
-    if phase == "test" and not (root / f"test{target}").is_dir() and (root / f"val{target}").is_dir():
-        phase = "val"
+    source, target = domains_of(options.get("direction", "AtoB"))[:: -1 if export.source == "B" else 1]
+    phase = phase_of(root, phase, target)
     own, inputs, train = root / f"{phase}{target}", root / f"{phase}{source}", root / f"train{target}"
     if real is None and not own.is_dir():
         raise DataError(f"{own}: no images of the target domain to compare with; name a folder with --real")
@@ -106,7 +119,7 @@ def from_experiment(
         train if train.is_dir() else None,
         results,
         looks,
-        parse_ranges(options.get("value_range", "dtype")),
+        ranges if export.source == "A" else (ranges[1], ranges[0]),
     )
 
 

@@ -57,7 +57,7 @@ class CUT(Method):
     def __init__(self, opt: Options, runtime: Runtime) -> None:
         super().__init__(opt, runtime)
         self.G = self.add_generator()
-        self.adversarial = self.add("adversarial", Cooperative(opt, Adversarial(opt, runtime, opt.output_nc)))
+        self.adversarial = self.add("adversarial", Cooperative(opt, Adversarial(opt, self.discriminator("B"))))
         self.contrastive = self.add("contrastive", Contrastive(opt, runtime, self.G))
         self.color = self.add("color", ColorBalance(opt, opt.output_nc, runtime.device))
 

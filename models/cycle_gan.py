@@ -36,8 +36,9 @@ class CycleGAN(Method):
 
     @classmethod
     def presets(cls, given: Options) -> Mapping[str, Any]:
-        """As published: 100 + 100 epochs, a pool of 50 images, networks without antialiasing."""
-        return {"n_epochs": 100, "n_epochs_decay": 100, "pool_size": 50, "no_antialias": True, "no_antialias_up": True}
+        """As published: 100 + 100 epochs, a pool of 50 images, normal initial weights, no antialiasing."""
+        networks = {"init_type": "normal", "no_antialias": True, "no_antialias_up": True}
+        return {"n_epochs": 100, "n_epochs_decay": 100, "pool_size": 50} | networks
 
     @classmethod
     def check(cls, opt: Options) -> None:
@@ -48,26 +49,29 @@ class CycleGAN(Method):
     def __init__(self, opt: Options, runtime: Runtime) -> None:
         super().__init__(opt, runtime)
         self.G_A, self.G_B = self.add_generator("A2B"), self.add_generator("B2A")
-        D_A, D_B = Adversarial(opt, runtime, opt.output_nc, "D_A"), Adversarial(opt, runtime, opt.input_nc, "D_B")
+        D_A, D_B = (Adversarial(opt, self.discriminator(domain), name) for domain, name in (("B", "D_A"), ("A", "D_B")))
         self.adversarial_A = self.add("adversarial_A", Cooperative(opt, D_A))
         self.adversarial_B = self.add("adversarial_B", Cooperative(opt, D_B))
 
     def step(self, batch: Batch, ctx: StepContext) -> Step:
         """Update both generators, then both discriminators."""
         A, B = batch["A"], batch["B"]
-        fake_B, fake_A = self.G_A(A), self.G_B(B)
-        rec_A, rec_B = self.G_B(fake_B), self.G_A(fake_A)
+        fake_B = self.G_A(A)
+        rec_A = self.G_B(fake_B)
+        fake_A = self.G_B(B)
+        rec_B = self.G_A(fake_A)
+        images = {"real_A": A, "fake_B": fake_B, "rec_A": rec_A, "real_B": B, "fake_A": fake_A, "rec_B": rec_B}
+        cycles = self.weighted("cycle_A", l1_loss(rec_A, A), self.opt.lambda_A)
+        cycles += self.weighted("cycle_B", l1_loss(rec_B, B), self.opt.lambda_B)
+        if self.opt.lambda_identity > 0:
+            idt_A, idt_B = self.G_A(B), self.G_B(A)
+            cycles += self.weighted("idt_A", l1_loss(idt_A, B), self.opt.lambda_B * self.opt.lambda_identity)
+            cycles += self.weighted("idt_B", l1_loss(idt_B, A), self.opt.lambda_A * self.opt.lambda_identity)
+            images |= {"idt_A": idt_A, "idt_B": idt_B}
         duel_A = self.adversarial_A.duel(fake_B.detach(), B, ctx)
         duel_B = self.adversarial_B.duel(fake_A.detach(), A, ctx)
         losses = duel_A.g_loss(fake_B).labeled("G_A", "G_GAN_A") + duel_B.g_loss(fake_A).labeled("G_B", "G_GAN_B")
-        losses += self.weighted("cycle_A", l1_loss(rec_A, A), self.opt.lambda_A)
-        losses += self.weighted("cycle_B", l1_loss(rec_B, B), self.opt.lambda_B)
-        images = {"real_A": A, "fake_B": fake_B, "rec_A": rec_A, "real_B": B, "fake_A": fake_A, "rec_B": rec_B}
-        if self.opt.lambda_identity > 0:
-            idt_A, idt_B = self.G_A(B), self.G_B(A)
-            losses += self.weighted("idt_A", l1_loss(idt_A, B), self.opt.lambda_B * self.opt.lambda_identity)
-            losses += self.weighted("idt_B", l1_loss(idt_B, A), self.opt.lambda_A * self.opt.lambda_identity)
-            images |= {"idt_A": idt_A, "idt_B": idt_B}
+        losses += cycles
         images = {name: image.detach() for name, image in images.items()}
         yield minimize(losses.labeled("G"), "G_A", "G_B")
         shown_B = yield from self.adversarial_A.shown(images["fake_B"], ctx)

@@ -82,5 +82,5 @@ class Upsample(nn.Module):
         self.register_buffer("filt", 4 * binomial_filter([1.0, 3.0, 3.0, 1.0]).repeat(channels, 1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        # [1 3 3 1] / 4 on repeated borders is bilinear interpolation between the centres of the pixels
+        # [1 3 3 1] / 4 on repeated borders is bilinear interpolation between the centers of the pixels
         return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""Neighbouring modules that are run as one: the same values, and less is kept for the gradients."""
+"""Neighboring modules that are run as one: the same values, and less is kept for the gradients."""
 
 from collections.abc import Callable, Sequence
 

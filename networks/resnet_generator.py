@@ -12,6 +12,9 @@ from coopcut.networks.registry import GENERATORS
 from coopcut.networks.sequence import Layers
 from coopcut.options.option import Option, Options
 
+NGF = Option("ngf", 64, "width of the generator: channels after its first convolution", low=1, high=65536, fixed=True)
+NORM_G = Option("normG", "instance", "norm of the generator", NORMS, fixed=True)
+
 
 class ResnetBlock(nn.Module):
     """x + conv_block(x), two 3x3 convolutions with reflection padding: [B, C, H, W] -> [B, C, H, W]."""
@@ -41,10 +44,8 @@ class ResnetGenerator(Generator):
     multiple = 4
     min_size = 16  # reflection padding needs some pixels at a quarter of the size
     options = (
-        Option(
-            "ngf", 64, "width of the generator: channels after its first convolution", low=1, high=65536, fixed=True
-        ),
-        Option("normG", "instance", "norm of the generator", NORMS, fixed=True),
+        NGF,
+        NORM_G,
         Option("no_dropout", True, "no dropout in the generator", fixed=True),
         ANTIALIAS,
         Option("no_antialias_up", False, "transposed convolutions instead of antialiased upsampling", fixed=True),

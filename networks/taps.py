@@ -1,6 +1,7 @@
 """Features of a generator, taken from outside: what some of its modules give, by forward hooks."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -101,7 +102,7 @@ def _channels(net: Generator, layers: Sequence[int]) -> list[int]:
         ghost.taps[layer].register_forward_hook(
             lambda module, inputs, output, layer=layer: found.__setitem__(layer, output.shape[1])
         )
-    side = max(ghost.min_size, ghost.multiple)
+    side = math.ceil(max(ghost.min_size, 64) / ghost.multiple) * ghost.multiple  # some norms refuse single pixels
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         ghost(torch.empty(1, ghost.in_channels, side, side, device="meta"))
     return [found[layer] for layer in layers]

@@ -7,17 +7,19 @@ import torch
 from torch import Tensor
 
 from coopcut.engine.position import Position
-from coopcut.engine.runtime import Runtime
+from coopcut.engine.precision import Network
 from coopcut.engine.step import Losses, StepContext, Together
 from coopcut.losses.gan import GAN_LOSSES, gradient_penalty
-from coopcut.networks import NET_D, create_D
+from coopcut.networks import NET_D
+from coopcut.networks.contract import Discriminator
+from coopcut.networks.taps import is_pure
 from coopcut.objectives.base import Objective
 from coopcut.objectives.image_pool import ImagePool
 from coopcut.options.option import Option, Options
 
 
 class Adversarial(Objective):
-    """A discriminator of images with `channels` channels, and what it and a generator minimize in their duel.
+    """A discriminator D, and what it and a generator minimize in their duel.
 
     name: D, or D_<suffix> where there are several; the names of what is logged then end with _<suffix>, too.
     """
@@ -31,13 +33,12 @@ class Adversarial(Objective):
                low=0),
     )  # fmt: skip
 
-    def __init__(self, opt: Options, runtime: Runtime, channels: int, name: str = "D") -> None:
+    def __init__(self, opt: Options, D: Network[Discriminator], name: str = "D") -> None:
         super().__init__()
-        self.D = runtime.prepare(create_D(opt, channels))
-        self.networks, self.suffix = {name: self.D}, name[1:]
+        self.D, self.networks, self.suffix = D, {name: D}, name[1:]
         self.gan = GAN_LOSSES[opt.gan_mode]
         self.weight, self.noise = float(opt.lambda_GAN), float(opt.instance_noise)
-        self.separate = opt.normD == "batch"  # real images and translations are normalized apart, as in CUT
+        self.pure = is_pure(D.net)  # else real images and translations are normalized apart, as in CUT
         self.pool = ImagePool(opt.pool_size)
 
     def stage(self, position: Position) -> str:
@@ -59,7 +60,7 @@ class Adversarial(Objective):
 
     def judge(self, *images: Tensor) -> list[Tensor]:
         """D's scores for each of several batches; in one pass if the sizes and D's norm allow it."""
-        if self.separate or len({batch.shape[1:] for batch in images}) > 1:
+        if not self.pure or len({batch.shape[1:] for batch in images}) > 1:
             return [self.D(batch) for batch in images]
         return list(self.D(torch.cat(images)).split([len(batch) for batch in images]))
 

@@ -3,7 +3,7 @@
 The contrastive part of CUT (Park et al., "Contrastive learning for unpaired image-to-image translation", ECCV 2020).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,12 +26,13 @@ from coopcut.util.errors import OptionError
 class Translated:
     """What the generator makes of several batches of images, [B, C, H, W] each.
 
-    keys: for each batch the features of its inputs, [B, C_l, H_l, W_l] for each layer l; they take no gradient.
-    flipped: whether the outputs are mirrored, as their inputs were; the keys are not.
+    sources: the batches. features: for each batch those of its inputs met on the way, [B, C_l, H_l, W_l] for each layer
+    l, without gradient. flipped: whether the inputs were mirrored; outputs and features then are, too.
     """
 
     outputs: list[Tensor]
-    keys: list[list[Tensor]]
+    sources: list[Tensor]
+    features: list[list[Tensor]]
     flipped: bool
 
 
@@ -77,24 +78,17 @@ class Contrastive(Objective):
         return bool(self.opt.flip_equivariance) and ctx.coin()
 
     def translate(self, sources: Sequence[Tensor], flipped: bool) -> Translated:
-        """Translate each of several batches, in one pass if the sizes allow it.
-
-        The keys take no gradient, so that the features met on the way serve as well as a second pass through the
-        encoder. Only flipped inputs, and networks whose features depend on the batch or on chance, need one.
-        """
+        """Translate each of several batches, in one pass if the sizes allow it."""
         if len({images.shape[1:] for images in sources}) == 1:
             sizes = [len(images) for images in sources]
-            output, features = self.taps.forward(flip(torch.cat(list(sources)), flipped))
+            output, found = self.taps.forward(flip(torch.cat(list(sources)), flipped))
             outputs = list(output.split(sizes))
-            keys = [list(of_one) for of_one in zip(*(f.detach().split(sizes) for f in features), strict=True)]
+            features = [list(of_one) for of_one in zip(*(f.detach().split(sizes) for f in found), strict=True)]
         else:
             passes = [self.taps.forward(flip(images, flipped)) for images in sources]
             outputs = [output for output, _ in passes]
-            keys = [[f.detach() for f in features] for _, features in passes]
-        if self.opt.lambda_NCE > 0 and (flipped or not self.pure):
-            with torch.no_grad():
-                keys = [self.taps.encode(images) for images in sources]
-        return Translated(outputs, keys, flipped)
+            features = [[f.detach() for f in found] for _, found in passes]
+        return Translated(outputs, list(sources), features, flipped)
 
     def loss(self, out: Translated, ctx: StepContext) -> Losses:
         """The mean of the batches' losses: NCE of the first, the translation, and NCE_Y of the second, the identity."""
@@ -107,27 +101,42 @@ class Contrastive(Objective):
 
     def nce(self, out: Translated, ctx: StepContext) -> list[Tensor]:
         """For each batch the mean PatchNCE loss over the layers, weighted."""
-        ids = [sample_patch_ids(features, self.opt.num_patches, ctx.generator) for features in out.keys]
+        ids = [sample_patch_ids(features, self.opt.num_patches, ctx.generator) for features in out.features]
         places = ids
         if out.flipped:
-            places = [list(map(mirrored, *pair)) for pair in zip(ids, out.keys, strict=True)]
-        queries = self.queries(out.outputs, places)
-        with torch.no_grad():
-            keys = [self.F(list(map(sample_patches, *pair))) for pair in zip(out.keys, ids, strict=True)]
-        return [self.nce_of(query, key, ctx) * self.opt.lambda_NCE for query, key in zip(queries, keys, strict=True)]
+            places = [list(map(mirrored, *pair)) for pair in zip(ids, out.features, strict=True)]
+        losses = []
+        for index, queries in enumerate(self.queries(out.outputs, places)):
+            losses.append(self.nce_of(queries, self.keys(out, index, ids[index]), ctx) * self.opt.lambda_NCE)
+        return losses
 
-    def queries(self, outputs: Sequence[Tensor], ids: Sequence[list[Tensor]]) -> list[Sequence[Tensor]]:
+    @torch.no_grad()
+    def keys(self, out: Translated, index: int, ids: Sequence[Tensor]) -> list[Tensor]:
+        """The unit vectors of the inputs of one batch at its positions, for each layer.
+
+        They take no gradient, so that the features met on the way serve as well as a second pass through the encoder.
+        Only flipped inputs, and networks whose features depend on the batch or on chance, need one.
+        """
+        if out.flipped or not self.pure:
+            return self.F(self.taps.encode(out.sources[index], at(ids)))
+        return self.F(list(map(sample_patches, out.features[index], ids)))
+
+    def queries(self, outputs: Sequence[Tensor], ids: Sequence[Sequence[Tensor]]) -> Iterator[Sequence[Tensor]]:
         """The unit vectors of each of several batches at its positions, for each layer.
 
-        The batches are encoded in one pass if the sizes and G's norm allow it.
+        The batches are encoded in one pass if the sizes and G's norm allow it; else each when it is asked for, because
+        with batch norm CUT encodes the first batch and its keys before the second.
         """
         rows = [[p.expand(len(images), -1) for p in of_one] for images, of_one in zip(outputs, ids, strict=True)]
         if not self.pure or len({images.shape[1:] for images in outputs}) > 1:
-            return [self.F(self.taps.encode(images, at(of_one))) for images, of_one in zip(outputs, rows, strict=True)]
+            yield from (
+                self.F(self.taps.encode(images, at(of_one))) for images, of_one in zip(outputs, rows, strict=True)
+            )
+            return
         layers = [torch.cat(list(layer)) for layer in zip(*rows, strict=True)]
         vectors = self.F(self.taps.encode(torch.cat(list(outputs)), at(layers)))
         sizes = [len(images) for images in outputs]
-        return list(zip(*(layer.split(sizes) for layer in vectors), strict=True))
+        yield from zip(*(layer.split(sizes) for layer in vectors), strict=True)
 
     def nce_of(self, queries: Sequence[Tensor], keys: Sequence[Tensor], ctx: StepContext) -> Tensor:
         """Mean PatchNCE loss over the layers, whose unit vectors are given."""

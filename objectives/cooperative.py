@@ -13,7 +13,7 @@ energies start at 0, and the first adversarial step finds D where its loss wants
 """
 
 from collections.abc import Generator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,7 @@ class Cooperative(Objective):
     """An `Adversarial` with a cooperative start. Without one (--coop_epochs 0) it is that `Adversarial`."""
 
     options = COOP_OPTIONS
+    bounds: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)  # of the values of images
 
     def __init__(self, opt: Options, adversarial: Adversarial) -> None:
         super().__init__()
@@ -132,6 +133,7 @@ class Cooperative(Objective):
                 clip=opt.langevin_clip,
                 displacement=0.0 if opt.langevin_step_size > 0 else opt.langevin_displacement,
                 ceiling=ceiling,
+                bounds=self.bounds,
                 generator=ctx.generator,
                 randn=ctx.randn,
             )

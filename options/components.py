@@ -5,6 +5,7 @@ from typing import Any
 
 from coopcut.options.option import Group, Option
 from coopcut.util.errors import OptionError
+from coopcut.util.registry import Registry
 
 
 def component_groups(name: str, method: Any, values: Mapping[str, Any]) -> list[Group]:
@@ -35,6 +36,17 @@ def all_groups(name: str, method: Any) -> list[Group]:
             if all(group.title != title for group in groups) and _options(option, chosen):
                 groups.append(Group(title, list(_options(option, chosen))))
     return groups
+
+
+def groups_of_all(methods: Registry[Any]) -> list[Group]:
+    """As `all_groups`, of every method; choices that declare the same options share a group."""
+    titles: dict[tuple[str, tuple[Option, ...]], list[str]] = {}
+    for name in methods:
+        for group in all_groups(name, methods[name]):
+            flag, _, chosen = group.title.partition(" ")
+            names = titles.setdefault((flag, tuple(group.options)), [])
+            names += [chosen] if chosen not in names else []
+    return [Group(f"{flag} {', '.join(names)}".strip(), list(options)) for (flag, options), names in titles.items()]
 
 
 def _add(groups: list[Group], seen: dict[str, Option], title: str, options: Collection[Option]) -> None:

@@ -17,12 +17,15 @@ from coopcut.engine.checkpoint.files import has_state
 from coopcut.engine.processes.peers import restarted
 from coopcut.models import MODELS
 from coopcut.options.base_options import BASE, CHANNELS, DATA
-from coopcut.options.components import all_groups, component_groups
+from coopcut.options.components import all_groups, component_groups, groups_of_all
 from coopcut.options.option import Group, Option, Options
 from coopcut.options.saved import FILE, RESTORE, contradictions, load_options, run_folder
 from coopcut.options.test_options import TEST
 from coopcut.options.train_options import TRAIN
 from coopcut.util.errors import CheckpointError, OptionError
+
+# what to type for a method of the published CycleGAN that is none here
+_MEANT = {"test": "in place of --model test give --checkpoint FILE, or --model cycle_gan --export B2A for the way back"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,7 +97,8 @@ class OptionParser:
         typed = self._typed(argv, self.base, partial=True)
         model = typed.get("model", saved.get("model", _by_name(self.base)["model"].default))
         if model not in MODELS:
-            raise OptionError(f"--model: '{model}' is unknown; known: {', '.join(MODELS)}")
+            hint = f"; {_MEANT[model]}" if model in _MEANT else ""
+            raise OptionError(f"--model: '{model}' is not one of {', '.join(MODELS)}{hint}")
         method, values = MODELS[model], dict(saved) | typed
         while True:
             groups = [*self.base, *component_groups(model, method, values)]
@@ -141,10 +145,7 @@ class OptionParser:
         rest = [text for text in argv if text not in ("-h", "--help", "all")]
         _, groups = self._collect(rest, {})
         if "all" in argv:
-            groups = list(self.base)
-            for name in MODELS:
-                titles = {group.title for group in groups}
-                groups += [group for group in all_groups(name, MODELS[name]) if group.title not in titles]
+            groups = [*self.base, *groups_of_all(MODELS)]
         about = "" if "all" in argv else "\n--help all shows the options of every method, network and loss"
         return _without_repeats(groups, self._parser) + about
 

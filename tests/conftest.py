@@ -12,6 +12,16 @@ from tests.tools import SMALL_TOY, TINY, make_images, run, script
 torch.set_num_threads(1)  # networks as small as the tests' only lose by waiting for a second thread
 
 
+STARTERS = {"subprocess", "multiprocessing", "torchrun", "RealServer", "copy_project", "create_loader"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test-fast` leaves out: the tests of a file that uses what starts other processes."""
+    for item in items:
+        if isinstance(item, pytest.Function) and STARTERS & vars(item.module).keys():
+            item.add_marker("slow")
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, made the current one, with `data`: trainA 4, trainB 3, testA 3 and testB 2 images of 40 px."""

@@ -102,7 +102,7 @@ def check_same_training(folder: Path, one: str, two: str) -> None:
     for part in ("position", "mean_loss"):
         check_close(first[part], second[part], part)
     model = [first["model"], second["model"]]
-    assert {weight.dtype for weight in model[0]["networks"]["G"].values()} == {torch.float64}
+    assert {w.dtype for net in model[0]["networks"].values() for w in net.values()} == {torch.float64}
     for name in ("networks", "optimizers", "ema", "schedulers", "objectives"):
         check_close(model[0][name], model[1][name], name, relative=1e-6)
     assert all(torch.equal(model[0]["rng"][k], model[1]["rng"][k]) for k in ("cpu", "device"))

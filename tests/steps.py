@@ -14,13 +14,19 @@ from coopcut.engine.runtime import Runtime
 from coopcut.engine.step import StepContext, StepOutput
 from coopcut.engine.trainer import Trainer
 from coopcut.models import create_method
+from coopcut.objectives.cooperative import Cooperative
 from coopcut.options.option import Options
-from tests.tools import TINY, train_options
+from tests.tools import TINY, options_known_to, tiny, train_options
+
+COOP = "--model coopcut"
 
 
 def options_of(*flags: str) -> Options:
     """Those of a tiny method; flags may be given in one string."""
-    return train_options([*TINY, "--init_gain", "0.3", *" ".join(flags).split()])
+    argv = " ".join(flags).split()
+    model = argv[argv.index("--model") + 1] if "--model" in argv else "cut"
+    base = TINY if {"netF_nc", "num_patches"} <= options_known_to(model) else tiny(model)
+    return train_options([*base, "--init_gain", "0.3", *argv])
 
 
 def method_with(*flags: str) -> Any:
@@ -28,6 +34,13 @@ def method_with(*flags: str) -> Any:
     torch.manual_seed(0)
     opt = options_of(*flags)
     return create_method(opt, Runtime.from_options(opt, Peers()))
+
+
+def cooperative(*flags: str) -> Cooperative:
+    """The cooperative objective of a `coopcut`."""
+    found = method_with(COOP, *flags).adversarial
+    assert isinstance(found, Cooperative)
+    return found
 
 
 def trainer_of(method: Method) -> Trainer:
@@ -66,7 +79,8 @@ def step_and_gradients(
         optimizer.param_groups[0]["lr"] = 0.0
 
         def keep(*arguments: Any, name: str = name, parameters: list[Tensor] = parameters) -> None:
-            found[name] = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+            gradients = [p.grad.flatten() for p in parameters if p.grad is not None]
+            found[name] = torch.cat(gradients) if gradients else torch.zeros(0)
 
         handles.append(optimizer.register_step_pre_hook(keep))
     output = trainer.step(images or batch(), position or Position())

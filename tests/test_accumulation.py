@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from coopcut.engine.position import Position
-from coopcut.models import create_model
-from coopcut.models.cut import CUT
-from coopcut.util.errors import OptionError
+from coopcut.engine.trainer import Trainer
 from tests.processes import check_close
-from tests.tools import refused, train_options
+from tests.steps import batch, trainer_with
+from tests.tools import refused
 
-TINY = "--ngf 4 --ndf 4 --netF_nc 8 --num_patches 16 --netG resnet_4blocks --load_size 32 --crop_size 32 --gpu_ids -1"
 COOP = "--model coopcut --langevin_steps 2 --langevin_noise 0.1 --coop_data_noise 0.1"
 
 
@@ -26,36 +23,23 @@ def double() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-def model_with(flags: str) -> CUT:
-    torch.manual_seed(0)
-    more = f"{TINY} --init_gain 0.3 --lr 1e-5 --batch_size 5 {flags}".split()
-    model = create_model(train_options(more), [torch.device("cpu")])
-    assert isinstance(model, CUT)
-    return model
-
-
-def batch(number: int) -> SimpleNamespace:
-    generator = torch.Generator().manual_seed(number)
-    A, B = (torch.rand(number, 3, 32, 32, generator=generator) * 2 - 1 for _ in "AB")
-    return SimpleNamespace(A=A, B=B, A_paths=["a"] * number, B_paths=["b"] * number)
+def trainer(flags: str) -> Trainer:
+    return trainer_with("--lr 1e-5 --batch_size 5", flags)
 
 
 @pytest.mark.parametrize(
     "flags",
     [
-        "--ema 0.9 --instance_noise 0.1 --lambda_color 3",
-        "--CUT_mode FastCUT --pool_size 4",
-        "--gan_mode wgangp",
-        COOP,
+        "--CUT_mode FastCUT --pool_size 4 --gan_mode wgangp",
         f"{COOP} --langevin_stop --lambda_color 3",
-        f"{COOP} --coop_epochs 0 --coop_keep 0.5 --instance_noise 0.1 --pool_size 4 --gan_mode wgangp",
+        f"{COOP} --coop_epochs 0 --coop_keep 0.5 --instance_noise 0.1 --pool_size 4",
     ],
 )
 def test_passes_are_the_undivided_batch(flags: str, double: None) -> None:
-    """5 samples as 2, 2 and 1, 4 as 2 and 2, and 2 as 1 and 1: losses, pictures, weights, optimizers, generators."""
-    whole, divided = model_with(flags), model_with(f"{flags} --accumulation_steps 3")
-    for step, number in enumerate((5, 4, 2, 5)):
-        expected, found = (model.step(batch(number), Position(step=step)) for model in (whole, divided))
+    """5 samples as 2, 2 and 1, and 2 as 1 and 1: losses, pictures, weights, optimizers, generators."""
+    whole, divided = trainer(flags), trainer(f"{flags} --accumulation_steps 3")
+    for step, number in enumerate((5, 2)):
+        expected, found = (each.step(batch(number, number), Position(step=step)) for each in (whole, divided))
         assert list(found.losses) == list(expected.losses)
         for name, value in expected.losses.items():
             assert float(found.losses[name]) == pytest.approx(float(value), rel=1e-6, abs=1e-10), name
@@ -69,19 +53,13 @@ def test_passes_keep_less() -> None:
     """The graph of a pass holds its own samples, translation and identity, and no others."""
     seen: dict[int, list[int]] = {}
     for passes in (1, 5):
-        model = model_with(f"--accumulation_steps {passes}")
+        dividing = trainer(f"--accumulation_steps {passes}")
         sizes = seen.setdefault(passes, [])
-        model.networks["G"].register_forward_hook(
-            lambda module, given, output, sizes=sizes: sizes.append(len(given[0]) * torch.is_grad_enabled())
+        dividing.networks["G"].register_forward_pre_hook(
+            lambda module, given, sizes=sizes: sizes.append(len(given[0]) * torch.is_grad_enabled())
         )
-        model.step(batch(5), Position())
+        dividing.step(batch(5), Position())
     assert seen == {1: [10, 10], 5: [0] * 5 + [2] * 10}
-
-
-def test_a_method_that_does_not_divide_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CUT, "divides", False)
-    with pytest.raises(OptionError, match="--accumulation_steps: --model cut does not divide"):
-        model_with("--accumulation_steps 2")
 
 
 def test_what_passes_would_change_is_refused(place: Path) -> None:

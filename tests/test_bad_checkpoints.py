@@ -213,7 +213,7 @@ def test_weights_that_are_not_finite(a_run: Path, value: float) -> None:
 def test_state_of_another_version(a_run: Path) -> None:
     state = torch.load(a_run / "latest_state.pth", weights_only=True)
     torch.save(state | {"format": 99}, a_run / "latest_state.pth")
-    refused("train", CONTINUE, "checkpoints/tiny/latest_state.pth has the format 99", "here: 1")
+    refused("train", CONTINUE, "checkpoints/tiny/latest_state.pth has the format 99", "here: 2")
 
 
 @pytest.mark.parametrize("state", [[1], {}, {"position": {}, "model": 3}, {"position": 3, "model": {}}])
@@ -223,7 +223,7 @@ def test_state_of_something_else(a_run: Path, state: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "value"), [("ngf", 5), ("seed", 5), ("netF_nc", 5), ("n_layers_D", 5), ("CUT_mode", "FastCUT")]
+    ("flag", "value"), [("ngf", 5), ("seed", 5), ("netF_nc", 5), ("ndf", 5), ("CUT_mode", "FastCUT")]
 )
 def test_flag_that_contradicts_the_run_to_continue(a_run: Path, flag: str, value: object) -> None:
     """FastCUT's preset too would come too late: the options that it sets are those of the run."""

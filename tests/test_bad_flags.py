@@ -17,7 +17,7 @@ from tests.tools import CONTINUE, TEST, TRAIN, refused
         ("--nce-idt", "did you mean --nce_idt?"),
         ("-name", "did you mean --name?"),
         ("--quite_unlike_any", "see python train.py --help"),
-        ("--coop_keep", "it belongs to --model coopcut"),
+        ("--lambda_A", "it belongs to --model cycle_gan"),
         ("--ng", "unknown flag --ng"),  # no abbreviations: a typing error must not become another flag
     ],
 )
@@ -47,72 +47,13 @@ def test_unknown_model_lists_the_known_ones(place: Path) -> None:
     ("flag", "value", "says"),
     [
         ("netG", "resnet_7blocks", "resnet_4blocks, resnet_6blocks, resnet_9blocks"),
-        ("netD", "stylegan2", "basic, n_layers, pixel"),
-        ("netF", "reshape", "mlp_sample, sample"),
-        ("gan_mode", "wgan", "lsgan, vanilla, nonsaturating, hinge, wgangp"),
-        ("normG", "layer", "instance, batch, none"),
-        ("init_type", "", "normal, xavier, kaiming, orthogonal"),
-        ("lr_policy", "poly", "linear, step, plateau, cosine"),
-        ("dataset_mode", "aligned", "unaligned"),
-        ("preprocess", "resize", "resize_and_crop, crop, scale_width"),
-        ("direction", "atob", "AtoB, BtoA"),
-        ("CUT_mode", "SinCUT", "CUT, FastCUT"),
-    ],
-)
-def test_unknown_choice_lists_the_known_ones(place: Path, flag: str, value: str, says: str) -> None:
-    refused("train", [*TRAIN, f"--{flag}", value], f"--{flag}: '{value}' is not one of", says)
-
-
-@pytest.mark.parametrize(
-    ("flag", "value", "says"),
-    [
-        ("batch_size", "0", "the least is 1"),
-        ("batch_size", "-2", "the least is 1"),
-        ("crop_size", "3", "the least is 4"),
-        ("crop_size", "1" * 30, "the most is"),
-        ("load_size", "1" * 30, "the most is"),
-        ("ngf", "0", "the least is 1"),
         ("ngf", "1" * 30, "the most is"),
-        ("netF_nc", "1" * 30, "the most is"),
-        ("n_layers_D", "0", "the least is 1"),
-        ("n_layers_D", "7", "the most is 6"),
-        ("input_nc", "4", "the most is 3"),
         ("lr", "0", "it must be above 0"),
-        ("lr", "-0.1", "it must be above 0"),
-        ("lr", "nan", "'nan' is not a finite number"),
-        ("lr", "inf", "'inf' is not a finite number"),
-        ("beta1", "1", "it must be below 1"),
-        ("beta2", "-0.5", "the least is 0"),
-        ("ema", "1", "it must be below 1"),
-        ("init_gain", "0", "it must be above 0"),
-        ("lambda_NCE", "-1", "the least is 0"),
-        ("nce_T", "0", "it must be above 0"),
-        ("num_patches", "0", "the least is 1"),
-        ("pool_size", "-1", "the least is 0"),
-        ("max_iters", "0", "the least is 1"),
-        ("max_dataset_size", "0", "the least is 1"),
-        ("n_epochs", "-1", "the least is 0"),
-        ("n_epochs", "1" * 400, "the most is"),
-        ("epoch_count", "0", "the least is 1"),
-        ("print_freq", "0", "the least is 1"),
-        ("save_latest_freq", "0", "the least is 1"),
-        ("save_epoch_freq", "0", "the least is 1"),
-        ("seed", "-1", "the least is 0"),
-        ("seed", "4294967296", "the most is"),
-        ("num_threads", "-1", "the least is 0"),
-        ("random_scale_max", "0.5", "the least is 1"),
-        ("display_port", "70000", "the most is 65535"),
-        ("batch_size", "2.5", "'2.5'"),
-        ("batch_size", "two", "'two'"),
-        ("batch_size", "", "''"),
-        ("lr", "fast", "'fast'"),
-        ("lr", "1,5", "'1,5'"),
-        ("max_iters", "1e3", "'1e3'"),
-        ("nce_idt", "perhaps", "'perhaps' is not a boolean: write True or False"),
         ("no_html", "", "'' is not a boolean"),
     ],
 )
-def test_value_out_of_range_or_of_another_type(place: Path, flag: str, value: str, says: str) -> None:
+def test_a_value_that_an_option_refuses(place: Path, flag: str, value: str, says: str) -> None:
+    """tests/test_options_bounds.py does the same for every declared option."""
     refused("train", [*TRAIN, f"--{flag}={value}"], f"--{flag}:", says)
 
 
@@ -199,7 +140,7 @@ def test_epochs_that_are_over_before_they_begin(place: Path) -> None:
         ("0,1", "there is no GPU 0 here"),
         ("-2", "there is no GPU -2 here"),
         ("mps", "no Apple GPU"),
-        ("gpu", "write auto, -1 (CPU), mps, or GPU numbers"),
+        ("gpu", "write auto, -1 (CPU), mps, or the number of a GPU"),
         ("", "write auto"),
         ("0;1", "write auto"),
     ],

@@ -11,7 +11,7 @@ from benchmarks import coop_study
 from benchmarks.coop.arms import ARMS, SMALL
 from benchmarks.coop.pictures import read_strip
 from benchmarks.coop.report import arms_table, plot_sweeps, read_runs, sweep_tables, warmup_end
-from benchmarks.coop.run import Data, options, train
+from benchmarks.coop.run import Data, train
 from benchmarks.coop.sweeps import (
     REDUCTIONS,
     SWITCH_SWEEPS,
@@ -20,8 +20,10 @@ from benchmarks.coop.sweeps import (
     sweep_arms,
 )
 from benchmarks.coop.variants import EnergySums, ImageEnergy, TeachingSums
+from benchmarks.ready import options, trainer_of
 from coopcut.datasets.make_toy import Settings, make_dataset
 from coopcut.models.coopcut import CoopCUT
+from coopcut.objectives.cooperative import Cooperative
 from coopcut.util.errors import OptionError
 
 pytest.importorskip("torchmetrics", reason="the package torchmetrics is not installed")
@@ -119,8 +121,9 @@ def test_reductions_are_what_their_names_say() -> None:
 
     def losses(variant: type[CoopCUT]) -> tuple[float, float]:
         opt = options(["--model", "coopcut", *SMALL, "--ngf", "4", "--ndf", "4", "--lambda_energy", "0.1"])
-        model = variant(opt, [torch.device("cpu")])
-        return float(model.likelihood(f_revised, f_real)), float(model.teaching(x0, x_T))
+        coop = trainer_of(opt, variant).method.objectives["adversarial"]
+        assert isinstance(coop, Cooperative)
+        return float(coop.likelihood(f_revised, f_real)), float(coop.teaching(x0, x_T))
 
     means = 2.5 - 0.5 + 0.1 * (55 / 6 + 3 / 6)
     assert losses(CoopCUT) == pytest.approx((means, 0.25))

@@ -1,58 +1,45 @@
 """CoopCUT: the cooperative steps, the switch of phase, and CUT without a warm-up."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from coopcut.networks.patch_sampler import sample_patch_ids, sample_patches
 
-from coopcut.data.batch import Batch
 from coopcut.engine.position import Position
 from coopcut.losses.patchnce import patch_nce
-from coopcut.models import create_model
-from coopcut.models.coopcut import CoopCUT
+from coopcut.objectives.patches import sample_patch_ids, sample_patches
 from coopcut.util.errors import OptionError
-from tests.tools import TINY, train_options
+from tests.steps import (
+    COOP,
+    batch,
+    batch_of,
+    context,
+    cooperative,
+    method_with,
+    options_of,
+    step_and_gradients,
+    trainer_of,
+    trainer_with,
+)
 from tests.training import run, same
 
 
 @pytest.mark.parametrize("mode", ["CUT", "FastCUT"])
 def test_coopcut_without_warmup_is_cut(images: Path, mode: str) -> None:
-    flags = ["--CUT_mode", mode, "--num_threads", "0", "--max_iters", "8"]
+    flags = ["--CUT_mode", mode, "--max_iters", "8"]
     plain = run(images, "plain", "--model", "cut", *flags)
     coop = run(images, "coop", "--model", "coopcut", "--coop_epochs", "0", *flags)
     same(plain["model"], coop["model"])
 
 
-def coop_model(*flags: str) -> CoopCUT:
-    opt = train_options(["--model", "coopcut", *TINY, *flags])
-    torch.manual_seed(0)
-    model = create_model(opt, [torch.device("cpu")])
-    assert isinstance(model, CoopCUT)
-    return model
-
-
-def batch(seed: int = 0) -> Batch:
-    generator = torch.Generator().manual_seed(seed)
-    A, B = (torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1 for _ in range(2))
-    return Batch(A, B, ["a", "b"], ["c", "d"])
-
-
-def real() -> torch.Tensor:
-    B = batch().B
-    assert B is not None
-    return B
-
-
 def test_switch_has_no_jump_on_the_real_images() -> None:
     """With g = D - 1/2, LSGAN's loss on the real images is g^2 - g + 1/4 of the energy that the warm-up ends with."""
-    model = coop_model("--coop_iters", "1", "--coop_fade", "0")
-    model.networks["D"].last.bias.data += 0.3  # type: ignore[union-attr, operator]
-    for optimizer in model.optimizers.values():
-        optimizer.param_groups[0]["lr"] = 0.0
-    g = (model.D(batch().B) - 0.5).detach()
-    before = model.step(batch(), Position(step=0)).losses
-    after = model.step(batch(), Position(step=1)).losses
+    trainer = trainer_with(COOP, "--coop_iters 1")
+    D = trainer.method.networks["D"]
+    D.net.score_bias.data += 0.3
+    g = (D(batch()["B"]) - 0.5).detach()
+    before, after = (step_and_gradients(trainer, position=Position(step=step))[0].losses for step in (0, 1))
     assert "f_real" in before
     assert "D_real" in after
     assert float(before["f_real"]) == pytest.approx(float(g.mean()), abs=1e-6)
@@ -62,24 +49,25 @@ def test_switch_has_no_jump_on_the_real_images() -> None:
 
 @pytest.mark.parametrize("mode", ["lsgan", "vanilla", "nonsaturating", "hinge", "wgangp"])
 def test_energies_start_at_zero_and_every_mode_takes_over(mode: str) -> None:
-    model = coop_model("--coop_iters", "2", "--coop_fade", "0.5", "--gan_mode", mode, "--langevin_steps", "2")
-    first = model.step(batch(), Position(step=0)).losses
+    method = method_with(COOP, "--init_gain 0.02 --coop_iters 2 --coop_fade 0.5 --langevin_steps 2 --gan_mode", mode)
+    trainer, coop = trainer_of(method), method.adversarial
+    first = trainer.step(batch(), Position(step=0)).losses
     assert abs(float(first["f_real"])) < 0.01
-    model.step(batch(), Position(step=1))
-    f_real = float(model.f(real()).detach().mean())
-    scores = float(model.D(batch().B).detach().mean())
+    trainer.step(batch(), Position(step=1))
+    f_real = float(coop.f(batch()["B"]).detach().mean())
+    scores = float(coop.D(batch()["B"]).detach().mean())
     assert scores - f_real == pytest.approx(0.5 if mode == "lsgan" else 0.0, abs=1e-6)
-    fading = model.step(batch(), Position(step=2))
+    fading = trainer.step(batch(), Position(step=2))
     assert {"f_revised", "D_fake", "G_GAN"} <= fading.losses.keys()
-    after = model.step(batch(), Position(step=3))
+    after = trainer.step(batch(), Position(step=3))
     assert all(bool(loss.isfinite()) for loss in after.losses.values())
     assert "revised_B" not in after.images
 
 
 def test_warmup_step_reports_and_shows() -> None:
-    model = coop_model("--langevin_step_size", "5")
-    model.networks["D"].last.weight.data.mul_(50)  # type: ignore[union-attr, operator]
-    out = model.step(batch(), Position())
+    trainer = trainer_with(COOP, "--langevin_step_size 5")
+    trainer.networks["D"].model[-1].weight.data.mul_(50)
+    out = trainer.step(batch(), Position())
     assert float(out.losses["f_revised"]) > float(out.losses["f_fake"])
     assert float(out.losses["gap"]) == pytest.approx(float(out.losses["f_real"] - out.losses["f_revised"]), abs=1e-6)
     moved = (out.images["revised_B"] - out.images["fake_B"]).abs()
@@ -93,120 +81,58 @@ def test_warmup_step_reports_and_shows() -> None:
 
 
 def test_discriminator_learns_only_in_its_own_update() -> None:
-    model = coop_model()
-    model.optimizers["D"].param_groups[0]["lr"] = 0.0
-    before = {name: value.clone() for name, value in model.networks["D"].state_dict().items()}
-    model.step(batch(), Position())
-    same(before, dict(model.networks["D"].state_dict()))
-    gradients = [p.grad.clone() for p in model.networks["D"].parameters() if p.grad is not None]
-    model.revise(real(), real())
-    same(gradients, [p.grad for p in model.networks["D"].parameters() if p.grad is not None])
-
-
-HEALTHY = {"D": -0.1, "f_revised": 0.1, "f_fake": 0.0, "displacement": 0.05, "gap": 0.1}
-HEALTHY |= {"saturated": 0.0, "saturated_fake": 0.0, "saturated_real": 0.0}
-
-
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        ({}, None),
-        ({"f_revised": -0.1}, "lower --langevin_displacement"),
-        ({"displacement": 0.0001}, "raise --langevin_displacement"),
-        ({"displacement": 0.5}, "lower --langevin_displacement"),
-        ({"saturated": 0.9}, "revision saturates"),
-        ({"saturated": 0.9, "saturated_fake": 0.8}, "lower --lr"),  # they were so before the revision
-        ({"saturated_fake": 0.09}, None),
-        ({"saturated_fake": 0.5, "saturated": 0.5, "saturated_real": 0.45}, None),
-        ({"D": 0.4}, None),
-        ({"gap": 0.005, "f_revised": 0.005}, "lower --langevin_displacement, or add --langevin_stop"),
-        ({"gap": 0.005, "f_revised": 0.02}, None),
-        ({"gap": 0.02, "f_revised": 0.005}, None),
-        ({"D": 0.6}, "lower --lr"),
-        ({"gap": 3.0}, "--lambda_energy"),
-        ({"gap": 0.97}, "--langevin_displacement"),  # measured with a displacement of 0.02
-        ({"gap": 0.6}, None),
-    ],
-)
-def test_advice_names_the_option(change: dict[str, float], word: str | None) -> None:
-    advice = coop_model().advice({**HEALTHY, **change}, Position(step=500))
-    assert len(advice) == (word is not None)
-    assert word is None or word in advice[0]
-    if word and "displacement" in word:
-        (advised,) = coop_model("--langevin_step_size", "1").advice({**HEALTHY, **change}, Position(step=500))
-        assert "--langevin_step_size" in advised
-
-
-def advised(change: dict[str, float], *flags: str, step: int = 500) -> list[str]:
-    return coop_model(*flags).advice({**HEALTHY, **change}, Position(step=step))
-
-
-def test_advice_on_flat_energies() -> None:
-    (flat,) = advised({"gap": 0.0, "f_revised": 0.0001}, "--langevin_stop")
-    assert "or begin with --init_type kaiming" in flat
-    assert advised({"gap": 0.0, "f_revised": 0.0001, "displacement": 0.003}, "--langevin_stop") == [flat]
-    assert not advised({"gap": 0.0, "f_revised": 0.0, "displacement": 0.0}, "--langevin_stop")  # all at rest
-    assert not advised({"gap": 0.0, "f_revised": 0.02}, "--lambda_energy", "0")  # as without a penalty too
-    assert not advised({"gap": 0.0, "f_revised": 0.001}, step=199)  # D begins so
-    assert not advised({"gap": 0.0, "f_revised": 0.001, "D_fake": 0.1})
-
-
-def test_what_no_slope_excuses_is_said_from_the_first_step() -> None:
-    for change in ({"displacement": 0.5}, {"saturated": 0.9}, {"saturated_fake": 0.5, "saturated": 0.5}, {"gap": 3.0}):
-        assert advised(change, step=1) == advised(change) != []
-    for change in ({"f_revised": -0.1}, {"displacement": 0.0001}, {"gap": 0.97}, {"D": 0.6}):
-        assert advised(change) != [] == advised(change, step=99)
-
-
-def test_advice_follows_the_penalty_and_the_phase() -> None:
-    assert not advised({"D": 3.0, "gap": 0.5}, "--lambda_energy", "0.1")
-    assert "lower --lr" in advised({"D": 6.0, "gap": 0.5}, "--lambda_energy", "0.1")[0]
-    assert not advised({"D": 0.6, "D_fake": 0.1})
-    assert not advised({"gap": 3.0, "D_fake": 0.1})  # wanted, while fading
+    trainer = trainer_with(COOP)
+    before = {name: value.clone() for name, value in trainer.networks["D"].state_dict().items()}
+    trainer.optimizers.optimizers["D"].param_groups[0]["lr"] = 0.0
+    seen: list[list[bool]] = []
+    trainer.optimizers.optimizers["G"].register_step_pre_hook(
+        lambda *_: seen.append([p.grad is None for p in trainer.networks["D"].parameters()])
+    )
+    trainer.step(batch(), Position())
+    same(before, dict(trainer.networks["D"].state_dict()))
+    assert len(seen) == 1
+    assert all(seen[0])
 
 
 @pytest.mark.parametrize(
     "length", ["--coop_epochs 1", "--coop_iters 1 --coop_epochs 0", "--coop_epochs 0 --coop_keep 1"]
 )
 def test_a_warmup_that_teaches_nothing_is_refused(length: str) -> None:
-    argv = ["--model", "coopcut", "--lambda_NCE", "0", "--nce_idt", "False", "--lambda_coop", "0", *length.split()]
+    flags = f"{COOP} --lambda_NCE 0 --nce_idt False --lambda_coop 0 {length}"
     with pytest.raises(OptionError, match="--lambda_coop 0 leave the warm-up nothing to teach"):
-        train_options(argv)
-    assert train_options([*argv, "--coop_keep", "0.5", "--coop_epochs", "0", "--coop_iters", "0"]).coop_keep == 0.5
+        options_of(flags)
+    assert options_of(flags, "--coop_keep 0.5 --coop_epochs 0 --coop_iters 0").coop_keep == 0.5
 
 
-def test_phase_is_a_function_of_the_position() -> None:
-    model = coop_model("--coop_epochs", "2", "--coop_fade", "0")
-    assert [model.phase(Position(epoch=e)) for e in (1, 2, 3)] == ["cooperative", "cooperative", "adversarial"]
-    model = coop_model("--coop_iters", "5", "--coop_fade", "0")
-    assert [model.phase(Position(step=s)) for s in (4, 5)] == ["cooperative", "adversarial"]
-    model = coop_model("--coop_epochs", "2", "--coop_fade", "1")  # fades in two epochs
-    assert [model.phase(Position(epoch=e)) for e in (2, 3, 4, 5)] == ["cooperative", "fading", "fading", "adversarial"]
-    assert [model.coop_share(Position(epoch=e)) for e in (2, 3, 4, 5)] == pytest.approx([1, 2 / 3, 1 / 3, 0])
-    model = coop_model("--coop_iters", "2", "--coop_fade", "1.5")
-    assert [model.coop_share(Position(step=s)) for s in (1, 2, 3, 4, 5)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+def test_stage_and_weight_are_functions_of_the_position() -> None:
+    coop = cooperative("--coop_epochs 2")
+    assert [coop.stage(Position(epoch=e)) for e in (1, 2, 3)] == ["cooperative", "cooperative", "adversarial"]
+    coop = cooperative("--coop_iters 5")
+    assert [coop.stage(Position(step=s)) for s in (4, 5)] == ["cooperative", "adversarial"]
+    coop = cooperative("--coop_epochs 2 --coop_fade 1")  # fades in two epochs
+    assert [coop.stage(Position(epoch=e)) for e in (2, 3, 4, 5)] == ["cooperative", "fading", "fading", "adversarial"]
+    assert [coop.weight(Position(epoch=e)) for e in (2, 3, 4, 5)] == pytest.approx([1, 2 / 3, 1 / 3, 0])
+    coop = cooperative("--coop_iters 2 --coop_fade 1.5")
+    assert [coop.weight(Position(step=s)) for s in (1, 2, 3, 4, 5)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
 
 
-def test_a_share_of_the_cooperation_can_stay() -> None:
-    model = coop_model("--coop_iters", "2", "--coop_fade", "1", "--coop_keep", "0.4")
-    assert [model.coop_share(Position(step=s)) for s in (1, 2, 3, 4, 99)] == pytest.approx([1, 0.8, 0.6, 0.4, 0.4])
-    assert [model.phase(Position(step=s)) for s in (1, 3, 4)] == ["cooperative", "fading", "mixed"]
-    losses = model.step(batch(), Position(step=99)).losses
+def test_some_of_the_cooperation_can_stay() -> None:
+    method = method_with(COOP, "--coop_iters 2 --coop_fade 1 --coop_keep 0.4")
+    coop = method.adversarial
+    assert [coop.weight(Position(step=s)) for s in (1, 2, 3, 4, 99)] == pytest.approx([1, 0.8, 0.6, 0.4, 0.4])
+    assert [coop.stage(Position(step=s)) for s in (1, 3, 4)] == ["cooperative", "fading", "mixed"]
+    losses = trainer_of(method).step(batch(), Position(step=99)).losses
     assert {"f_revised", "D_fake", "G_GAN", "teach"} <= losses.keys()
-    unwarmed = coop_model("--coop_iters", "0", "--coop_epochs", "0", "--coop_keep", "0.4")
-    assert unwarmed.phase(Position()) == "mixed"
-    assert [*unwarmed.networks["D"].parameters()][-1].item() == unwarmed.gan.offset  # the bias of the last layer
+    unwarmed = cooperative("--coop_iters 0 --coop_epochs 0 --coop_keep 0.4")
+    assert unwarmed.stage(Position()) == "mixed"
+    assert [*unwarmed.D.net.parameters()][-1].item() == unwarmed.offset  # the bias of the last layer
 
 
-def gradients_at(share: float) -> dict[str, torch.Tensor]:
-    """Of D and G in a first step in which the cooperative losses have this share."""
-    model = coop_model("--langevin_steps", "3", "--lambda_NCE", "0", "--nce_idt", "False")
-    for optimizer in model.optimizers.values():
-        optimizer.param_groups[0]["lr"] = 0.0  # all losses see the same weights
-    model.coop_share = lambda position: share  # type: ignore[method-assign]
-    model.step(batch(), Position())
-    grads = {n: [p.grad for p in model.networks[n].parameters() if p.grad is not None] for n in ("D", "G")}
-    return {name: torch.cat([grad.flatten() for grad in found]) for name, found in grads.items()}
+def gradients_at(weight: float) -> dict[str, torch.Tensor]:
+    """Of D and G in a first step in which the cooperative losses have this weight."""
+    method = method_with(COOP, "--langevin_steps 3 --lambda_NCE 0 --nce_idt False")
+    method.adversarial.weight = lambda position: weight
+    return step_and_gradients(trainer_of(method))[1]
 
 
 def test_while_fading_the_gradients_are_a_mixture() -> None:
@@ -218,83 +144,62 @@ def test_while_fading_the_gradients_are_a_mixture() -> None:
 
 
 def test_revision_stops_at_the_score_of_the_real_image() -> None:
-    further = ["--langevin_displacement", "1", "--langevin_clip", "0"]
-    free, model = coop_model(*further), coop_model("--langevin_stop", *further)
+    further = "--langevin_displacement 1 --langevin_clip 0"
+    free, stopping = method_with(COOP, further), method_with(COOP, further, "--langevin_stop")
     generator = torch.Generator().manual_seed(3)
     A, B = (torch.rand(6, 3, 32, 32, generator=generator) - 0.5 for _ in "AB")
-    stopped = model.revise(A, B)
-    start, limit, end = (model.f(x).detach().flatten(1).mean(1) for x in (A, B, stopped.x))
+    moved, stopped = (
+        method.adversarial.revise(A, B, context(trainer_of(method), batch_of(A, B))) for method in (free, stopping)
+    )
+    f = stopping.adversarial.f
+    start, limit, end = (f(x).detach().flatten(1).mean(1) for x in (A, B, stopped.x))
     assert 0 < int((start >= limit).sum()) < 6
     assert ((end == start) == (start >= limit)).all()
-    assert float(stopped.displacement) < 0.9 * float(free.revise(A, B).displacement)
+    assert float(stopped.displacement) < 0.9 * float(moved.displacement)
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_revision_leaves_every_entry_of_D(norm: str) -> None:
-    model = coop_model("--normD", norm, "--normG", norm)
-    before = {name: value.clone() for name, value in model.networks["D"].state_dict().items()}
-    model.revise(real(), real())
-    same(before, dict(model.networks["D"].state_dict()))
+    method = method_with(COOP, "--normD", norm, "--normG", norm)
+    before = {name: value.clone() for name, value in method.networks["D"].net.state_dict().items()}
+    real = batch()["B"]
+    method.adversarial.revise(real, real, context(trainer_of(method), batch()))
+    same(before, dict(method.networks["D"].net.state_dict()))
+    assert all(p.grad is None for p in method.networks["D"].net.parameters())
 
 
 def test_flipped_fastcut_contrasts_with_the_unflipped_input() -> None:
-    model = coop_model("--coop_epochs", "0", "--CUT_mode", "FastCUT")
-    A = batch().A
-    out = model.forward(A, real(), flipped=True)
-    torch.testing.assert_close(out.fake_B, model.G(A.flip(3)))
-    for key, feature in zip(out.keys_A, model.G(A, model.layers, True), strict=True):
-        torch.testing.assert_close(key, feature)
-    before = model.rng.state_dict()
-    (found,) = model.nce([out.fake_B], [out.keys_A], True)
-    model.rng.load_state_dict(before)
-    ids = sample_patch_ids(out.keys_A, model.opt.num_patches, model.rng.device)
-    back = [feature.flip(3) for feature in model.G(out.fake_B, model.layers, True)]  # to where the input shows the same
-    queries, keys = (model.F(list(map(sample_patches, features, ids))) for features in (back, out.keys_A))
-    losses = [patch_nce(q, k, model.opt.nce_T, False, 0) for q, k in zip(queries, keys, strict=True)]
-    expected = model.opt.lambda_NCE * float(torch.stack(losses).mean().detach())
+    method = method_with("--CUT_mode FastCUT")
+    trainer, contrastive, A = trainer_of(method), method.contrastive, batch()["A"]
+    out = contrastive.translate([A], flipped=True)
+    torch.testing.assert_close(out.outputs[0], method.G(A.flip(3)))
+    before = trainer.rng.state_dict()
+    (found,) = contrastive.nce(out, context(trainer, batch()))
+    trainer.rng.load_state_dict(before)
+    inputs = contrastive.taps.encode(A)
+    ids = sample_patch_ids(inputs, method.opt.num_patches, trainer.rng.device)
+    back = [feature.flip(3) for feature in contrastive.taps.encode(out.outputs[0])]  # to where the input shows the same
+    queries, keys = (method.contrastive.F(list(map(sample_patches, features, ids))) for features in (back, inputs))
+    losses = [patch_nce(q, k, method.opt.nce_T, False, 0) for q, k in zip(queries, keys, strict=True)]
+    expected = method.opt.lambda_NCE * float(torch.stack(losses).mean().detach())
     assert float(found.detach()) == pytest.approx(expected, rel=1e-6)
-    model.rng.load_state_dict(before)
-    assert float(model.nce([out.fake_B], [out.keys_A], False)[0].detach()) != pytest.approx(expected, rel=1e-3)
-
-
-def test_the_mean_color_of_the_target_is_kept_where_it_is_asked_for() -> None:
-    """A discriminator with instance norm does not see it, in the warm-up no more than after."""
-    distances = {}
-    for weight in ("0", "100"):
-        torch.manual_seed(0)
-        model = coop_model("--lambda_color", weight, "--coop_iters", "10", "--langevin_steps", "2", "--lr", "0.002")
-        target = real() * 0.1 + torch.tensor([0.6, -0.5, 0.1])[:, None, None]
-        images = Batch(batch().A, target, ["a", "b"], ["c", "d"])
-        outputs = [model.step(images, Position(step=step)) for step in range(50)]
-        assert {"color" in output.losses for output in outputs} == {weight != "0"}
-        last = {name: float(loss) for name, loss in outputs[-1].losses.items()}
-        whole = last["G_GAN"] + (last["NCE"] + last["NCE_Y"]) / 2 + float(weight) * last.get("color", 0)
-        assert last["G"] == pytest.approx(whole, rel=1e-5)  # what --lr_policy plateau watches
-        seen = torch.stack([output.images["fake_B"].mean(dim=(0, 2, 3)) for output in outputs[20:]])
-        distances[weight] = float((seen.mean(dim=0) - target.mean(dim=(0, 2, 3))).square().sum())
-    assert distances["100"] < 0.1 * distances["0"], distances
-
-
-def test_means_of_colors_that_were_not_kept_up_are_forgotten() -> None:
-    model, without, again = (coop_model("--coop_epochs", "0", "--lambda_color", weight) for weight in "202")
-    model.step(batch(), Position())
-    without.load_state_dict(model.state_dict())
-    again.load_state_dict(without.state_dict())
-    assert [each.balance.steps for each in (model, without, again)] == [1, 0, 0]
+    trainer.rng.load_state_dict(before)
+    (unflipped,) = contrastive.nce(replace(out, flipped=False), context(trainer, batch()))
+    assert float(unflipped.detach()) != pytest.approx(expected, rel=1e-3)
 
 
 def test_instance_noise_is_on_everything_that_D_sees_in_the_adversarial_losses_and_on_nothing_else() -> None:
-    model = coop_model("--instance_noise", "0.5", "--coop_iters", "1", "--langevin_steps", "2")
+    trainer, real = trainer_with(COOP, "--instance_noise 0.5 --coop_iters 1 --langevin_steps 2"), batch()["B"]
     seen: list[torch.Tensor] = []
-    model.networks["D"].register_forward_pre_hook(lambda _, inputs: seen.extend(inputs[0].detach().clone().split(2)))
-    warm = model.step(batch(), Position(step=0))
+    trainer.networks["D"].register_forward_pre_hook(lambda _, inputs: seen.extend(inputs[0].detach().clone().split(2)))
+    warm = trainer.step(batch(), Position(step=0))
     assert len(seen) == 4  # two of the revision, revised, real
     assert torch.equal(seen[0], warm.images["fake_B"])
-    assert torch.equal(seen[3], real())
+    assert torch.equal(seen[3], real)
     seen.clear()
-    images = model.step(batch(), Position(step=1)).images
+    images = trainer.step(batch(), Position(step=1)).images
     fake, real_B, again = (
-        shown - clean for shown, clean in zip(seen, (images["fake_B"], real(), images["fake_B"]), strict=True)
+        shown - clean for shown, clean in zip(seen, (images["fake_B"], real, images["fake_B"]), strict=True)
     )
     for noise in (fake, real_B, again):  # 6144 values: the standard error of the deviation is 0.0045
         assert noise.mean().abs() < 0.03

@@ -21,14 +21,11 @@ from tests.processes import (
 )
 from tests.tools import ROOT, names_in, pixels, run
 
+# what is special to a method; each method by itself is in test_every_method.py
 CASES = {
-    "cut": "--model cut --ema 0.9 --lr_policy plateau --lambda_color 3",
-    "fastcut": "--model cut --CUT_mode FastCUT --n_epochs 2 --n_epochs_decay 1",
-    "coop": COOP,
-    "fading": f"{COOP} --coop_iters 1 --coop_fade 2 --coop_keep 0.3 --instance_noise 0.1 --ema 0.9",
-    "passes": f"{COOP} --coop_fade 1 --accumulation_steps 2 --langevin_noise 0.1",
-    "pool": "--model cut --pool_size 3",
-    "negatives": "--model cut --nce_includes_all_negatives_from_minibatch --gan_mode wgangp",
+    "fading": f"{COOP} --coop_iters 1 --coop_fade 2 --coop_keep 0.3 --instance_noise 0.1 --lambda_color 3",
+    "passes": f"{COOP} --coop_fade 1 --accumulation_steps 2 --langevin_noise 0.1 --lr_policy plateau",
+    "negatives": "--CUT_mode FastCUT --nce_includes_all_negatives_from_minibatch --gan_mode wgangp --pool_size 3",
 }
 
 

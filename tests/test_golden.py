@@ -1,18 +1,25 @@
 """CUT and FastCUT compute what the published implementation computes (figures in `golden/`, see `golden/README.md`)."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from coopcut.data.batch import Batch
 from coopcut.engine.position import Position
-from coopcut.models import create_model
+from coopcut.engine.processes.peers import Peers
+from coopcut.engine.runtime import Runtime
+from coopcut.engine.trainer import Trainer
+from coopcut.models import create_method
 from coopcut.models.cut import CUT
 from coopcut.networks.layers import InstanceNorm2d
-from coopcut.options.option import Options
+from coopcut.objectives.contrastive import Contrastive, nce_layers
+from tests.steps import batch_of, context, step_and_gradients, trainer_of
 from tests.tools import train_options
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -20,18 +27,20 @@ CASES = json.loads((GOLDEN / "cut_public.json").read_text())
 ARRAYS = np.load(GOLDEN / "cut_public.npz")
 
 
-def golden_options(case: str) -> Options:
-    return train_options(["--gpu_ids", "-1", "--crop_size", "32", "--load_size", "32", *CASES[case]["args"]])
-
-
-def golden_model(case: str) -> CUT:
-    model = create_model(golden_options(case), [torch.device("cpu")])
-    assert isinstance(model, CUT)
+def golden_method(case: str) -> CUT:
+    opt = train_options(["--gpu_ids", "-1", "--crop_size", "32", "--load_size", "32", *CASES[case]["args"]])
+    method = create_method(opt, Runtime.from_options(opt, Peers()))
+    assert isinstance(method, CUT)
     for place, name in enumerate("GFD"):
-        fill(model.networks[name], CASES[case]["seed"] + place)
+        fill(method.networks[name].net, CASES[case]["seed"] + place)
+    return method
+
+
+def golden_trainer(case: str) -> Trainer:
+    trainer = trainer_of(golden_method(case))
     if case == "fastcut_noflip":
-        model.rng.coin = lambda: False  # type: ignore[method-assign]
-    return model
+        trainer.rng.coin = lambda: False  # type: ignore[method-assign]
+    return trainer
 
 
 def fill(net: torch.nn.Module, seed: int) -> None:
@@ -41,59 +50,62 @@ def fill(net: torch.nn.Module, seed: int) -> None:
         trained[name].copy_(torch.from_numpy(values.astype(np.float32)).reshape(trained[name].shape))
 
 
-def golden_batch(case: str) -> SimpleNamespace:
+def golden_batch(case: str) -> Batch:
     c = CASES[case]
     shape = (c["batch"], 3, c["size"], c["size"])
-    A, B = (
-        torch.from_numpy(np.random.RandomState(c["seed"] + p).uniform(-1, 1, shape).astype(np.float32)) for p in (0, 1)
+    return batch_of(
+        *(
+            torch.from_numpy(np.random.RandomState(c["seed"] + p).uniform(-1, 1, shape).astype(np.float32))
+            for p in (0, 1)
+        )
     )
-    return SimpleNamespace(A=A, B=B, A_paths=["a"] * c["batch"], B_paths=["b"] * c["batch"])
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_state_names_and_shapes(case: str) -> None:
-    model = golden_model(case)
+    method = golden_method(case)
     for name in "GFD":
-        ours = [[key, list(value.shape)] for key, value in model.networks[name].state_dict().items()]
+        ours = [[key, list(value.shape)] for key, value in method.networks[name].net.state_dict().items()]
         assert ours == CASES[case]["state"][name]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_forward_and_features(case: str) -> None:
-    model, batch = golden_model(case), golden_batch(case)
-    out = model.forward(batch.A, batch.B, model.flips())
-    close(out.fake_B, ARRAYS[f"{case}/fake_B"], 1e-4)
-    if f"{case}/idt_B" in ARRAYS:
-        close(out.idt_B, ARRAYS[f"{case}/idt_B"], 1e-4)
-    close(model.D(out.fake_B), ARRAYS[f"{case}/D_fake"], 1e-4)
-    close(model.D(batch.B), ARRAYS[f"{case}/D_real"], 1e-4)
-    encoded = model.G(batch.A, model.layers, encode_only=True)
-    for layer, feature, key in zip(model.layers, encoded, out.keys_A, strict=True):
+    method, batch = golden_method(case), golden_batch(case)
+    A, B = batch["A"], batch["B"]
+    flipped = method.contrastive.flips(context(golden_trainer(case), batch))
+    out = method.contrastive.translate([A, B] if method.opt.nce_idt else [A], flipped)
+    for output, name in zip(out.outputs, ("fake_B", "idt_B"), strict=False):
+        close(output, ARRAYS[f"{case}/{name}"], 1e-4)
+    D = method.networks["D"]
+    close(D(out.outputs[0]), ARRAYS[f"{case}/D_fake"], 1e-4)
+    close(D(B), ARRAYS[f"{case}/D_real"], 1e-4)
+    encoded = method.contrastive.taps.encode(A)
+    for layer, feature, met in zip(nce_layers(method.opt), encoded, out.features[0], strict=True):
         assert list(feature.shape) == CASES[case]["feat_shapes"][str(layer)]
         statistics = torch.stack([feature.mean(), feature.std()])
         close(statistics, ARRAYS[f"{case}/feat_{layer}_mean_std"], 1e-4)
-        assert torch.allclose(feature, key, rtol=1e-4, atol=1e-4)  # a batch of one and of two are computed differently
+        if not flipped:  # a batch of one and of two are computed differently
+            assert torch.allclose(feature, met, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_losses_before_an_update(case: str) -> None:
-    losses = golden_model(case).step(golden_batch(case), Position()).losses
+    losses = golden_trainer(case).step(golden_batch(case), Position()).losses
     first = {name: CASES[case]["losses"][name] for name in ("D_real", "D_fake", "NCE")}
     assert {name: float(losses[name]) for name in first} == pytest.approx(first, rel=1e-4)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_losses_and_gradients(case: str, strides_of_cut: None) -> None:
-    model, batch, expected = golden_model(case), golden_batch(case), CASES[case]["losses"]
-    for optimizer in model.optimizers.values():
-        optimizer.param_groups[0]["lr"] = 0.0  # the figures are those before any update
-    losses = model.step(batch, Position()).losses
+    output, gradients = step_and_gradients(golden_trainer(case), golden_batch(case))
+    losses, expected = output.losses, CASES[case]["losses"]
     assert set(losses) == set(expected) - {"D_total"}
     for name in losses:
         assert float(losses[name]) == pytest.approx(expected[name], rel=1e-4)
     assert float(losses["D_real"] + losses["D_fake"]) / 2 == pytest.approx(expected["D_total"], rel=1e-4)
     for name in "GFD":
-        assert gradient_norm(model, name) == pytest.approx(float(ARRAYS[f"{case}/grad_norm_{name}"]), rel=1e-3)
+        assert float(gradients[name].norm()) == pytest.approx(float(ARRAYS[f"{case}/grad_norm_{name}"]), rel=1e-3)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if "step_losses" in CASES[c]])
@@ -106,12 +118,13 @@ def test_successive_steps(case: str, strides_of_cut: None) -> None:
     expected = CASES[case]["step_losses"]
     worst = []
     for seed in range(12):
-        model, batch = golden_model(case), golden_batch(case)
+        trainer, batch = golden_trainer(case), golden_batch(case)
         noise = torch.Generator().manual_seed(seed)
         if seed:
-            batch.A = batch.A * (1 + 1e-7 * torch.randn(batch.A.shape, generator=noise))
-            batch.B = batch.B * (1 + 1e-7 * torch.randn(batch.B.shape, generator=noise))
-        steps = [model.step(batch, Position(step=number)).losses for number in range(len(expected))]
+            batch = batch_of(
+                *(batch[name] * (1 + 1e-7 * torch.randn(batch[name].shape, generator=noise)) for name in "AB")
+            )
+        steps = [trainer.step(batch, Position(step=number)).losses for number in range(len(expected))]
         assert all(step.keys() == given.keys() for step, given in zip(steps, expected, strict=True))
         off = [abs(float(s[n]) / given[n] - 1) for s, given in zip(steps, expected, strict=True) for n in given]
         worst.append(max(off))
@@ -140,35 +153,37 @@ def strides_of_cut(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReque
     if not instance_norm_backward_is_wrong() and request.node.callspec.params["case"] != "cut_batch2":
         pytest.skip("this torch has mended InstanceNorm2d's backward; the recorded gradients hold the old fault")
 
-    def queries(self: CUT, outputs: list[torch.Tensor], ids: list[list[torch.Tensor]]) -> list[list[torch.Tensor]]:
-        vectors = []
+    def queries(self: Contrastive, outputs: list[Tensor], ids: list[list[Tensor]]) -> Iterator[list[Tensor]]:
         for output, of_one in zip(outputs, ids, strict=True):
-            maps = [f.permute(0, 2, 3, 1).flatten(1, 2) for f in self.G(output, self.layers, True)]
-            vectors.append(self.F([f[:, p, :] for f, p in zip(maps, of_one, strict=True)]))
-        return vectors
+            maps = [f.permute(0, 2, 3, 1).flatten(1, 2) for f in self.taps.encode(output)]
+            yield self.F([f[:, p, :] for f, p in zip(maps, of_one, strict=True)])
 
     monkeypatch.setattr(InstanceNorm2d, "forward", lambda self, x: torch.nn.functional.instance_norm(x))
     monkeypatch.setattr(InstanceNorm2d, "rectified", lambda self, x: self(x).relu())
-    monkeypatch.setattr(CUT, "queries", queries)
+    monkeypatch.setattr(Contrastive, "queries", queries)
 
 
 def test_gradient_of_the_contrastive_loss_is_right() -> None:
     """Ours agrees with finite differences where the recorded one, with torch's fault in it, is 1 % off."""
-    model, batch = golden_model("cut"), golden_batch("cut")
-    for net in model.networks.values():
+    trainer, batch = golden_trainer("cut"), golden_batch("cut")
+    for net in trainer.networks.values():
         net.double()
-    keys = [k.detach() for k in model.G(batch.A.double(), model.layers, encode_only=True)]
-    output = model.G(batch.A.double()).detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(model.nce([output], [keys], False)[0], output)
+    contrastive = trainer.method.objectives["contrastive"]
+    assert isinstance(contrastive, Contrastive)
+    A = batch["A"].double()
+    out = contrastive.translate([A], flipped=False)
+    ctx, before = context(trainer, batch), trainer.rng.state_dict()
+
+    def loss(images: Tensor) -> Tensor:
+        trainer.rng.load_state_dict(before)
+        return contrastive.nce(replace(out, outputs=[images]), ctx)[0]
+
+    output = out.outputs[0].detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(loss(output), output)
     direction = torch.randn(output.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with torch.no_grad():
-        up, down = (float(model.nce([output + e * direction], [keys], False)[0]) for e in (1e-6, -1e-6))
+        up, down = (float(loss(output + e * direction)) for e in (1e-6, -1e-6))
     assert float((gradient * direction).sum()) == pytest.approx((up - down) / 2e-6, rel=1e-6)
-
-
-def gradient_norm(model: CUT, name: str) -> float:
-    gradients = [p.grad.flatten() for p in model.networks[name].parameters() if p.grad is not None]
-    return float(torch.cat(gradients).norm())
 
 
 def close(actual: torch.Tensor | None, expected: np.ndarray, rel: float) -> None:

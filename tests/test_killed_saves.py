@@ -114,17 +114,17 @@ def test_an_evaluation_that_waits_is_done_when_training_goes_on(place: Path, mon
     make_images(place / "data" / "testB", 3, 40)
     flags = [*FLAGS, "--dataroot", place / "data", *EPOCHS, "--checkpoints_dir"]
     assert run("train", *flags, "whole").code == 0
-    read, reads = HeldOut.A, []
+    read, reads = HeldOut.read, []
 
-    def hangs(held_out: HeldOut, index: int) -> torch.Tensor:
+    def hangs(held_out: HeldOut, domain: str, index: int) -> torch.Tensor:
         reads.append(index)
         if len(reads) == 4:  # two at the start, one of the first evaluation
             os.kill(os.getpid(), 15)
             raise AssertionError("the signal is answered at once")
-        return read(held_out, index)
+        return read(held_out, domain, index)
 
     with monkeypatch.context() as patch:
-        patch.setattr(HeldOut, "A", hangs)
+        patch.setattr(HeldOut, "read", hangs)
         outcome = run("train", *flags, "parts")
     assert outcome.code == 143, outcome
     state = torch.load("parts/r/latest_state.pth", weights_only=True)

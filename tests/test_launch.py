@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from coopcut.engine.runtime import is_main_process
 from coopcut.util.errors import OptionError
 from coopcut.util.launch import NUMBERS, Place, find_place, without_local_rank
 from tests.project import ROOT
@@ -137,7 +136,6 @@ def test_a_rank_without_a_size_is_refused(script: str, place: Path, monkeypatch:
 def test_alone_in_a_launcher_or_a_job_a_run_is_saved(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment("RANK=0 WORLD_SIZE=1 LOCAL_RANK=0 LOCAL_WORLD_SIZE=1 SLURM_PROCID=1").items():
         monkeypatch.setenv(name, value)
-    assert is_main_process()
     outcome = run("train", "--local-rank=0", "--dataroot", "data", "--name", "r", *TINY, "--max_iters", 1)
     assert (outcome.code, outcome.err) == (0, "")
     assert Path("checkpoints/r/latest_net_G.pth").is_file()
@@ -146,9 +144,9 @@ def test_alone_in_a_launcher_or_a_job_a_run_is_saved(place: Path, monkeypatch: p
 def test_the_others_of_a_run_leave_the_files_to_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment(f"RANK=1 {TWO}").items():
         monkeypatch.setenv(name, value)
-    assert not is_main_process()  # also before they have met
+    assert find_place().rank == 1  # also before they have met
     monkeypatch.setenv("RANK", "0")
-    assert is_main_process()
+    assert find_place().rank == 0
 
 
 def test_evaluate_works_in_one_process(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

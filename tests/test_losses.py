@@ -9,7 +9,6 @@ from torch import Tensor
 from coopcut.losses.cooperative import likelihood_loss
 from coopcut.losses.gan import GAN_LOSSES, gradient_penalty
 from coopcut.losses.patchnce import patch_nce
-from coopcut.objectives.color_balance import ColorBalance, mean_colors
 
 SCORES = torch.tensor([[[[-0.5, 2.0]]]])
 
@@ -101,50 +100,3 @@ def test_patch_nce(batch: int, everywhere: bool) -> None:
     assert key.grad is None
     assert query.grad is not None
     assert float(query.grad.abs().sum()) > 0
-
-
-def test_mean_colors_are_those_of_all_steps_and_later_of_the_last_ones() -> None:
-    balance = ColorBalance(1, torch.device("cpu"), rates=(0.25, 0.125))
-    for value in (1.0, 2.0, 3.0, 4.0):
-        balance.update(torch.tensor([[value], [value + 2]]), torch.tensor([[-value]]))
-    assert balance.fake.item() == pytest.approx(3.5)  # of 2, 3, 4 and 5
-    assert balance.real.item() == pytest.approx(-2.5)
-    balance.update(torch.tensor([[7.5]]), torch.tensor([[-2.5]]))
-    assert balance.fake.item() == pytest.approx(4.5)  # a quarter of the way from 3.5 to 7.5
-    assert balance.real.item() == pytest.approx(-2.5)
-    balance.update(torch.tensor([[4.5]]), torch.tensor([[-3.3]]))
-    assert balance.real.item() == pytest.approx(-2.5 - 0.8 / 6)  # still a mean over all steps
-    assert balance.distance().item() == pytest.approx((7 + 0.8 / 6) ** 2)
-
-
-def test_the_mean_of_the_translations_follows_faster() -> None:
-    """They change with the generator: after 600 black steps and 100 white ones, 1 - .99^100 and 1 - .998^100."""
-    balance = ColorBalance(1, torch.device("cpu"))
-    for value in [0.0] * 600 + [1.0] * 100:
-        balance.update(torch.full((1, 1), value), torch.full((1, 1), value))
-    assert float(balance.fake) == pytest.approx(1 - 0.99**100, rel=1e-4)
-    assert float(balance.real) == pytest.approx(1 - 0.998**100, rel=1e-4)
-
-
-def test_damaged_means_are_refused() -> None:
-    balance = ColorBalance(3, torch.device("cpu"))
-    sound = balance.state_dict()
-    for change in ({"fake": torch.zeros(1)}, {"steps": "many"}, {"real": "white"}):
-        with pytest.raises((ValueError, TypeError)):
-            balance.load_state_dict(sound | change, torch.device("cpu"))
-    balance.load_state_dict(sound | {"steps": torch.tensor(7)}, torch.device("cpu"))
-    assert balance.steps == 7
-
-
-def test_the_color_term_has_the_gradient_of_the_squared_difference_of_the_means() -> None:
-    images = torch.rand(2, 3, 4, 5, requires_grad=True)
-    target = torch.tensor([[0.1, 0.9, 0.5]])
-    balance = ColorBalance(3, torch.device("cpu"))
-    balance.update(mean_colors(images.detach()), target)
-    squared = (images.mean(dim=(0, 2, 3)) - target[0]).square().sum()
-    torch.testing.assert_close(balance.distance(), squared.detach())
-    (expected,) = torch.autograd.grad(squared, images)
-    loss = balance.loss(images)
-    torch.testing.assert_close(loss, squared)
-    (gradient,) = torch.autograd.grad(loss, images)
-    torch.testing.assert_close(gradient, expected)

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from coopcut.networks.patch_sampler import sample_patch_ids, sample_patches
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
 from coopcut.networks import fused
 from coopcut.networks.blur import Downsample, blur
 from coopcut.networks.layers import InstanceNorm2d
-from tests.steps import batch, model_with, pass_of
+from coopcut.objectives.patches import sample_patch_ids, sample_patches
+from tests.steps import batch, method_with, pass_of, trainer_with
 
 
 def peak_bytes(work: Callable[[], None]) -> int:
@@ -42,41 +42,39 @@ def keep_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_checkpointing_holds_less_at_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, selective, full = (
-        peak_bytes(partial(pass_of, model_with(*flags)))
-        for flags in ([], ["--selective_checkpointing"], ["--activation_checkpointing"])
+        peak_bytes(partial(pass_of, trainer_with("--ngf 8", flags)))
+        for flags in ("", "--selective_checkpointing", "--activation_checkpointing")
     )
     assert plain > 32 * 32 * 8 * 4
     assert selective < 0.9 * plain
     assert full < 0.9 * selective
     keep_as_torch_does(monkeypatch)
-    assert selective < 0.65 * peak_bytes(partial(pass_of, model_with()))
+    assert selective < 0.65 * peak_bytes(partial(pass_of, trainer_with("--ngf 8")))
 
 
 def test_norms_blurs_and_upsampling_keep_less_than_torch_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    lean = peak_bytes(partial(pass_of, model_with()))
+    lean = peak_bytes(partial(pass_of, trainer_with("--ngf 8")))
     for name, way in TORCHS_OWN.items():  # each for itself
         with monkeypatch.context() as patch:
             patch.setattr(*way)
-            assert lean < 0.95 * peak_bytes(partial(pass_of, model_with())), name
+            assert lean < 0.95 * peak_bytes(partial(pass_of, trainer_with("--ngf 8"))), name
     keep_as_torch_does(monkeypatch)
-    assert lean < 0.8 * peak_bytes(partial(pass_of, model_with()))
+    assert lean < 0.8 * peak_bytes(partial(pass_of, trainer_with("--ngf 8")))
 
 
 def test_vectors_are_taken_while_the_generator_encodes() -> None:
     """Afterwards, the gradients of all layers would be maps at one time."""
-    model = model_with("--nce_layers", "0,1,4,5,8,9,12", "--netF", "sample")
-    images = batch().A
+    contrastive = method_with("--ngf 8 --nce_layers 0,1,4,5,8,9,12").contrastive
+    images = batch()["A"]
     with torch.no_grad():
-        ids = sample_patch_ids(model.G(images, model.layers, True), 16, model.rng.device)
+        ids = sample_patch_ids(contrastive.taps.encode(images), 16, torch.Generator())
 
     def late() -> None:
-        vectors = model.F(
-            [sample_patches(*pair) for pair in zip(model.G(images, model.layers, True), ids, strict=True)]
-        )
+        vectors = contrastive.F(list(map(sample_patches, contrastive.taps.encode(images), ids)))
         torch.cat([v.flatten() for v in vectors]).square().mean().backward()
 
     def early() -> None:
-        (vectors,) = model.queries([images], [ids])
+        (vectors,) = contrastive.queries([images], [ids])
         torch.cat([v.flatten() for v in vectors]).square().mean().backward()
 
     late()  # the gradients of the weights are there from now on

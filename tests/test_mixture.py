@@ -10,12 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import mixture, mixture_train
+from benchmarks import mixture
 from benchmarks.mixture_data import grid, ring
 from benchmarks.mixture_report import compare
 from benchmarks.mixture_train import Run, Settings, train
+from coopcut.objectives import cooperative
 from coopcut.sampling import langevin
 from coopcut.util.errors import DataError, OptionError
+from tests.steps import batch_of, step_and_gradients
 
 TINY = ["--steps", "6", "--coop_steps", "2", "--langevin_steps", "3", "--width", "4", "--batch_size", "8"]
 
@@ -26,7 +28,7 @@ def tiny(**changes: Any) -> Settings:
 
 
 def weights(run: Run) -> list[Tensor]:
-    return [*run.G.parameters(), *run.D.parameters()]
+    return [p for net in run.trainer.networks.values() for p in net.parameters()]
 
 
 @pytest.mark.parametrize(("make", "modes"), [(ring, 8), (grid, 25)])
@@ -59,7 +61,7 @@ def test_arms_differ_in_nothing_but_the_warm_up(gan_mode: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(weights(gan), weights(coopinit), strict=True))
     for number in range(2):
         gan.step(number), coopinit.step(number)
-    assert not torch.equal(gan.G[0].weight, coopinit.G[0].weight)  # type: ignore[arg-type]
+    assert not torch.equal(weights(gan)[0], weights(coopinit)[0])
     assert torch.equal(gan.rng.get_state(), coopinit.rng.get_state())
     without = Run(tiny(gan_mode=gan_mode, arm="coopinit", coop_steps=0))
     again = Run(tiny(gan_mode=gan_mode, arm="gan"))
@@ -69,7 +71,7 @@ def test_arms_differ_in_nothing_but_the_warm_up(gan_mode: str) -> None:
 
 
 def test_budget_is_that_of_the_passes_made() -> None:
-    """Counted by a hook on the networks, and the same in both arms at equal cost."""
+    """Counted in batches by a hook on the networks, and the same in both arms at equal cost."""
     gan, coopinit = (Settings(arm=arm, steps=100, coop_steps=8, langevin_steps=15) for arm in mixture.ARMS)
     assert gan.passes(gan.steps) == 400
     assert coopinit.steps_of_equal_cost() == 72
@@ -78,13 +80,13 @@ def test_budget_is_that_of_the_passes_made() -> None:
     for arm in mixture.ARMS:
         settings, passes = tiny(arm=arm), 0
 
-        def count(*_: object) -> None:
+        def count(module: object, given: tuple[Tensor]) -> None:
             nonlocal passes
-            passes += 1
+            passes += len(given[0]) // 8  # the batch
 
         run = Run(settings)
-        run.G.register_forward_hook(count)
-        run.D.register_forward_hook(count)
+        for net in run.trainer.networks.values():
+            net.register_forward_pre_hook(count)
         for number in range(settings.steps):
             run.step(number)
             assert passes == settings.passes(number + 1)
@@ -99,19 +101,19 @@ def test_cooperative_step_is_that_of_the_model(monkeypatch: pytest.MonkeyPatch) 
         calls.append((x0.detach().clone(), f(x0).detach(), arguments, revision.x))
         return revision
 
-    monkeypatch.setattr(mixture_train, "revise", spy)
+    monkeypatch.setattr(cooperative, "revise", spy)
     run = Run(tiny(arm="coopinit", gan_mode="lsgan", langevin_step_size=0.5, lambda_coop=3.0, lambda_energy=1.0))
-    real, fake = torch.randn(8, 2), run.G(torch.randn(8, 2))
-    D = copy.deepcopy(run.D)
-    run.cooperative_step(real, fake)
+    noise, real = torch.randn(8, 2), torch.randn(8, 2)
+    D, fake = copy.deepcopy(run.trainer.networks["D"]), run.G(noise).detach()
+    _, gradients = step_and_gradients(run.trainer, batch_of(noise, real))
     ((x0, f, arguments, x_T),) = calls
     assert (arguments["steps"], arguments["step_size"], arguments["bounds"]) == (3, 0.5, None)
     assert torch.equal(x0, fake)
     assert torch.equal(f, D(x0) - 0.5)
     slope_G = -2 * 3.0 * (x_T - x0).sum(0) / x0.numel()  # of lambda * mean (x0 - x_T)^2, in the bias of G's last layer
-    assert torch.allclose(run.G.get_parameter("6.bias").grad, slope_G, atol=1e-7)  # type: ignore[arg-type]
+    assert torch.allclose(gradients["G"][-2:], slope_G, atol=1e-7)
     slope_D = (1 + 2 * (D(x_T) - 0.5)).mean() + (-1 + 2 * (D(real) - 0.5)).mean()  # likelihood, alpha 1, bias of D's
-    assert torch.allclose(run.D.get_parameter("6.bias").grad, slope_D, atol=1e-6)  # type: ignore[arg-type]
+    assert torch.allclose(gradients["D"][-1:], slope_D, atol=1e-6)
 
 
 def test_runs_repeat_and_seeds_differ() -> None:

@@ -1,39 +1,57 @@
 """Networks: shapes, features, initial weights, fixed filters, and the options read off weights."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
-from coopcut.networks.patch_sampler import PatchProjection, mirrored, sample_patch_ids, sample_patches
 from torch import nn
 
-from coopcut.networks import DISCRIMINATORS, GENERATORS, create_D, create_F, create_G
+from coopcut.engine.precision import Network
+from coopcut.networks import create_D, create_F, create_G
 from coopcut.networks.blur import Downsample, Upsample
+from coopcut.networks.contract import Generator
 from coopcut.networks.fused import convolve_upsampled
 from coopcut.networks.infer import infer_generator_options
 from coopcut.networks.layers import InstanceNorm2d, init_weights, norm_layer
+from coopcut.networks.patch_discriminator import NLayerDiscriminator, PixelDiscriminator
+from coopcut.networks.registry import GENERATORS, PROJECTIONS
+from coopcut.networks.resnet_generator import Resnet4, Resnet9
+from coopcut.networks.taps import Taps
+from coopcut.objectives.patches import at, mirrored, sample_patch_ids, sample_patches
+from coopcut.options.option import Options
 from coopcut.util.errors import OptionError
+from tests.steps import method_with
 from tests.tools import train_options
 
-SMALL = ["--ngf", "4", "--ndf", "4", "--netF_nc", "8", "--crop_size", "32", "--load_size", "32"]
+SMALL = "--ngf 4 --ndf 4 --crop_size 32 --load_size 32"
+
+
+def small(*flags: str) -> Options:
+    return train_options(" ".join([SMALL, *flags]).split())
+
+
+def tapped(net: Generator, layers: Sequence[int]) -> Taps:
+    return Taps(Network(net, torch.device("cpu")), layers)
 
 
 @pytest.mark.parametrize("name", list(GENERATORS))
-@pytest.mark.parametrize("plain", [False, True])
-def test_generator_shapes_and_features(name: str, plain: bool) -> None:
-    net = GENERATORS[name](input_nc=3, output_nc=1, ngf=4, antialias_down=not plain, antialias_up=not plain)
-    x = torch.rand(2, 3, 20, 36) * 2 - 1
-    channels: list[int] = net.feature_channels  # type: ignore[assignment]
-    every = range(len(channels))
-    y, features = net(x, every)
-    assert y.shape == (2, 1, 20, 36)
-    assert [f.shape[1] for f in features] == channels
+@pytest.mark.parametrize("flags", ["", "--no_antialias --no_antialias_up"])
+def test_generator_shapes_and_features(name: str, flags: str) -> None:
+    net = create_G(small("--netG", name, flags), 3, 1)
+    side = 5 * net.multiple
+    x = torch.rand(2, 3, side, side + 4 * net.multiple) * 2 - 1
+    taps = tapped(net, range(len(net.taps)))
+    y, features = taps.forward(x)
+    assert y.shape == (2, 1, *x.shape[2:])
+    assert [f.shape[1] for f in features] == taps.channels
     assert torch.equal(net(x), y)
-    encoded = net(x, [0, 4, 8], encode_only=True)
+    some = tapped(net, [0, 4, 8])
+    encoded = some.encode(x)
     for layer, feature in zip((0, 4), encoded, strict=False):
         assert torch.equal(feature, features[layer])
     ids = [torch.tensor([[0, 7], [3, 1]])] * 3
-    for feature, patches in zip(encoded, net(x, [0, 4, 8], True, ids), strict=True):
+    for feature, patches in zip(encoded, some.encode(x, at(ids)), strict=True):
         assert torch.equal(patches, sample_patches(feature, ids[0]))
 
 
@@ -54,22 +72,21 @@ def test_instance_norm_is_that_of_torch() -> None:
 
 
 def test_antialiased_features_have_the_sizes_of_the_paper() -> None:
-    net = GENERATORS["resnet_9blocks"](input_nc=3, output_nc=3, ngf=4)
-    shapes = [tuple(f.shape[1:]) for f in net(torch.zeros(1, 3, 32, 32), [0, 4, 8, 12, 16], encode_only=True)]
+    taps = tapped(Resnet9(3, 3, ngf=4), [0, 4, 8, 12, 16])
+    shapes = [tuple(f.shape[1:]) for f in taps.encode(torch.zeros(1, 3, 32, 32))]
     assert shapes == [(3, 38, 38), (8, 32, 32), (16, 16, 16), (16, 8, 8), (16, 8, 8)]
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])
 def test_patch_discriminator_sizes(layers: int) -> None:
-    net = DISCRIMINATORS["n_layers"](input_nc=3, ndf=4, n_layers=layers)
+    net = NLayerDiscriminator(3, ndf=4, n_layers=layers)
     if layers == 3:
         assert net(torch.zeros(1, 3, 256, 256)).shape == (1, 1, 30, 30)
-    smallest = int(net.min_size)  # type: ignore[arg-type]
-    assert min(net(torch.zeros(1, 3, smallest, smallest)).shape[2:]) >= 1
+    assert min(net(torch.zeros(1, 3, net.min_size, net.min_size)).shape[2:]) >= 1
 
 
 def test_receptive_field_is_70() -> None:
-    net = DISCRIMINATORS["basic"](input_nc=1, ndf=2, n_layers=5, norm="none", antialias=False)
+    net = NLayerDiscriminator(1, ndf=2, n_layers=3, norm="none", antialias=False)
     init_weights(net, "normal", 1.0)
     x = torch.rand(1, 1, 128, 128, requires_grad=True)
     scores = net(x)
@@ -79,7 +96,7 @@ def test_receptive_field_is_70() -> None:
 
 
 def test_pixel_discriminator_sees_one_pixel() -> None:
-    net = DISCRIMINATORS["pixel"](input_nc=3, ndf=4, n_layers=3, norm="none", antialias=True)
+    net = PixelDiscriminator(3, ndf=4, norm="none")
     x = torch.rand(1, 3, 6, 6, requires_grad=True)
     (gradient,) = torch.autograd.grad(net(x)[0, 0, 2, 3], x)
     assert int((gradient.abs().sum(1) > 0).sum()) == 1
@@ -112,9 +129,9 @@ def test_a_convolution_of_upsampled_images_keeps_them_small() -> None:
 
 def test_networks_run_as_pairs_on_the_meta_device_and_with_hooks() -> None:
     """There every tensor has the address 0; and who hooks a module sees what it gives."""
-    net: Any = GENERATORS["resnet_4blocks"](3, 3, ngf=4).to("meta")
+    net: Any = Resnet4(3, 3, ngf=4).to("meta")
     net(torch.empty(1, 3, 32, 32, device="meta")).sum().backward()
-    net = GENERATORS["resnet_4blocks"](3, 3, ngf=4)
+    net = Resnet4(3, 3, ngf=4)
     plain = net(torch.ones(1, 3, 32, 32))
     seen: list[int] = []
     for index, module in enumerate(net.model):
@@ -177,11 +194,15 @@ def test_sampled_patches_are_different_positions_and_unit_vectors() -> None:
     ids = sample_patch_ids(features, 7, torch.Generator().manual_seed(0))
     assert [len(i) for i in ids] == [7, 4]
     assert len(set(ids[0].tolist())) == 7
-    for mlp in (False, True):
-        out = PatchProjection([3, 6], nc=8, use_mlp=mlp)(list(map(sample_patches, features, ids)))
-        assert [tuple(v.shape) for v in out] == [(2, 7, 8 if mlp else 3), (2, 4, 8 if mlp else 6)]
-        torch.testing.assert_close(out[0].norm(dim=-1), torch.ones(2, 7))
-    raw = PatchProjection([3], use_mlp=False)([sample_patches(features[0], ids[0])])[0]
+    for netF in PROJECTIONS:
+        net = create_F(small("--init_gain 1 --netF", netF), [3, 6])
+        out = net(list(map(sample_patches, features, ids)))
+        assert [tuple(v.shape[:2]) for v in out] == [(2, 7), (2, 4)]
+        for vectors in out:
+            torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(vectors.shape[:2]))
+    mlp = create_F(small("--netF_nc 8"), [3, 6])(list(map(sample_patches, features, ids)))
+    assert [v.shape[2] for v in mlp] == [8, 8]
+    raw = create_F(small("--netF sample"), [3])([sample_patches(features[0], ids[0])])[0]
     row, column = divmod(int(ids[0][3]), 5)
     torch.testing.assert_close(raw[1, 3], nn.functional.normalize(features[0][1, :, row, column], dim=0))
 
@@ -201,30 +222,27 @@ def test_each_image_may_have_positions_of_its_own() -> None:
 
 def test_zero_features_give_finite_gradients() -> None:
     feature = torch.zeros(1, 3, 2, 2, requires_grad=True)
-    out = PatchProjection([3], use_mlp=False)([sample_patches(feature, torch.arange(4))])[0]
+    out = create_F(small("--netF sample"), [3])([sample_patches(feature, torch.arange(4))])[0]
     out.sum().backward()
     assert feature.grad is not None
     assert bool(feature.grad.isfinite().all())
 
 
 def test_wrong_nce_layers_are_refused_by_number() -> None:
-    opt = train_options([*SMALL, "--nce_layers", "0,99", "--netG", "resnet_4blocks"])
     with pytest.raises(OptionError, match="resnet_4blocks has the layers 0 to 26"):
-        create_F(opt, create_G(opt))
+        method_with("--nce_layers 0,99 --netG resnet_4blocks")
 
 
 @pytest.mark.parametrize("netG", list(GENERATORS))
-@pytest.mark.parametrize(
-    "flags", [[], ["--no_antialias"], ["--no_antialias_up"], ["--normG", "batch"], ["--normG", "none"]]
-)
-def test_options_are_read_off_the_weights(netG: str, flags: list[str]) -> None:
-    opt = train_options([*SMALL, "--netG", netG, *flags])
-    found = infer_generator_options(create_G(opt).state_dict())
+@pytest.mark.parametrize("flags", ["", "--no_antialias", "--no_antialias_up", "--normG batch", "--normG none"])
+def test_options_are_read_off_the_weights(netG: str, flags: str) -> None:
+    opt = small("--netG", netG, flags)
+    found = infer_generator_options(create_G(opt, 3, 3).state_dict())
     assert found == {name: getattr(opt, name) for name in found}
     assert len(found) == 8
 
 
 def test_dropout_is_read_off_the_weights() -> None:
-    opt = train_options([*SMALL, "--no_dropout", "False"])
-    assert infer_generator_options(create_G(opt).state_dict())["no_dropout"] is False
-    assert infer_generator_options(create_D(opt).state_dict()) == {}
+    opt = small("--no_dropout False")
+    assert infer_generator_options(create_G(opt, 3, 3).state_dict())["no_dropout"] is False
+    assert infer_generator_options(create_D(opt, 3).state_dict()) == {}

@@ -3,12 +3,15 @@
 import argparse
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from coopcut.data import TRAINING_CHOICES
-from coopcut.models import MODELS, NETWORK_CHOICES
+from coopcut.data import DATASETS
+from coopcut.models import MODELS
+from coopcut.networks.registry import DISCRIMINATORS, GENERATORS, PROJECTIONS
+from coopcut.options.components import component_groups
 from coopcut.options.option import Option
 from coopcut.options.saved import load_options
 from coopcut.util.errors import OptionError
@@ -23,7 +26,7 @@ from tests.tools import (
 # What the issue asks for, and CUT's defaults (its options/*.py and models/cut_model.py).
 BASE = {
     "easy_label": "", "checkpoints_dir": "./checkpoints", "model": "cut", "input_nc": 3, "output_nc": 3,
-    "ngf": 64, "ndf": 64, "netD": "basic", "netG": "resnet_9blocks", "n_layers_D": 3, "normG": "instance",
+    "ngf": 64, "ndf": 64, "netD": "basic", "netG": "resnet_9blocks", "normG": "instance",
     "normD": "instance", "init_type": "xavier", "init_gain": 0.02, "no_dropout": True, "no_antialias": False,
     "no_antialias_up": False, "dataset_mode": "unaligned", "direction": "AtoB", "serial_batches": False,
     "num_threads": 4, "batch_size": 1, "load_size": 286, "crop_size": 256, "max_dataset_size": math.inf,
@@ -83,8 +86,19 @@ def test_coopcut_has_the_options_of_cut_and_its_own() -> None:
     for name in COOP:
         assert getattr(opt, name) >= 0
     assert {name: getattr(opt, name) for name in CUT} == CUT
-    with pytest.raises(OptionError, match="unknown flag --coop_epochs"):
-        train_options(["--model", "cut", "--coop_epochs", "1"])
+    assert (opt.coop_epochs, train_options([]).coop_epochs) == (10, 0)
+    assert train_options(["--coop_epochs", "1"]).coop_epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "default", "owner"), [("n_layers_D", 3, "netD n_layers"), ("netF_nc", 256, "netF mlp_sample")]
+)
+def test_an_option_of_a_component_is_there_with_the_component(flag: str, default: int, owner: str) -> None:
+    chosen, other = [f"--{owner}".split(), {"netD": ["--netD", "basic"], "netF": ["--netF", "sample"]}[owner[:4]]]
+    assert getattr(train_options(chosen), flag) == default
+    assert getattr(train_options([*chosen, f"--{flag}", "4"]), flag) == 4
+    with pytest.raises(OptionError, match=f"^unknown flag --{flag}; it belongs to --{owner}$"):
+        train_options([*other, f"--{flag}", "4"])
 
 
 def test_deliberate_differences() -> None:
@@ -153,16 +167,18 @@ def test_help_is_grouped_and_tells_units_and_defaults(place: Path, name: str, mo
     outcome = run(name, "--model", model, "--help")
     assert (outcome.code, outcome.err) == (0, "")
     words = " ".join(outcome.out.split())
-    groups = ["experiment:", "networks:", "data:", "method:"]
+    groups = ["experiment:", "channels:", "data:"]
     groups += ["training:", "checkpoints:", "display:"] if name == "train" else ["translation:"]
     for group in groups:
         assert f"\n{group}\n" in outcome.out
     assert "scale images to this size [pixels] [default: 286]" in words
     assert "[default: ./checkpoints]" in words
     assert "--nce_idt [BOOL]" in words
-    assert ("--langevin_steps N" in words) == (model == "coopcut")
-    own = MODELS[model].options()
-    declared = [*BASE, *(TRAIN if name == "train" else TEST), *(option.name for option in own)]
+    assert "--langevin_steps N" in words
+    own = component_groups(model, MODELS[model], {})
+    for section in own:
+        assert f"\n{section.title}:\n" in outcome.out
+    declared = [*(TRAIN if name == "train" else TEST), *(option.name for group in own for option in group.options)]
     missing = [flag for flag in declared if f"\n  --{flag} " not in outcome.out]
     assert missing == []
     entries = outcome.out.split("\n  --")[1:]
@@ -172,7 +188,14 @@ def test_help_is_grouped_and_tells_units_and_defaults(place: Path, name: str, mo
 
 def test_help_offers_the_registered_networks() -> None:
     values = offered("cut")
-    for flag, names in (NETWORK_CHOICES | TRAINING_CHOICES).items():
+    trained_on = [name for name in DATASETS if getattr(DATASETS[name], "trains", True)]
+    choices: dict[str, Iterable[str]] = {
+        "netG": GENERATORS,
+        "netD": DISCRIMINATORS,
+        "netF": PROJECTIONS,
+        "dataset_mode": trained_on,
+    }
+    for flag, names in choices.items():
         assert {value for name, value in values if name == flag} == set(names)
 
 

@@ -340,7 +340,7 @@ run_script(test.main)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit of a process is that of Linux")
 def test_with_a_real_limit_on_memory(place: Path) -> None:
     """4 images of 400x400 do not fit, one does; 3000x1000 do not. Of a generator 16 channels wide."""
-    torch.save(create_G(train_options([*TINY, "--ngf", "16"])).state_dict(), "g.pth")
+    torch.save(create_G(train_options([*TINY, "--ngf", "16"]), 3, 3).state_dict(), "g.pth")
     for name in "abcd":
         write_image(Path(f"album/{name}.png"), 400, 400)
     write_image(Path("album/e.png"), 3000, 1000)

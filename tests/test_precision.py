@@ -9,32 +9,33 @@ import torch
 from coopcut.engine.position import Position
 from coopcut.inference.translator import Translator
 from coopcut.networks.layers import InstanceNorm2d
-from tests.steps import Count, batch, gradients, model_with
+from tests.steps import Count, batch, method_with, step_and_gradients, trainer_with
 from tests.tools import make_images, pixels
 from tests.tools import run as script
 
 
 def test_bf16_is_near_float32_and_its_revision_is_float32() -> None:
-    flags = ["--model", "coopcut", "--langevin_steps", "3"]
-    plain, half = model_with(*flags), model_with(*flags, "--amp", "bf16")
+    flags = "--model coopcut --langevin_steps 3 --ngf 8 --ndf 8 --netF_nc 16"
+    plain, half = trainer_with(flags), trainer_with(flags, "--amp bf16")
     seen: list[torch.dtype] = []
-    first: Any = half.networks["D"].model[0]  # type: ignore[index]
+    first: Any = half.networks["D"].model[0]
     first.register_forward_hook(lambda module, given, output: seen.append(output.dtype))
-    losses, expected = (model.step(batch(), Position()).losses for model in (half, plain))
+    (output, gradients), (whole, of_whole) = (step_and_gradients(trainer) for trainer in (half, plain))
+    losses, expected = output.losses, whole.losses
     assert all(loss.dtype == torch.float32 for loss in losses.values())
     for name in ("D", "G", "NCE", "teach"):
         assert float(losses[name]) == pytest.approx(float(expected[name]), rel=0.05)
     assert seen == [torch.float32] * 3 + [torch.bfloat16]
-    cosine = torch.cosine_similarity(gradients(half), gradients(plain), dim=0)
-    assert float(cosine) > 0.9
+    for name, gradient in gradients.items():
+        assert float(torch.cosine_similarity(gradient, of_whole[name], dim=0)) > 0.9, name
 
 
 def test_bf16_gradient_penalty_is_float32() -> None:
     seen: list[torch.dtype] = []
-    model = model_with("--amp", "bf16", "--gan_mode", "wgangp")
-    first: Any = model.networks["D"].model[0]  # type: ignore[index]
+    trainer = trainer_with("--amp bf16 --gan_mode wgangp")
+    first: Any = trainer.networks["D"].model[0]
     first.register_forward_hook(lambda module, given, output: seen.append(output.dtype))
-    model.step(batch(), Position())
+    trainer.step(batch(), Position())
     assert seen == [torch.bfloat16, torch.float32, torch.bfloat16]
 
 
@@ -51,13 +52,13 @@ def test_translating_in_bf16(a_run: Path) -> None:
     assert (full != half).any()
 
 
-@pytest.mark.parametrize("flags", [[], ["--no_antialias", "True", "--no_antialias_up", "True"], ["--normG", "batch"]])
-def test_bf16_translation_is_near_float32_and_each_image_for_itself(flags: list[str]) -> None:
-    nets = [model_with(*flags, "--init_gain", "1").networks["G"] for _ in range(2)]
+@pytest.mark.parametrize("flags", ["", "--no_antialias --no_antialias_up", "--normG batch"])
+def test_bf16_translation_is_near_float32_and_each_image_for_itself(flags: str) -> None:
+    nets = [method_with(flags, "--init_gain 1").G.net for _ in range(2)]
     full, half = (
         Translator(net, 3, torch.device("cpu"), amp=amp) for net, amp in zip(nets, ("none", "bf16"), strict=True)
     )
-    images = batch(3).A
+    images = batch(3)["A"]
     expected = full.translate(images)
     with Count(torch.ops.aten.batch_norm.default) as count:
         found = half.translate(images)

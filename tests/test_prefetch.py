@@ -9,11 +9,16 @@ import torch
 from coopcut.data.batch import Batch
 from coopcut.data.prefetch import CopyStream, on_device
 from coopcut.util.errors import DataError
+from tests.steps import batch_of
 
 
 def batch(number: int) -> Batch:
-    tensors = {"A": torch.full((1, 3, 4, 4), float(number)), "B": torch.full((1, 3, 4, 4), -float(number))}
-    return Batch.whole(tensors, {"A": ["a"], "B": ["b"]})
+    A = torch.full((1, 3, 4, 4), float(number))
+    return batch_of(A, -A)
+
+
+def number_of(batch: Batch) -> int:
+    return int(batch["A"][0, 0, 0, 0])
 
 
 class Recorded(CopyStream):
@@ -23,17 +28,17 @@ class Recorded(CopyStream):
         self.told = told
 
     def start(self, batch: Batch) -> Any:
-        self.told.append(f"start {int(batch['A'][0, 0, 0, 0])}")
+        self.told.append(f"start {number_of(batch)}")
         return batch, None
 
     def finish(self, batch: Batch, copied: Any) -> Batch:
-        self.told.append(f"finish {int(batch['A'][0, 0, 0, 0])}")
+        self.told.append(f"finish {number_of(batch)}")
         return batch
 
 
 def used(batches: Iterator[Batch], told: list[str]) -> None:
     for each in batches:
-        told.append(f"use {int(each['A'][0, 0, 0, 0])}")
+        told.append(f"use {number_of(each)}")
 
 
 CPU = torch.device("cpu")
@@ -107,5 +112,5 @@ def test_a_batch_is_used_after_its_copy_and_kept_until_it_was_used() -> None:
     device, sums = torch.device("cuda"), []
     for moved in on_device((batch(number).pin_memory() for number in range(30)), device, Late(device)):
         torch.cuda._sleep(40_000_000)
-        sums += [moved[name].mean() for name in "AB"]
+        sums += [moved["A"].mean(), moved["B"].mean()]
     assert torch.stack(sums).tolist() == [sign * number for number in range(30) for sign in (1.0, -1.0)]

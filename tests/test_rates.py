@@ -1,51 +1,51 @@
 """Continued with other --lr, --beta1 or --beta2: what came from a flag follows it, a method keeps what it chose."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from coopcut.engine.base_model import BaseModel, StepOutput
+from torch import nn
 
-from coopcut.engine.position import Position
-from coopcut.engine.schedule import create_scheduler
-from coopcut.models import MODELS
+from coopcut.engine.optimizers import Optimizers
+from coopcut.engine.precision import Network
+from coopcut.models import MODELS, Method
 from coopcut.models.cut import CUT
 from coopcut.options.option import Options
-from tests.tools import TINY, check_refusal, train_options
+from tests.tools import check_refusal, train_options
 from tests.tools import run as run_script
 from tests.training import run, same
 
 POLICIES = ("linear", "step", "plateau", "cosine")
 
 
-def own_rates(model: BaseModel, parameters: Sequence[torch.nn.Parameter]) -> None:
-    """Give `model` a D with two rates of its own, and an F that descends without a schedule."""
-    opt, (first, *rest) = model.opt, parameters
-    groups = [
-        {"params": [first], "lr": 4e-4, "betas": (0.0, 0.9)},
-        {"params": rest, "lr": 3 * opt.lr, "betas": (0.5, opt.beta2)},  # 0.5 as --beta1 is, but not from there
-    ]
-    model.optimizers["D"] = torch.optim.Adam(groups, betas=(opt.beta1, opt.beta2))
-    model.schedulers["D"] = create_scheduler(model.optimizers["D"], opt)
-    model.optimizers["F"] = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
-    model.schedulers.pop("F", None)
+def own_rates(opt: Options, name: str) -> dict[str, Any]:
+    """Those of a method that chose D's rate and betas, and E's rate and first beta: 0.5 as --beta1 is."""
+    chosen = {"D": {"lr": 4e-4, "betas": (0.0, 0.9)}, "E": {"lr": 3 * opt.lr, "betas": (0.5, opt.beta2)}}
+    return chosen.get(name, {"lr": opt.lr, "betas": (opt.beta1, opt.beta2)})
 
 
-class Rates(BaseModel):
-    """Optimizers and schedules without networks."""
+class Networks(Method):
+    """Networks without a step."""
+
+    def __init__(self, opt: Options) -> None:
+        self.opt = opt
+        self.networks = {name: Network(nn.Linear(1, 1), torch.device("cpu")) for name in "GDE"}
+
+    def step(self, batch: Any, ctx: Any) -> Any:
+        raise NotImplementedError
+
+    def adam(self, name: str) -> dict[str, Any]:
+        return own_rates(self.opt, name)
+
+
+class Rates(Optimizers):
+    """Those of G, D and E."""
 
     def __init__(self, *flags: str) -> None:
-        base = ["--lr_decay_iters", "2", "--n_epochs", "4", "--n_epochs_decay", "2"]
-        super().__init__(train_options([*TINY, *base, *flags]), [torch.device("cpu")])
-        parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(3)]
-        self.add_optimizer("G", parameters[:1])
-        own_rates(self, parameters[1:])
-
-    def step(self, batch: Any, position: Position) -> StepOutput:
-        raise NotImplementedError
+        opt = train_options(["--lr_decay_iters", "2", "--n_epochs", "4", "--n_epochs_decay", "2", *flags])
+        super().__init__(Networks(opt), opt, None)
 
     def epochs(self, number: int) -> "Rates":
         for _ in range(number):
@@ -53,17 +53,15 @@ class Rates(BaseModel):
         return self
 
     def resumed(self, *flags: str) -> "Rates":
-        """What goes on with other flags from what this model saved."""
+        """What goes on with other flags from what these saved."""
         given = [f"--{name}={vars(self.opt)[name]}" for name in ("lr", "beta1", "beta2", "lr_policy", "n_epochs")]
         other = Rates(*given, *flags)
-        other.load_state_dict(self.state_dict())
-        other.follow_options(vars(self.opt))
+        other.load_state_dict(self.state_dict(), vars(self.opt))
         return other
 
     @property
     def groups(self) -> dict[str, dict[str, Any]]:
-        named = self.optimizers.items()
-        return {f"{name}{i}": group for name, optimizer in named for i, group in enumerate(optimizer.param_groups)}
+        return {name: optimizer.param_groups[0] for name, optimizer in self.optimizers.items()}
 
     @property
     def rates(self) -> dict[str, float]:
@@ -71,7 +69,7 @@ class Rates(BaseModel):
 
     @property
     def betas(self) -> dict[str, tuple[float, float]]:
-        return {name: group["betas"] for name, group in self.groups.items() if "betas" in group}
+        return {name: group["betas"] for name, group in self.groups.items()}
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -83,7 +81,7 @@ def test_the_same_flags_change_nothing(policy: str, epochs: int) -> None:
         same(model.state_dict(), again.state_dict())
         again.epochs(1)
         model.epochs(1)
-    assert again.betas == {"G0": (0.5, 0.999), "D0": (0.0, 0.9), "D1": (0.5, 0.999)}
+    assert again.betas == {"G": (0.5, 0.999), "D": (0.0, 0.9), "E": (0.5, 0.999)}
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -98,24 +96,23 @@ def test_another_lr_scales_every_rate(policy: str, epochs: int) -> None:
         assert again.rates == pytest.approx(model.rates, rel=1e-15, abs=0)
         for each in (model, half, again):
             each.epochs(1)
-    assert model.rates["F0"] == 1e-3
-    assert model.rates["G0"] < 2e-4 or policy == "cosine"
+    assert model.rates["G"] < 2e-4 or policy == "cosine"
 
 
 def test_what_lr_gave_is_lr_to_the_last_bit() -> None:
     model = Rates("--lr", "0.0003").resumed("--lr", "0.0007")
-    assert model.rates["G0"] == 0.0007
+    assert model.rates["G"] == 0.0007
     assert model.schedulers["G"].base_lrs == [0.0007]
 
 
 def test_other_betas_change_what_came_from_them() -> None:
     model = Rates().epochs(1).resumed("--beta1", "0.4")
-    assert model.betas == {"G0": (0.4, 0.999), "D0": (0.0, 0.9), "D1": (0.5, 0.999)}
+    assert model.betas == {"G": (0.4, 0.999), "D": (0.0, 0.9), "E": (0.5, 0.999)}
     model = model.resumed("--beta2", "0.99", "--beta1", "0")
-    assert model.betas == {"G0": (0.0, 0.99), "D0": (0.0, 0.9), "D1": (0.5, 0.99)}
+    assert model.betas == {"G": (0.0, 0.99), "D": (0.0, 0.9), "E": (0.5, 0.99)}
     model = model.resumed("--beta1", "0.5")
-    assert model.betas == {"G0": (0.5, 0.99), "D0": (0.0, 0.9), "D1": (0.5, 0.99)}
-    assert model.rates == {"G0": 2e-4, "D0": 4e-4, "D1": 3 * 2e-4, "F0": 1e-3}
+    assert model.betas == {"G": (0.5, 0.99), "D": (0.0, 0.9), "E": (0.5, 0.99)}
+    assert model.rates == {"G": 2e-4, "D": 4e-4, "E": 3 * 2e-4}
 
 
 @pytest.mark.parametrize("policy", ["linear", "cosine"])
@@ -126,9 +123,9 @@ def test_a_longer_schedule_goes_on_where_it_would_stand(policy: str, epochs: int
     found = Rates("--lr_policy", policy).epochs(epochs).resumed(*longer)
     expected = Rates("--lr_policy", policy, *longer).epochs(epochs)
     for _ in range(3):
-        for name in ("G0", "D1"):
+        for name in ("G", "E"):
             assert found.rates[name] == pytest.approx(expected.rates[name], rel=1e-12, abs=0)
-        assert found.rates["D0"] == pytest.approx(2 * expected.rates["D0"], rel=1e-12, abs=0)  # chosen: not from --lr
+        assert found.rates["D"] == pytest.approx(2 * expected.rates["D"], rel=1e-12, abs=0)  # chosen: not from --lr
         found.epochs(1)
         expected.epochs(1)
 
@@ -141,27 +138,29 @@ def test_a_course_that_the_method_chose_keeps_its_length() -> None:
     longer = model.resumed("--n_epochs", "9")
     assert {schedule.T_max for schedule in longer.schedulers.values()} == {7}  # type: ignore[attr-defined]
     assert longer.rates == model.rates
-    assert longer.rates["G0"] == pytest.approx(1e-4 * (1 + math.cos(2 * math.pi / 7)))
+    assert longer.rates["G"] == pytest.approx(1e-4 * (1 + math.cos(2 * math.pi / 7)))
 
 
 class TTUR(CUT):
-    """CUT with those rates."""
+    """CUT with a D that has its own rates, and an F whose rate follows --lr."""
 
-    def __init__(self, opt: Options, devices: Sequence[torch.device]) -> None:
-        super().__init__(opt, devices)
-        own_rates(self, list(self.networks["D"].parameters()))
+    def adam(self, name: str) -> dict[str, Any]:
+        return own_rates(self.opt, {"F": "E"}.get(name, name))
 
 
 def test_a_method_with_its_own_rates_goes_on_exactly(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODELS._entries, "ttur", TTUR)
-    whole = run(images, "whole", "--model", "ttur", "--num_threads", "0", "--max_iters", "3")
-    run(images, "parts", "--model", "ttur", "--num_threads", "0", "--max_iters", "2")
+    whole = run(images, "whole", "--model", "ttur", "--max_iters", "3")
+    run(images, "parts", "--model", "ttur", "--max_iters", "2")
     parts = run(images, "parts", "--continue_train", "--lr", "0.0002", "--beta1", "0.5", "--max_iters", "3")
     same(whole["model"], parts["model"])
     more = run(images, "parts", "--continue_train", "--lr", "0.0001", "--beta1", "0.4", "--max_iters", "4")
-    found = [(group["lr"], group["betas"]) for group in more["model"]["optimizers"]["D"]["param_groups"]]
-    assert found == [(2e-4, (0.0, 0.9)), (3 * 2e-4 / 2, (0.5, 0.999))]
-    assert more["model"]["optimizers"]["G"]["param_groups"][0]["betas"] == (0.4, 0.999)
+    found = {n: state["param_groups"][0] for n, state in more["model"]["optimizers"].items()}
+    assert {n: (group["lr"], group["betas"]) for n, group in found.items()} == {
+        "G": (1e-4, (0.4, 0.999)),
+        "D": (2e-4, (0.0, 0.9)),
+        "F": (3 * 2e-4 / 2, (0.5, 0.999)),
+    }
 
 
 @pytest.mark.parametrize("policy", ["linear", "cosine"])
@@ -172,9 +171,12 @@ def test_a_state_of_the_first_format_continues(images: Path, policy: str) -> Non
     state = run(images, "first", *flags, "--max_iters", "6")
     for schedule in state["model"]["schedulers"].values():
         assert schedule.pop("lr_lambdas", None) == ([None] if policy == "linear" else None)
-    del state["best"], state["model"]["colors"]
+    del state["best"]
+    objectives = state["model"].pop("objectives")
+    state["model"] |= {"ema": None, "pool": objectives["adversarial"]["pool"]}
     for optimizer in state["model"]["optimizers"].values():
         optimizer["param_groups"][0]["fused"] = True
+    state["format"] = 1
     torch.save(state, images.parent / "checkpoints/first/latest_state.pth")
     same(whole["model"], run(images, "first", "--continue_train", "--max_iters", "8")["model"])
 
@@ -187,7 +189,7 @@ def test_a_state_of_the_first_format_continues(images: Path, policy: str) -> Non
         (lambda state: state["options"].update(lr=0.0), "ZeroDivisionError"),
         (lambda state: state["model"]["schedulers"].pop("G"), "KeyError: 'G'"),
         (lambda state: state["model"]["optimizers"]["G"].update(param_groups=[]), "ValueError"),
-        (lambda state: state.update(format=2), "has the format 2, of another version"),
+        (lambda state: state.update(format=3), "has the format 3, of another version"),
     ],
 )
 def test_a_state_that_lacks_something_is_one_line(a_run: Path, damage: Any, says: str) -> None:

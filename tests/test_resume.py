@@ -14,14 +14,21 @@ import torch
 from tests.tools import TINY
 from tests.training import run, same
 
+# what is special to a method; each method by itself is in test_every_method.py
 CASES = {
-    "cut": ["--model", "cut", "--ema", "0.9"],
     "workers": ["--model", "cut", "--num_threads", "2", "--batch_size", "2"],
-    "fastcut": ["--model", "cut", "--CUT_mode", "FastCUT", "--n_epochs", "2", "--n_epochs_decay", "1"],
-    "coop": ["--model", "coopcut", "--coop_iters", "4", "--langevin_noise", "0.01", "--coop_data_noise", "0.01"],
-    "color": ["--model", "coopcut", "--coop_iters", "4", "--lambda_color", "5", "--langevin_steps", "2"],
-    "coop_epochs": ["--model", "coopcut", "--coop_epochs", "1", "--ema", "0.5", "--langevin_steps", "3"],
-    "pool_dropout_plateau": ["--model", "cut", "--pool_size", "2", "--no_dropout", "False", "--lr_policy", "plateau"],
+    "fastcut": ["--CUT_mode", "FastCUT", "--n_epochs", "2", "--n_epochs_decay", "1", "--lambda_color", "5"],
+    "coop_epochs": [
+        "--model",
+        "coopcut",
+        "--coop_epochs",
+        "1",
+        "--langevin_noise",
+        "0.01",
+        "--coop_data_noise",
+        "0.01",
+    ],
+    "dropout_plateau": ["--pool_size", "2", "--no_dropout", "False", "--lr_policy", "plateau"],
 }
 
 

@@ -1,5 +1,7 @@
 """What is chosen to save time and memory gives the same numbers, is computed once, and is continued exactly."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,26 +9,10 @@ import torch
 
 from coopcut.data import create_loader
 from coopcut.engine.position import Position
-from coopcut.models.cut import CUT
-from tests.steps import Count, batch, gradients, model_with, pass_of
+from coopcut.objectives.contrastive import Contrastive
+from tests.steps import Count, batch, context, method_with, pass_of, step_and_gradients, trainer_of, trainer_with
 from tests.tools import make_images, refused, train_options
 from tests.training import run, same
-
-
-@pytest.mark.parametrize("flipped", [False, True])
-def test_contrasting_both_outputs_at_once_changes_nothing(flipped: bool) -> None:
-    results = []
-    for joined in (True, False):
-        model = model_with()
-        model.joins_batches = joined
-        images = batch(3)
-        out = model.forward(images.A, images.B, flipped)
-        loss, parts = model.contrastive_loss(out)
-        loss.backward()
-        results.append((float(parts["NCE"]), float(parts["NCE_Y"]), float(loss.detach()), gradients(model)))
-    assert results[0][:3] == pytest.approx(results[1][:3], rel=1e-5)
-    assert results[0][2] == pytest.approx(sum(results[0][:2]) / 2, rel=1e-6)
-    torch.testing.assert_close(results[0][3], results[1][3], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -40,31 +26,35 @@ def test_contrasting_both_outputs_at_once_changes_nothing(flipped: bool) -> None
 )
 def test_batches_joined_and_apart_agree(flags: str) -> None:
     """D sees real and fake, and the encoder translation and identity, in one pass; the gradients are the same."""
-    joined, apart = model_with(*flags.split()), model_with(*flags.split())
-    apart.judge = lambda *images: [apart.D(each) for each in images]  # type: ignore[method-assign]
-    apart.joins_batches = False
-    losses, expected = (model.step(batch(), Position()).losses for model in (joined, apart))
-    for name in expected:
-        assert float(losses[name]) == pytest.approx(float(expected[name]), rel=1e-4, abs=1e-6)
-    scale = float(gradients(apart).abs().max())
-    torch.testing.assert_close(gradients(joined), gradients(apart), rtol=0, atol=1e-3 * scale)
+    method = method_with(flags)
+    adversarial = method.adversarial.adversarial
+    adversarial.judge = lambda *images: [adversarial.D(each) for each in images]
+    method.contrastive.pure = False
+    (apart, expected), (joined, found) = (
+        step_and_gradients(trainer) for trainer in (trainer_of(method), trainer_with(flags))
+    )
+    assert list(joined.losses) == list(apart.losses)
+    for name, loss in apart.losses.items():
+        assert float(joined.losses[name]) == pytest.approx(float(loss), rel=1e-4, abs=1e-6)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=0, atol=1e-3 * float(gradient.abs().max()))
 
 
 @pytest.mark.parametrize("flag", ["--activation_checkpointing", "--selective_checkpointing"])
 @pytest.mark.parametrize("more", ["", "--no_antialias --no_antialias_up --CUT_mode FastCUT", "--nce_layers 2,7,9"])
 def test_checkpointing_gives_the_same_numbers(flag: str, more: str) -> None:
-    plain, saving = model_with(*more.split()), model_with(flag, *more.split())
-    losses, expected = (model.step(batch(), Position()).losses for model in (saving, plain))
-    assert {n: float(v) for n, v in losses.items()} == pytest.approx(
-        {n: float(v) for n, v in expected.items()}, rel=1e-6
+    (plain, expected), (saving, found) = (step_and_gradients(trainer_with(flags, more)) for flags in ("", flag))
+    assert {n: float(v) for n, v in saving.losses.items()} == pytest.approx(
+        {n: float(v) for n, v in plain.losses.items()}, rel=1e-6
     )
-    torch.testing.assert_close(gradients(saving), gradients(plain), rtol=1e-4, atol=1e-6)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
 
 
-def convolutions_of(model: CUT) -> int:
-    """Convolutions, not counting those of the gradients, in the generator's passes forward and backward."""
+def convolutions_of(work: Callable[[], object]) -> int:
+    """Convolutions, not counting those of the gradients, in passes forward and backward."""
     with Count(torch.ops.aten.convolution.default) as count:
-        pass_of(model)
+        work()
     return count.number
 
 
@@ -80,9 +70,9 @@ def convolutions_of(model: CUT) -> int:
 )
 def test_a_step_waits_for_no_value_of_a_tensor(flags: str) -> None:
     """On a GPU each would hold up all that comes after. (FastCUT's flips, the pool and EMA read tensors of the CPU.)"""
-    model = model_with(*flags.split())
+    trainer = trainer_with(flags)
     with Count(torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default) as count:
-        output = model.step(batch(), Position())
+        output = trainer.step(batch(), Position())
         assert count.number == 0
         float(output.losses["G"])
         assert count.number == 1
@@ -90,8 +80,8 @@ def test_a_step_waits_for_no_value_of_a_tensor(flags: str) -> None:
 
 def test_selective_checkpointing_computes_no_convolution_again() -> None:
     plain, selective, full = (
-        convolutions_of(model_with(*flags))
-        for flags in ([], ["--selective_checkpointing"], ["--activation_checkpointing"])
+        convolutions_of(partial(pass_of, trainer_with(flags)))
+        for flags in ("", "--selective_checkpointing", "--activation_checkpointing")
     )
     assert selective == plain
     assert full > 1.5 * plain
@@ -99,16 +89,16 @@ def test_selective_checkpointing_computes_no_convolution_again() -> None:
 
 def test_features_met_on_the_way_are_the_keys() -> None:
     """Of one pass, and of its gradients' side only: a second pass through the encoder is not needed."""
-    model = model_with()
-    images = batch()
-    with Count(torch.ops.aten.convolution.default) as once:
-        model.G(torch.cat([images.A, images.B]), model.layers)
-    with Count(torch.ops.aten.convolution.default) as count:
-        model.forward(images.A, images.B, False)
-    assert count.number == once.number
-    with Count(torch.ops.aten.convolution.default) as count:
-        model.forward(images.A, images.B, True)  # but flipped inputs have other features
-    assert count.number > once.number
+    trainer, images = trainer_with(), batch()
+    contrastive = trainer.method.objectives["contrastive"]
+    assert isinstance(contrastive, Contrastive)
+    sources, ctx = [images["A"], images["B"]], context(trainer, images)
+    translating = convolutions_of(lambda: contrastive.G(torch.cat(sources)))
+    out, flipped = (contrastive.translate(sources, mirrored) for mirrored in (False, True))
+    assert convolutions_of(lambda: contrastive.translate(sources, False)) == translating
+    queries = convolutions_of(lambda: contrastive.nce(out, ctx))
+    assert 0 < queries < translating
+    assert convolutions_of(lambda: contrastive.nce(flipped, ctx)) == 3 * queries  # mirrored inputs have other features
 
 
 @pytest.mark.parametrize(
@@ -121,7 +111,7 @@ def test_features_met_on_the_way_are_the_keys() -> None:
     ],
 )
 def test_continued_exactly(images: Path, flags: str) -> None:
-    common = ["--num_threads", "0", *flags.split()]
+    common = flags.split()
     whole = run(images, "whole", *common, "--max_iters", "4")
     run(images, "parts", *common, "--max_iters", "2")
     parts = run(images, "parts", "--continue_train", "--max_iters", "4")
@@ -148,9 +138,6 @@ def test_cached_images_are_the_same_and_stay_within_the_budget(tmp_path: Path) -
     cached = create_loader(train_options([*flags, "--cache_images", str(5 * 64 * 64 * 3 / 2**30)]))  # 5 of 8 images
     for epoch in (1, 2, 3):
         for one, other in zip(plain.epoch(epoch), cached.epoch(epoch), strict=True):
-            assert torch.equal(one.A, other.A)
-            assert one.B is not None
-            assert other.B is not None
-            assert torch.equal(one.B, other.B)
+            same(one.tensors, other.tensors)
     assert len(cached.dataset.cache) == 5
     assert len(plain.dataset.cache) == 0

@@ -72,7 +72,7 @@ def test_counterparts_have_the_same_silhouette() -> None:
             looks = np.stack([compose(layers, domain, look) for look in range(N_LOOKS)]).astype(int)
             outlines.append(np.ptp(looks, axis=0).max(axis=-1) > 40)
         assert 300 < outlines[0].sum() < 2000
-        # Hooves and eyes have one colour in all looks, and the outermost pixels are faint.
+        # Hooves and eyes have one color in all looks, and the outermost pixels are faint.
         assert (outlines[0] != outlines[1]).sum() < 0.1 * outlines[0].sum()
         animal = layers.parts["animal"]
         assert not (outlines[0] | outlines[1])[animal == 0].any()

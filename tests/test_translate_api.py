@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from coopcut.engine.runtime import choose_devices
+from coopcut.engine.device import choose_device
 from coopcut.inference.translator import Translator
 from coopcut.util.errors import CheckpointError, DataError, OptionError
 from tests.tools import by_hand, generator_of, pixels
@@ -114,7 +114,7 @@ def test_loading_by_epoch_and_its_errors(a_run: Path) -> None:
         Translator.load(a_run, gpu_ids="no such device")
     values = json.loads((a_run / "train_opt.json").read_text())
     (a_run / "train_opt.json").write_text(json.dumps(values | {"model": "sincut"}))
-    with pytest.raises(OptionError, match="unknown model 'sincut'; known: coopcut, cut"):
+    with pytest.raises(OptionError, match="unknown model 'sincut'; known: coopcut, cut, cycle_gan"):
         Translator.load(a_run)
 
 
@@ -128,9 +128,11 @@ def test_devices_as_they_would_be_typed(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     first, second = torch.device("cuda", 0), torch.device("cuda", 1)
     for value in (0, "0", [0], None, "auto", torch.device("cuda"), first):
-        assert choose_devices(value) == [first], value
-    assert choose_devices([1, 0]) == choose_devices("1,0") == [second, first]
-    assert choose_devices(torch.device("cuda:1")) == choose_devices(1) == [second]
+        assert choose_device(value) == first, value
+    assert choose_device(torch.device("cuda:1")) == choose_device(1) == choose_device([1]) == second
+    for value in ([1, 0], "1,0"):
+        with pytest.raises(OptionError, match=r"to train on 2, start it with torchrun --nproc_per_node 2 train.py"):
+            choose_device(value)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The pixels of translations: sizes, batches, and the same as in training."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from PIL import Image
 from coopcut.engine.position import Position
 from coopcut.images.io import read_image, to_image, to_tensor
 from coopcut.inference.translator import Translator
-from coopcut.models import create_model
+from tests.steps import batch_of, trainer_with
 from tests.tools import (
     FAKES,
     RESULTS,
@@ -21,7 +20,6 @@ from tests.tools import (
     names_in,
     pixels,
     run,
-    train_options,
     translate,
     write_image,
 )
@@ -83,11 +81,10 @@ def test_same_pixels_as_in_training(place: Path, monkeypatch: pytest.MonkeyPatch
     flags = ["--dataroot", "data", "--name", "tiny", *flags]
     assert run("train", *flags, "--max_iters", 2).code == 0
     weights = torch.load("checkpoints/tiny/latest_net_G.pth", weights_only=True)
-    model = create_model(train_options([*flags, "--gpu_ids", "-1"]), [torch.device("cpu")])
-    model.networks["G"].load_state_dict(weights)
+    trainer = trainer_with(*flags)
+    trainer.networks["G"].load_state_dict(weights)
     A = to_tensor(read_image(Path("data/testA/0.png"), 3).resize((32, 32), Image.Resampling.BICUBIC))[None]
-    batch = SimpleNamespace(A=A, B=A.flip(2), A_paths=["a"], B_paths=["b"])
-    in_training = model.step(batch, Position()).images["fake_B"]
+    in_training = trainer.step(batch_of(A, A.flip(2)), Position()).images["fake_B"]
     translate(
         "--dataroot", "data", *(["--checkpoint", "checkpoints/tiny/latest_net_G.pth"] if "--ema" in extra else [])
     )

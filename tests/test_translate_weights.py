@@ -85,7 +85,7 @@ def test_architecture_is_read_off_the_weights(
     opt = train_options([])
     for name, value in wanted.items():
         setattr(opt, name, value)
-    assert infer_generator_options(create_G(opt).state_dict()) == wanted
+    assert infer_generator_options(create_G(opt, 1, 3).state_dict()) == wanted
 
 
 def test_averaged_weights_are_used(place: Path) -> None:

@@ -18,13 +18,13 @@ from PIL import Image
 
 from coopcut.data import create_loader
 from coopcut.engine.position import Position
-from coopcut.models import create_model
 from coopcut.monitors import visdom as module
 from coopcut.monitors.curves import SMOOTHING
 from coopcut.monitors.text import LossFiles
 from coopcut.monitors.visdom.client import Client
 from coopcut.monitors.visdom.monitor import ALONE, POINTS, VisdomWindows
-from tests.tools import TINY, train_options
+from tests.steps import trainer_with
+from tests.tools import train_options
 from tests.visdom_tools import ADVERSARIAL, COOPERATIVE, PER_EPOCH, StandIn, record, run_info
 
 Make = Callable[..., VisdomWindows]
@@ -224,13 +224,11 @@ def test_a_window_for_each_picture(server: StandIn, make: Make) -> None:
 
 def test_nobody_writes_into_the_pictures_of_a_step(images: Path) -> None:
     """The sink keeps them as they are, so that later steps must leave them alone."""
-    argv = ["--model", "coopcut", "--coop_iters", "1", "--dataroot", str(images), *map(str, TINY)]
-    opt = train_options(argv)
-    model = create_model(opt, [torch.device("cpu")])
-    loader, position = create_loader(opt), Position()
+    trainer = trainer_with("--model coopcut --coop_iters 1 --dataroot", str(images))
+    loader, position = create_loader(trainer.opt), Position()
     seen: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
     for batch in loader.epoch(1, 0):
-        pictures = model.step(batch, position).images
+        pictures = trainer.step(batch, position).images
         position.advance(1)
         seen.append((pictures, {label: picture.clone() for label, picture in pictures.items()}))
     loader.close()

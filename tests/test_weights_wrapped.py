@@ -21,12 +21,12 @@ Weights = dict[str, Tensor]
 
 def generator(*flags: str) -> Weights:
     torch.manual_seed(1)
-    net: nn.Module = create_G(train_options([*TINY, "--init_gain", "0.3", *flags]))
+    net: nn.Module = create_G(train_options([*TINY, "--init_gain", "0.3", *flags]), 3, 3)
     return net.state_dict()
 
 
 def discriminator() -> Weights:
-    net: nn.Module = create_D(train_options(TINY))
+    net: nn.Module = create_D(train_options(TINY), 3)
     return net.state_dict()
 
 

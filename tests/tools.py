@@ -24,7 +24,9 @@ from PIL import Image
 
 from coopcut.datasets.toy import Settings
 from coopcut.images.io import read_image, to_image, to_tensor
+from coopcut.models import MODELS
 from coopcut.networks import create_G
+from coopcut.options.components import component_groups
 from coopcut.options.option import Options
 from coopcut.options.parser import OptionParser
 from coopcut.util.cli import run_script
@@ -39,7 +41,7 @@ def train_options(argv: Sequence[str]) -> Options:
 
 
 def make_images(folder: Path, number: int, size: int, seed: int = 0) -> list[Path]:
-    """Write `number` coloured noise images of size x size pixels as PNG; returns their paths."""
+    """Write `number` colored noise images of size x size pixels as PNG; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([seed, number, size])
     paths = [folder / f"{index}.png" for index in range(number)]
@@ -48,11 +50,26 @@ def make_images(folder: Path, number: int, size: int, seed: int = 0) -> list[Pat
     return paths
 
 
-# The one set of flags for networks and images as small as they go, on the CPU.
-TINY = (
-    "--ngf 4 --ndf 4 --netF_nc 8 --num_patches 16 --netG resnet_4blocks --load_size 36 --crop_size 32 "
-    "--num_threads 0 --gpu_ids -1 --display_id 0"
-).split()
+# The one set of flags for networks and images as small as they go, on the CPU; `tiny` has those that a method knows.
+TINY_NETWORKS = "--ngf 4 --ndf 4 --netF_nc 8 --num_patches 16 --netG resnet_4blocks".split()
+TINY_RUN = "--load_size 36 --crop_size 32 --num_threads 0 --gpu_ids -1 --display_id 0".split()
+TINY = [*TINY_NETWORKS, *TINY_RUN]
+METHODS = list(MODELS)  # every one that is registered: what is tested of all of them names none
+
+
+def options_known_to(model: str) -> set[str]:
+    """The options of a method and of the components that it has by default."""
+    groups = component_groups(model, MODELS[model], {})
+    return {option.name for group in groups for option in group.options}
+
+
+def tiny(model: str) -> list[str]:
+    """`--model` and the flags of `TINY` that it knows, with a cooperative start of two steps if it can have one."""
+    known = options_known_to(model)
+    pairs = zip(TINY_NETWORKS[::2], TINY_NETWORKS[1::2], strict=True)
+    networks = [text for flag, value in pairs if flag[2:] in known for text in (flag, value)]
+    start = "--coop_iters 2 --coop_fade 1 --langevin_steps 2".split() if "coop_iters" in known else []
+    return ["--model", model, *networks, *TINY_RUN, *start]
 
 
 @dataclass(frozen=True)

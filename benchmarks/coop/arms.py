@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from coopcut.models import BaseModel
+from coopcut.models import Method
 
 # Networks and images at which five seeds of every arm take an hour on a CPU.
 SMALL = [
@@ -24,7 +24,7 @@ class Arm:
     flags: tuple[str, ...]
     equal_time: bool = False
     supervised: bool = False
-    variant: type[BaseModel] | None = None
+    variant: type[Method] | None = None
     short: bool = False
     base: str = "cut"
 
@@ -34,7 +34,7 @@ def coopcut(*flags: str) -> tuple[str, ...]:
     return ("--model", "coopcut", "--coop_iters", "WARMUP", "--instance_noise", "0", *flags)
 
 
-# D without norm sees the colours of an image; instance norm takes out their means. With CUT's small initial weights its
+# D without norm sees the colors of an image; instance norm takes out their means. With CUT's small initial weights its
 # scores start at 0.001 and an energy hardly learns in the steps of a warm-up; with those of He et al. it does at once.
 NO_NORM = ("--normD", "none")
 HE = (*NO_NORM, "--init_type", "kaiming")

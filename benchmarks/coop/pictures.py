@@ -17,7 +17,7 @@ def sheet(rows: Mapping[str, Tensor]) -> Image.Image:
     strips = [to_image(torch.cat([*images], dim=-1)) for images in rows.values()]
     height = strips[0].height * SCALE
     result = Image.new("RGB", (CAPTION + max(strip.width for strip in strips) * SCALE, height * len(strips)), "white")
-    draw = ImageDraw.SampleIndex(result)
+    draw = ImageDraw.Draw(result)
     for y, (caption, strip) in enumerate(zip(rows, strips, strict=True)):
         draw.text((4, y * height + height // 2 - 5), caption, fill="black")
         large = strip.resize((strip.width * SCALE, height), Image.Resampling.NEAREST)

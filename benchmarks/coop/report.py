@@ -150,8 +150,8 @@ def plot_sweeps(runs: Mapping[str, Mapping[int, Run]], sweeps: Mapping[str, Mapp
         for axis, name in zip(axes[:, column], rows, strict=True):
             for place, arm in enumerate(arms.values()):
                 ends = [warmup_end(run) if name in rows[:2] else figures_of(run) for run in runs[arm].values()]
-                colour = "C0" if "=" in arm else "C3"  # the default
-                axis.plot([place] * len(ends), [end.get(name, np.nan) for end in ends], "o", color=colour, alpha=0.6)
+                color = "C0" if "=" in arm else "C3"  # the default
+                axis.plot([place] * len(ends), [end.get(name, np.nan) for end in ends], "o", color=color, alpha=0.6)
             axis.grid(alpha=0.3)
     for axis, name in zip(axes[:, 0], rows, strict=True):
         axis.set_ylabel(FIGURES.get(name, name))

@@ -12,24 +12,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
-from coopcut.data import DATASET_CHOICES
-from coopcut.data.batch import Batch
+from benchmarks.ready import batch_of, options, trainer_of
 from coopcut.datasets.make_toy import classify_look, read_truth
 from coopcut.datasets.toy.looks import N_LOOKS
 from coopcut.datasets.toy.render import compose, draw_layers
 from coopcut.datasets.toy.scene import Scene, scene_from_truth
 from coopcut.engine.position import Position
-from coopcut.engine.processes.shard import Share
-from coopcut.engine.runtime import choose_devices, set_up
+from coopcut.engine.processes.shard import Shard
+from coopcut.engine.step import StepContext
+from coopcut.engine.trainer import Trainer
 from coopcut.images.io import read_image, to_tensor
 from coopcut.images.listing import list_images
 from coopcut.metrics.distribution import kernel_distance, manifold_figures
 from coopcut.metrics.features import Features, create_features
 from coopcut.metrics.looks import reverse_kl
-from coopcut.models import MODELS, NETWORK_CHOICES, BaseModel, create_model
-from coopcut.models.coopcut import CoopCUT
-from coopcut.options.option import Options
-from coopcut.options.parser import OptionParser
+from coopcut.models import Method
+from coopcut.objectives.cooperative import Cooperative
 
 MEASURED = 10  # times in a run
 LAST = 3  # of these, which are averaged and have all figures
@@ -81,11 +79,6 @@ def levels(images: Tensor) -> list[NDArray[np.uint8]]:
     return list(images.clamp(-1, 1).add(1).mul(127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy())
 
 
-def options(flags: Sequence[str]) -> Options:
-    """Options of a training, as train.py would parse them."""
-    return OptionParser(True, MODELS, NETWORK_CHOICES | DATASET_CHOICES).parse(["--dataroot", ".", *flags])
-
-
 @dataclass(frozen=True)
 class Result:
     """rows: the figures at `MEASURED` places, with the seconds of training alone up to there.
@@ -103,7 +96,7 @@ def train(
     flags: Sequence[str],
     steps: int,
     supervised: bool = False,
-    variant: type[BaseModel] | None = None,
+    variant: type[Method] | None = None,
     decay: bool = True,
 ) -> Result:
     """Train for `steps` steps.
@@ -113,45 +106,48 @@ def train(
     `variant`: a class in place of that of --model.
     """
     opt = options(flags)
-    device = choose_devices(opt.gpu_ids)[0]
-    set_up(opt.seed, opt.deterministic, device)
-    model = variant(opt, [device]) if variant else create_model(opt, [device])
+    trainer = trainer_of(opt, variant)
+    method, device = trainer.method, trainer.runtime.device
     position, rows, seconds = Position(), list[dict[str, Any]](), 0.0
     began, means = time.perf_counter(), _Means()
     pictures = {split: data.images[split][:SHOWN] for split in ("testA", "testB")}
-    warm = model if isinstance(model, CoopCUT) and model.in_warmup(position) else None
+    coop = method.objectives["adversarial"]
+    warm = coop if isinstance(coop, Cooperative) and coop.starting(position) else None
     for step, (a, b, true) in enumerate(_batches(data, opt.batch_size, steps, opt.seed), 1):
-        for optimizer in model.optimizers.values():
+        for optimizer in trainer.optimizers.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = opt.lr * (min(1.0, 2 * (1 - (step - 1) / steps)) if decay else 1.0)
-        phase = "supervised" if supervised else model.phase(position)
+        phase = "supervised" if supervised else method.stage(position)
         if supervised:
-            _supervised_step(model, a.to(device), true.to(device))
+            _supervised_step(trainer, a.to(device), true.to(device))
         else:
-            names = [""] * len(a)
-            means.add(model.step(Batch(a, b, names, names).to(device), position).losses)
+            means.add(trainer.step(batch_of(a, b).to(device), position).losses)
         position.advance(len(a))
-        if warm is not None and (step == steps or not warm.in_warmup(position)):
-            pictures |= _revised(warm, pictures["testA"].to(device), pictures["testB"].to(device))
+        if warm is not None and (step == steps or not warm.starting(position)):
+            pictures |= _revised(trainer, warm, pictures["testA"].to(device), pictures["testB"].to(device))
             warm = None
+            for name in getattr(method, "forgetting", ()):
+                trainer.optimizers.optimizers[name].state.clear()
         if step * MEASURED // steps > (step - 1) * MEASURED // steps:
             losses = means.take()  # waits for the device
             seconds += time.perf_counter() - began
-            found = {name: measure(data, net, device, len(rows) >= MEASURED - LAST) for name, net in _generators(model)}
+            found = {
+                name: measure(data, net, device, len(rows) >= MEASURED - LAST) for name, net in _generators(trainer)
+            }
             row = {"step": step, "seconds": seconds, "phase": phase, "losses": losses}
-            rows.append(row | {"advice": model.advice(losses, position)} | found)
+            rows.append(row | {"advice": method.advice(losses, position)} | found)
             began = time.perf_counter()
-    for name, net in _generators(model):
+    for name, net in _generators(trainer):
         pictures[f"fake_B, {name}"] = translate(net, pictures["testA"], device)
     return Result(rows, pictures)
 
 
-def _revised(model: CoopCUT, sources: Tensor, targets: Tensor) -> dict[str, Tensor]:
+def _revised(trainer: Trainer, coop: Cooperative, sources: Tensor, targets: Tensor) -> dict[str, Tensor]:
     """Translations before and after the revision, [N, 3, H, W] on the CPU."""
     with torch.no_grad():
-        fake_B = model.networks["G"](sources)
-    model.share = Share.whole(len(fake_B))  # for the noise of the revision
-    revised_B = model.revise(fake_B, targets).x
+        fake_B = trainer.networks["G"](sources)
+    ctx = StepContext(Position(), batch_of(sources, targets).shard, True, trainer.rng)
+    revised_B = coop.revise(fake_B, targets, ctx).x
     return {"fake_B, warm-up": fake_B.clamp(-1, 1).cpu(), "revised_B": revised_B.cpu()}
 
 
@@ -166,18 +162,17 @@ def _batches(data: Data, size: int, steps: int, seed: int) -> Iterator[tuple[Ten
         yield (a.flip(-1) if flip_A else a), (b.flip(-1) if flip_B else b), (true.flip(-1) if flip_A else true)
 
 
-def _supervised_step(model: BaseModel, a: Tensor, true: Tensor) -> None:
-    optimizer = model.optimizers["G"]
-    optimizer.zero_grad(set_to_none=True)
-    l1_loss(model.networks["G"](a), true).backward()
-    optimizer.step()
-    model.update_ema()
+def _supervised_step(trainer: Trainer, a: Tensor, true: Tensor) -> None:
+    l1_loss(trainer.networks["G"](a), true).backward()
+    trainer.optimizers.step(["G"], Shard.whole(len(a)))
+    for name, average in trainer.averages.items():
+        average.update_parameters(trainer.networks[name])
 
 
-def _generators(model: BaseModel) -> Iterator[tuple[str, nn.Module]]:
-    yield "raw", model.networks["G"]
-    if model.ema is not None:
-        yield "ema", model.ema.module
+def _generators(trainer: Trainer) -> Iterator[tuple[str, nn.Module]]:
+    yield "raw", trainer.networks["G"]
+    if "G" in trainer.averages:
+        yield "ema", trainer.averages["G"].module
 
 
 def translate(net: nn.Module, images: Tensor, device: torch.device) -> Tensor:

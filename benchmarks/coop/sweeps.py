@@ -9,8 +9,9 @@ from benchmarks.coop.variants import (
     TeachingSums,
     Unshifted,
 )
-from coopcut.models import BaseModel
-from coopcut.models.coopcut import COOP_OPTIONS
+from coopcut.models import Method
+from coopcut.objectives.adversarial import Adversarial
+from coopcut.objectives.cooperative import COOP_OPTIONS
 from coopcut.options.train_options import TRAIN
 
 # option -> values, in runs that end with the warm-up
@@ -33,12 +34,12 @@ SWITCH_OPTIONS = {
     "langevin_stop": ("False", "True"),
     "instance_noise": ("0", "0.05", "0.15"),
 }
-REDUCTIONS: dict[str, type[BaseModel]] = {
+REDUCTIONS: dict[str, type[Method]] = {
     "summed teaching": TeachingSums,
     "summed energies": EnergySums,
     "energy of the image": ImageEnergy,
 }
-AT_SWITCH: dict[str, type[BaseModel]] = {
+AT_SWITCH: dict[str, type[Method]] = {
     "no bias shift": Unshifted,
     "new optimizer of D": NewD,
     "new optimizers": NewAll,
@@ -47,7 +48,7 @@ AT_SWITCH: dict[str, type[BaseModel]] = {
 
 def arm_of(option: str, value: str) -> str:
     """The arm that has this value of an option: option=value, or the one with all defaults."""
-    declared = [*COOP_OPTIONS, *(one for group in TRAIN for one in group.options)]
+    declared = [*COOP_OPTIONS, *Adversarial.options, *(one for group in TRAIN for one in group.options)]
     default = ({one.name: one.default for one in declared} | {"coop_iters": WARMUP, "instance_noise": 0})[option]
     if value != str(default) and (isinstance(default, bool) or float(value) != float(default)):
         return f"{option}={value}"

@@ -61,7 +61,7 @@ def local_mean(pictures: Array, mask: Array, size: int) -> Array:
 
 @dataclass(frozen=True)
 class _References:
-    """A scene in all looks and blurs, split into local colour and detail, (n, h, w, 3), cut to the animal's window."""
+    """A scene in all looks and blurs, split into local color and detail, (n, h, w, 3), cut to the animal's window."""
 
     tone: Array
     detail: Array
@@ -122,10 +122,10 @@ def look_distances(image: NDArray[np.uint8], scene_or_truth: Scene | Mapping[str
             # The contrast of the stripes is fitted, so pale or blurred stripes still count as what they are.
             match = np.maximum((found * stripes).sum(axis=(1, 2, 3)), 0.0)
             explained = match**2 / np.maximum((stripes**2 * weight).sum(axis=(1, 2, 3)), 1e-9)
-            colour = ((tone[y, x] - known.tone[:, y_ref, x_ref]) ** 2 * weight).sum(axis=(1, 2, 3))
-            # Local colour tells the coat only: the pattern is decided by the stripes themselves.
-            colour = np.repeat(colour.reshape(-1, len(PATTERNS)).min(axis=1), len(PATTERNS))
-            error = (colour + energy - explained) / (3.0 * max(weight.sum(), 1e-9))
+            color = ((tone[y, x] - known.tone[:, y_ref, x_ref]) ** 2 * weight).sum(axis=(1, 2, 3))
+            # Local color tells the coat only: the pattern is decided by the stripes themselves.
+            color = np.repeat(color.reshape(-1, len(PATTERNS)).min(axis=1), len(PATTERNS))
+            error = (color + energy - explained) / (3.0 * max(weight.sum(), 1e-9))
             best = np.minimum(best, error.reshape(len(BLURS), N_LOOKS).min(axis=0))
     return np.sqrt(np.maximum(best, 0.0))
 

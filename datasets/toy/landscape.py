@@ -8,29 +8,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .looks import Colour
+from .looks import Color
 from .scene import Scene
 from .shapes import Array, Mask
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours (sRGB 0..255) of one domain's landscape; pairs are the cool and the warm end of the light."""
+    """Colors (sRGB 0..255) of one domain's landscape; pairs are the cool and the warm end of the light."""
 
-    sky_top: tuple[Colour, Colour]
-    sky_low: tuple[Colour, Colour]
-    sun: Colour
-    cloud: Colour
-    far_hill: Colour
-    near_hill: Colour
-    ground_far: tuple[Colour, Colour]
-    ground_near: tuple[Colour, Colour]
-    blade_dark: Colour
-    blade_light: Colour
-    leaf_dark: Colour
-    leaf_light: Colour
-    trunk: Colour
-    spot: Colour
+    sky_top: tuple[Color, Color]
+    sky_low: tuple[Color, Color]
+    sun: Color
+    cloud: Color
+    far_hill: Color
+    near_hill: Color
+    ground_far: tuple[Color, Color]
+    ground_near: tuple[Color, Color]
+    blade_dark: Color
+    blade_light: Color
+    leaf_dark: Color
+    leaf_light: Color
+    trunk: Color
+    spot: Color
 
 
 MEADOW = Palette(
@@ -118,11 +118,11 @@ def _clouds(size: int, rng: np.random.Generator, horizon: float, domain: str) ->
         x, y, width = u[0], horizon * (0.12 + 0.5 * u[1]), 0.10 + 0.12 * u[2]
         if domain == "A":
             tall = 0.13 * width * np.array([1.0, 1.6, 2.0, 1.5, 0.9]) * (0.8 + 0.5 * u[3:8])
-            centres = np.stack([x + 0.4 * width * order, y - 0.5 * tall], axis=1)
-            mask.ellipses(centres, np.stack([np.full(5, 0.34 * width), tall], axis=1))
+            centers = np.stack([x + 0.4 * width * order, y - 0.5 * tall], axis=1)
+            mask.ellipses(centers, np.stack([np.full(5, 0.34 * width), tall], axis=1))
         else:
-            centres = np.stack([x + 0.68 * width * order, y + 0.02 * (u[8:] - 0.5)], axis=1)
-            mask.ellipses(centres, np.stack([np.full(5, 0.8 * width), 0.006 + 0.006 * u[3:8]], axis=1))
+            centers = np.stack([x + 0.68 * width * order, y + 0.02 * (u[8:] - 0.5)], axis=1)
+            mask.ellipses(centers, np.stack([np.full(5, 0.8 * width), 0.006 + 0.006 * u[3:8]], axis=1))
     return mask.array(blur=0.006)
 
 
@@ -146,14 +146,14 @@ def _trees(size: int, rng: np.random.Generator, horizon: float, domain: str) -> 
         fork = np.array([x + 0.3 * lean, foot - 0.5 * height])
         stem = np.stack([[x, foot], fork, [x + lean, top + 0.1 * height]])
         stems.bands(stem[None], height * np.array([0.05, 0.035, 0.025]))
-        centres = np.array([x + lean, top]) + height * crown[:, :2]
+        centers = np.array([x + lean, top]) + height * crown[:, :2]
         radii = height * crown[:, 2:]
-        dark.ellipses(centres, radii)
+        dark.ellipses(centers, radii)
         if domain == "A":
-            light.ellipses(centres - height * np.array([0.06, 0.07]), radii * np.array([0.62, 0.55]))
+            light.ellipses(centers - height * np.array([0.06, 0.07]), radii * np.array([0.62, 0.55]))
         else:
-            light.ellipses(centres - height * np.array([0.0, 0.035]), radii * np.array([0.8, 0.4]))
-            branches = np.stack([np.broadcast_to(fork, centres.shape), centres], axis=1)
+            light.ellipses(centers - height * np.array([0.0, 0.035]), radii * np.array([0.8, 0.4]))
+            branches = np.stack([np.broadcast_to(fork, centers.shape), centers], axis=1)
             stems.bands(branches, height * np.array([0.03, 0.015]))
     return stems.array(), dark.array(), light.array()
 

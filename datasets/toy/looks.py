@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 PATTERNS: tuple[str, str] = ("broad", "fine")
 MARKINGS: tuple[str, str] = ("dark points", "light points")
@@ -19,23 +19,23 @@ MARKINGS: tuple[str, str] = ("dark points", "light points")
 
 @dataclass(frozen=True)
 class Coat:
-    """Colours (sRGB, 0..255) of one coat in both domains."""
+    """Colors (sRGB, 0..255) of one coat in both domains."""
 
     name: str
     horse_name: str
-    horse: Colour
-    dark_hair: Colour
-    light_hair: Colour
-    sock: Colour
-    zebra: Colour
-    stripe: Colour
+    horse: Color
+    dark_hair: Color
+    light_hair: Color
+    sock: Color
+    zebra: Color
+    stripe: Color
 
 
 # The zebra keeps the lightness order and the hue of its horse: a translator that preserves content can learn it.
 COATS: tuple[Coat, ...] = (
     Coat(
         "white",
-        "grey",
+        "gray",
         horse=(205, 206, 212),
         dark_hair=(84, 86, 98),
         light_hair=(244, 240, 228),
@@ -54,7 +54,7 @@ COATS: tuple[Coat, ...] = (
         stripe=(70, 38, 12),
     ),
     Coat(
-        "grey",
+        "gray",
         "black",
         horse=(62, 56, 62),
         dark_hair=(22, 20, 24),

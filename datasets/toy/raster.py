@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# Corners are given in 1/SUB of a pixel; a pixel belongs to a shape if its centre does.
+# Corners are given in 1/SUB of a pixel; a pixel belongs to a shape if its center does.
 SUB = 16
 
 IntArray = NDArray[np.int64]
 
 
 def _first(position: IntArray, step: IntArray | int) -> IntArray:
-    """Return the first pixel whose centre lies at or after position / step, in 1/SUB pixels."""
+    """Return the first pixel whose center lies at or after position / step, in 1/SUB pixels."""
     first: IntArray = -((SUB // 2 * step - position) // (SUB * step))
     return first
 

@@ -1,4 +1,4 @@
-"""Puts a scene together: layers once, then any look in either domain by mixing colours."""
+"""Puts a scene together: layers once, then any look in either domain by mixing colors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageFilter
 from .animal import body_masks, pose
 from .coat import blaze_mask, stripe_mask
 from .landscape import MEADOW, SAVANNAH, Landscape, Palette, draw_landscape
-from .looks import N_LOOKS, PATTERNS, Colour, coat_of, pattern_of
+from .looks import N_LOOKS, PATTERNS, Color, coat_of, pattern_of
 from .scene import Scene
 from .shapes import Array, Mask
 
@@ -30,15 +30,15 @@ class Layers:
     shadow: Array
 
 
-def mix(canvas: Array, mask: Array, colour: Colour | Array, strength: float = 1.0) -> Array:
-    """Return canvas (h, w, 3) with the colour laid over it where mask (h, w) is 1."""
+def mix(canvas: Array, mask: Array, color: Color | Array, strength: float = 1.0) -> Array:
+    """Return canvas (h, w, 3) with the color laid over it where mask (h, w) is 1."""
     cover = (mask * strength)[..., None]
-    mixed: Array = canvas + cover * (np.asarray(colour, dtype=np.float64) - canvas)
+    mixed: Array = canvas + cover * (np.asarray(color, dtype=np.float64) - canvas)
     return mixed
 
 
-def blend(pair: tuple[Colour, Colour], share: float) -> Array:
-    """Return the colour (3,) that lies ``share`` of the way from the first to the second."""
+def blend(pair: tuple[Color, Color], share: float) -> Array:
+    """Return the color (3,) that lies ``share`` of the way from the first to the second."""
     first, second = np.asarray(pair, dtype=np.float64)
     mixed: Array = first + share * (second - first)
     return mixed
@@ -134,7 +134,7 @@ def _zebra(layers: Layers, look: int) -> Array:
     return _details(canvas, parts, (44, 38, 36))
 
 
-def _details(canvas: Array, parts: dict[str, Array], hoof: Colour) -> Array:
+def _details(canvas: Array, parts: dict[str, Array], hoof: Color) -> Array:
     canvas = mix(mix(canvas, parts["hooves"], hoof), parts["eye"], (18, 13, 12))
     return mix(canvas, parts["glint"], (250, 250, 250), 0.9)
 

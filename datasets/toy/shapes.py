@@ -74,13 +74,13 @@ class Mask:
         self._waiting.append(corners.reshape(-1, *corners.shape[-2:]))
         return self
 
-    def ellipse(self, centre: Sequence[float], rx: float, ry: float) -> Mask:
-        """Fill an upright ellipse with the given centre and radii."""
-        return self.ellipses(np.array([[centre[0], centre[1]]]), np.array([[rx, ry]]))
+    def ellipse(self, center: Sequence[float], rx: float, ry: float) -> Mask:
+        """Fill an upright ellipse with the given center and radii."""
+        return self.ellipses(np.array([[center[0], center[1]]]), np.array([[rx, ry]]))
 
-    def ellipses(self, centres: Array, radii: Array) -> Mask:
-        """Fill upright ellipses with centres (k, 2) and radii (k, 2)."""
-        return self.polygon(centres[:, None] + radii[:, None] * CIRCLE)
+    def ellipses(self, centers: Array, radii: Array) -> Mask:
+        """Fill upright ellipses with centers (k, 2) and radii (k, 2)."""
+        return self.polygon(centers[:, None] + radii[:, None] * CIRCLE)
 
     def bands(self, points: Array, radii: Array) -> Mask:
         """Fill k bands with flat ends along points (k, n, 2), half width radii (k, n) or (n,)."""
