@@ -32,7 +32,7 @@ class CUT(Method):
         NET_G,
         Option("CUT_mode", "CUT", "CUT, or FastCUT: no identity term, lambda_NCE 10, flips, 150 + 50 epochs",
                ("CUT", "FastCUT"), parse=cut_mode, fixed=True),
-        Option("nce_idt", True, "take the contrastive loss of the identity G(B) too (FastCUT: False)"),
+        Option("nce_idt", True, "add the contrastive loss of the identity G(B) (FastCUT: False)"),
     )  # fmt: skip
     components = (Adversarial, Cooperative, Contrastive, ColorBalance)
 

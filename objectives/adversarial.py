@@ -28,7 +28,7 @@ class Adversarial(Objective):
         NET_D,
         Option("gan_mode", "lsgan", "adversarial loss", tuple(GAN_LOSSES), fixed=True),
         Option("lambda_GAN", 1.0, "weight of the adversarial loss of the generator", low=0),
-        Option("pool_size", 0, "show D a buffer of this many earlier translations; 0: only the new ones", low=0),
+        Option("pool_size", 0, "show D up to this many earlier translations, too; 0: only new ones", low=0),
         Option("instance_noise", 0.0, "standard deviation of noise on all that D is shown; images are in [-1, 1]",
                low=0),
     )  # fmt: skip

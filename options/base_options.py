@@ -28,16 +28,16 @@ EXPERIMENT = Group(
         Option(
             "deterministic",
             False,
-            "deterministic GPU kernels where torch has them (not for reflection padding), slower",
+            "use deterministic GPU kernels where torch has them (not for reflection padding): slower",
         ),
         Option(
             "amp",
             "none",
-            "precision of the networks: bf16, fp16 (GPU), none: float32, as revision and gradient penalty always are",
+            "precision of the networks: bf16, fp16 (GPU only), or none for float32",
             ("none", "bf16", "fp16"),
         ),
-        Option("tf32", False, "GPU: products of float32 with the mantissa of TF32, 10 bits, faster"),
-        Option("compile", False, "compile the networks with torch.compile: slow to start, then faster"),
+        Option("tf32", False, "GPU: compute float32 products in TF32 (10-bit mantissa): faster, less exact"),
+        Option("compile", False, "compile the networks with torch.compile: slow start, faster steps"),
         Option("epoch", "latest", "which epoch's weights to load: latest or a number"),
         Option("verbose", False, "print the architecture of the networks"),
     ],
@@ -55,7 +55,7 @@ DATA = Group(
     "data",
     [
         Option("dataset_mode", "unaligned", "how the folder is read", registry=DATASETS),
-        Option("direction", "AtoB", "which way to translate", ("AtoB", "BtoA"), fixed=True),
+        Option("direction", "AtoB", "translate the images of A to B, or of B to A", ("AtoB", "BtoA"), fixed=True),
         Option("phase", "train", "which folders are read: train (trainA, trainB), val, test"),
         Option("serial_batches", False, "images in the order of their names instead of shuffled"),
         Option("num_threads", 4, "worker processes that load images", low=0, high=256),
@@ -70,8 +70,8 @@ DATA = Group(
         Option(
             "value_range",
             "dtype",
-            "values in the files that become black and white: LOW,HIGH, or source/target: LOW,HIGH/LOW,HIGH; "
-            "dtype: all values of 8 or 16 bits, and 0,1 of floats",
+            "file values that become black and white: LOW,HIGH, or a pair per domain: LOW,HIGH/LOW,HIGH; dtype: the full "
+            "range of 8 or 16 bits, 0 to 1 for floats",
             parse=ranges,
             metavar="LOW,HIGH",
         ),

@@ -13,7 +13,7 @@ SCHEDULE = Group(
         Option(
             "max_iters",
             math.inf,
-            "stop, with a checkpoint, after this many steps in all",
+            "save and stop after this many steps in all",
             parse=count,
             low=1,
             metavar="N",
@@ -23,22 +23,33 @@ SCHEDULE = Group(
         Option("beta1", 0.5, "Adam: decay of the mean gradient", low=0, below=1),
         Option("beta2", 0.999, "Adam: decay of the squared gradient", low=0, below=1),
         Option(
-            "lr_policy", "linear", "course of the learning rate", ("linear", "step", "plateau", "cosine"), fixed=True
+            "lr_policy",
+            "linear",
+            "how the learning rate changes over the epochs",
+            ("linear", "step", "plateau", "cosine"),
+            fixed=True,
         ),
-        Option("lr_decay_iters", 50, "--lr_policy step: epochs between divisions of the rate by 10", low=1, fixed=True),
-        Option("cache_images", 0.0, "keep decoded images in memory, up to so many GiB a process", low=0, high=1e6),
+        Option(
+            "lr_decay_iters",
+            50,
+            "--lr_policy step: divide the learning rate by 10 every this many epochs",
+            low=1,
+            fixed=True,
+        ),
+        Option("cache_images", 0.0, "keep decoded images in memory, up to this many GiB per process", low=0, high=1e6),
         Option(
             "accumulation_steps",
             1,
-            "less memory: divide a batch into up to so many passes, whose gradients add up; the numbers stay the same, "
-            "a tenth more time",
+            "split each batch into this many micro-batches to save memory: same result, about 10 % slower",
             low=1,
         ),
-        Option("activation_checkpointing", False, "less memory: compute G's activations again for the gradients"),
+        Option(
+            "activation_checkpointing", False, "save more memory: recompute all of G's activations for the gradients"
+        ),
         Option(
             "selective_checkpointing",
             False,
-            "less memory at little cost: keep what G's convolutions give and compute what lies between them again",
+            "save memory at little cost: recompute what lies between G's convolutions",
         ),
         Option("ema", 0.0, "decay of an averaged copy of the generator, used for translating; 0: none", low=0, below=1),
     ],
@@ -47,15 +58,15 @@ SCHEDULE = Group(
 SAVING = Group(
     "checkpoints",
     [
-        Option("continue_train", False, "go on from the last checkpoint of --name, exactly; other flags come from it"),
+        Option("continue_train", False, "resume the run --name exactly where it stopped, with its own flags"),
         Option(
             "auto_resume",
             False,
-            "--continue_train if --name has a checkpoint, else start; torchrun's restarts always do so",
+            "resume if --name has a checkpoint, else start; restarts by torchrun always resume",
         ),
         Option("pretrained_name", "", "start from the weights (of --epoch) of another run"),
         Option("save_latest_freq", 5000, "save 'latest' every this many images", low=1),
-        Option("save_epoch_freq", 5, "keep the weights of every this many epochs", low=1),
+        Option("save_epoch_freq", 5, "keep the weights every this many epochs", low=1),
         Option("save_by_iter", False, "keep the weights of each save_latest_freq too, as iter_<images>"),
     ],
 )
@@ -66,7 +77,7 @@ DISPLAY = Group(
         Option(
             "monitor",
             "console,files,html,visdom",
-            "where losses and pictures go, with commas between several; none: nowhere",
+            "where losses and pictures go: names joined by commas; none: nowhere",
             ("none",),
             several=True,
             registry=MONITORS,
@@ -105,10 +116,10 @@ EVALUATION = Group(
         Option(
             "eval_metric",
             "KID",
-            "figure that chooses the weights that are kept as 'best'",
+            "metric that picks the weights kept as 'best'",
             ("FID", "KID", "precision", "recall", "density", "coverage"),
         ),
-        Option("eval_num", 200, "held-out images of each domain, at most", low=2),
+        Option("eval_num", 200, "measure at most this many held-out images of each domain", low=2),
         Option("eval_features", "builtin", "feature network: builtin, inception, or a TorchScript file (.pt)"),
     ],
 )
