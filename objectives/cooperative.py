@@ -31,7 +31,7 @@ COOP_OPTIONS = (
     Option("coop_epochs", 0, "epochs of the cooperative start (coopcut: 10); 0: none", low=0),
     Option("coop_iters", 0, "length of the start in steps, in place of --coop_epochs; 0: count epochs", low=0),
     Option("coop_fade", 0.0, "after the start, fade its losses out over this many times its length", low=0, high=1000),
-    Option("coop_keep", 0.0, "weight that the cooperative losses keep to the end; each step then costs more", low=0, high=1),
+    Option("coop_keep", 0.0, "weight that these losses keep to the end; each step then costs more", low=0, high=1),
     Option("langevin_steps", 15, "steps of the revision", low=1, high=10000),
     Option("langevin_displacement", 0.1, "mean change of a value over all steps; each image's gradient is rescaled to "
            "it; images are in [-1, 1]", above=0, high=2),
