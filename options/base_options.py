@@ -70,8 +70,8 @@ DATA = Group(
         Option(
             "value_range",
             "dtype",
-            "file values that become black and white: LOW,HIGH, or a pair per domain: LOW,HIGH/LOW,HIGH; dtype: the full "
-            "range of 8 or 16 bits, 0 to 1 for floats",
+            "file values that become black and white: LOW,HIGH, or a pair per domain: LOW,HIGH/LOW,HIGH; "
+            "dtype: the full range of 8 or 16 bits, 0 to 1 for floats",
             parse=ranges,
             metavar="LOW,HIGH",
         ),
