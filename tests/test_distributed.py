@@ -81,7 +81,7 @@ def test_two_processes_evaluate_as_one(folder: Path) -> None:
         figures = {name: expected[name] for name in FIGURES}
         assert {name: found[name] for name in FIGURES} == pytest.approx(figures, rel=1e-2, abs=1e-4)
         assert (found["real_images"], found["fake_images"]) == (5, 5)
-    best = state(folder, "two")["best"]
+    best = state(folder, "two")["best"]["A2B"]
     assert best == {"metric": "KID", "value": lines[1][best["epoch"] - 1]["KID"], "epoch": best["epoch"]}
     weights = [torch.load(path / "best_net_G_ema.pth", weights_only=True) for path in (one, two)]
     check_close(weights[1], weights[0])
