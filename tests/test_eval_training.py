@@ -78,7 +78,7 @@ def test_best_is_the_best_and_is_kept(images: Path) -> None:
     folder = of(images, "r")
     lines = read_metrics(folder / "metrics.jsonl")
     best = min(lines, key=lambda line: line["FID"])
-    assert state["best"] == {"metric": "FID", "value": best["FID"], "epoch": best["epoch"]}
+    assert state["best"] == {"A2B": {"metric": "FID", "value": best["FID"], "epoch": best["epoch"]}}
     for net in ("G", "G_ema"):
         same(_weights(folder / f"best_net_{net}.pth"), _weights(folder / f"{best['epoch']}_net_{net}.pth"))
     run(images, "r", "--continue_train", "--n_epochs_decay", "2", "--lr", "1e-30", "--ema", "0.5")

@@ -128,7 +128,7 @@ def test_an_evaluation_that_waits_is_done_when_training_goes_on(place: Path, mon
         outcome = run("train", *flags, "parts")
     assert outcome.code == 143, outcome
     state = torch.load("parts/r/latest_state.pth", weights_only=True)
-    assert (state["unfinished"], state["best"]) == (1, None)
+    assert (state["unfinished"], state["best"]) == (1, {})
     assert not Path("parts/r/1_net_G.pth").exists()
     assert run("train", *flags, "parts").code == 0
     names = sorted(path.name for path in Path("whole/r").glob("*.pth"))
