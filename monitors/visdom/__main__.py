@@ -4,19 +4,29 @@ A Visdom server for the trainings of this machine, which find it by themselves. 
 elsewhere reach it through a tunnel: ssh -L 8097:localhost:8097 this-machine
 """
 
+import argparse
 import asyncio
 import logging
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
+from coopcut.engine.position import Position
+from coopcut.monitors.base import RunInfo
+from coopcut.monitors.curves import RECORDS, read_records
 from coopcut.monitors.visdom.assets import find_assets
+from coopcut.monitors.visdom.monitor import VisdomWindows
+from coopcut.options.parser import OptionParser
 from coopcut.util.arguments import Parser, whole
+from coopcut.util.cli import run_script
 from coopcut.util.errors import UserError
 
 
-def _parser() -> Parser:
+def main(argv: Sequence[str]) -> int:
+    """Serve until told to stop. Returns the exit code."""
     parser = Parser(__doc__, "coopcut.monitors.visdom")
     add = parser.add_argument
     add("--port", type=partial(whole, low=1, high=65535), default=8097, help="port [default: 8097]")
@@ -26,37 +36,50 @@ def _parser() -> Parser:
     add("--checkpoints_dir", default="./checkpoints", help="folder that holds the runs [default: ./checkpoints]")
     add("--exit_when_idle", type=float, default=0.0, metavar="M", help="end after M minutes unused [default: never]")
     add("--fetch_only", action="store_true", help="load the page's scripts and leave")
-    return parser
-
-
-def main(argv: list[str]) -> int:
-    """Serve until told to stop. Returns the exit code."""
-    opt = _parser().parse_args(argv)
-    draw = None
-    if opt.name:
-        from coopcut.monitors.visdom.replay import replay
-
-        draw = replay(opt.checkpoints_dir, opt.name, opt.hostname, opt.port)
+    opt = parser.parse_args(argv)
+    logging.getLogger().setLevel(logging.WARNING)  # Visdom tells all that it does
+    logging.getLogger("coopcut").setLevel(logging.INFO)
+    logging.getLogger("tornado").setLevel(logging.ERROR)
+    run = _finished(opt) if opt.name else None
     assets = find_assets()
     if opt.fetch_only:
         print(f"the page's scripts are in {assets}")
         return 0
     os.environ.setdefault("LOGNAME", "user")  # Visdom asks who it is, and fails where the user has no name
     warnings.simplefilter("ignore", RuntimeWarning)  # about saving nothing to the disk
-    from coopcut.monitors.visdom.server import Server, serve
-
+    try:
+        from coopcut.monitors.visdom.server import Server, serve
+    except ImportError as error:
+        raise UserError(f"the package {error.name} is not installed: make venv does it") from None
     server = Server(assets, [opt.hostname, *opt.allow_host], opt.port)
-    asyncio.run(serve(server, opt.hostname, opt.exit_when_idle, draw))
+    asyncio.run(serve(server, opt.hostname, opt.exit_when_idle, partial(_draw, run)))
     return 0
 
 
+def _finished(opt: argparse.Namespace) -> RunInfo:
+    """A run that is not going on, as its folder tells. Raises `UserError` if there is nothing to draw."""
+    folder = Path(opt.checkpoints_dir) / opt.name
+    records = read_records(folder / RECORDS)
+    if not records:
+        raise UserError(f"--name {opt.name}: {folder / RECORDS} holds no losses (--monitor files writes them)")
+    server = ["--display_server", f"[{opt.hostname}]" if ":" in opt.hostname else opt.hostname]
+    flags = ["--continue_train", "--checkpoints_dir", opt.checkpoints_dir, "--name", opt.name, *server]
+    run = OptionParser(True).parse([*flags, "--display_port", str(opt.port)])
+    usual = vars(OptionParser(True).parse(["--dataroot", run.dataroot, "--model", run.model]))
+    run.given = [name for name, value in vars(run).items() if value != usual.get(name) and f"--{name}" not in flags]
+    last = records[-1]
+    steps = round(last["step"] * (run.n_epochs + run.n_epochs_decay) / max(last["epochs"], 1e-9))
+    return RunInfo(run, folder, Position(step=last["step"]), steps, 0)
+
+
+def _draw(run: RunInfo | None) -> None:
+    """Draw a finished run, once."""
+    if run is not None:
+        windows = VisdomWindows(run, "ended")
+        windows.ending.set()
+        windows.wake.set()
+
+
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("tornado").setLevel(logging.ERROR)
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except ImportError as error:
-        print(f"visdom: error: the package {error.name} is not installed: make venv does it", file=sys.stderr)
-    except UserError as error:
-        print(f"visdom: error: {' '.join(str(error).split())}", file=sys.stderr)
-    sys.exit(2)
+    sys.argv[0] = "visdom"
+    run_script(main)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+Data = dict[str, Any]  # for JSON
 TIMEOUT = 5.0  # seconds to connect, and for each silence
 
 
@@ -23,7 +24,7 @@ def clean(name: str) -> str:
 class Client:
     """Sends windows to an environment of the server at `server` (with or without http://) and `port`.
 
-    Raises `ValueError` for an address that is none; all that sends raises `OSError` if it did not arrive.
+    Raises `ValueError` for an address that is none, and `OSError` if something did not arrive.
     """
 
     def __init__(self, server: str, port: int, env: str) -> None:
@@ -46,23 +47,20 @@ class Client:
             return isinstance(error, ConnectionRefusedError)
         return False
 
-    def text(self, win: int, title: str, html: str, size: tuple[int, int]) -> None:
-        """A window with HTML; its size in pixels."""
-        self.plot(win, title, [{"type": "text", "content": html}], {}, size)
-
-    def plot(
-        self, win: int, title: str, traces: Sequence[dict[str, Any]], layout: dict[str, Any], size: tuple[int, int]
+    def send(
+        self, win: int, title: str, size: tuple[int, int], data: str | list[Data], layout: Data | None = None
     ) -> None:
-        """A window with lines, as Plotly describes them."""
+        """A window of so many pixels with lines, as Plotly describes them, or with HTML."""
         opts = {"title": title, "width": size[0], "height": size[1]}
-        if self._post("events", {"layout": layout, "win": str(win), "opts": opts}, traces) != str(win):
+        panes = [{"type": "text", "content": data}] if isinstance(data, str) else data
+        if self._post("events", {"layout": layout or {}, "win": str(win), "opts": opts}, panes) != str(win):
             raise OSError("what answers there is no Visdom server")
 
     def has(self, win: int) -> bool:
         """Whether the server holds a window: not after a restart."""
         return self._post("win_exists", {"win": str(win)}) == "true"
 
-    def _post(self, path: str, body: dict[str, Any], data: Sequence[dict[str, Any]] = ()) -> str:
+    def _post(self, path: str, body: Data, data: Sequence[Data] = ()) -> str:
         """The answer to a request about this environment; no proxy is asked."""
         # A line at a time: the encoder lets no other thread of Python run meanwhile, training's neither.
         lines = ", ".join(json.dumps(line, allow_nan=False) for line in data)

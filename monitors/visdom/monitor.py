@@ -50,16 +50,18 @@ class VisdomWindows(Monitor):
     """Windows from number --display_id on: state, pictures, curves.
 
     What earlier sessions logged comes from the run's folder. However long a server is away, it costs one warning.
-    server: one that was started for this run and may still be on its way.
+    A server is started where nobody listens on this machine.
     """
 
-    def __init__(self, run: RunInfo, server: subprocess.Popen[bytes] | None = None, state: str = "running") -> None:
+    def __init__(self, run: RunInfo, state: str = "running") -> None:
         opt = run.opt
         self.every_losses, self.every_images = opt.print_freq, opt.display_freq
         self.client = Client(opt.display_server, opt.display_port, opt.display_env)
         own = zlib.crc32(str(run.folder.absolute()).encode(errors="replace")) % 100_000 * WINDOWS
         self.first = own if opt.display_id is None else opt.display_id  # by default no run draws over another
-        self.run, self.server, self.state = run, server, state
+        self.run, self.state = run, state
+        # Before training forks its workers: a process that is forked while another is started would hold its pipes.
+        self.server = start_server(self.client.port) if self.client.is_local and self.client.is_refused() else None
         self.width = opt.display_winsize if "display_winsize" in opt.given else min(opt.display_winsize, PICTURE)
         self.records: deque[dict[str, Any]] = deque(maxlen=POINTS)
         self.pictures: deque[tuple[str, dict[str, Tensor]]] = deque(maxlen=1)  # title; [C, H, W] by label
@@ -78,18 +80,7 @@ class VisdomWindows(Monitor):
 
     @classmethod
     def create(cls, run: RunInfo) -> "VisdomWindows | None":
-        if run.opt.display_id is not None and run.opt.display_id <= 0:
-            return None
-        client = Client(run.opt.display_server, run.opt.display_port, run.opt.display_env)
-        server = None
-        # Before training forks its workers: a process that is forked while another is started would hold its pipes.
-        if client.is_local and client.is_refused():
-            try:
-                server = start_server(client.port)
-                log.info("starting a Visdom server for %s", client.page)
-            except OSError as error:
-                log.debug("no Visdom server can be started: %s", error)
-        return cls(run, server)
+        return None if run.opt.display_id is not None and run.opt.display_id <= 0 else cls(run)
 
     # -- called by training: none of these waits ------------------------------------------------------------------
 
@@ -130,20 +121,17 @@ class VisdomWindows(Monitor):
                     log.info("Visdom: %s", self.client.page)
             except OSError as error:
                 self.wake.set()
-                if self.reached or self.server is None:
-                    self._complain(str(error))
-                elif self.server.poll() is not None:  # else it is on its way
-                    self._complain(f"the server that was started has ended ({' '.join(COMMAND)} says why)")
-                pause = min(2 * pause, LONGEST_PAUSE) if self.warned else PAUSE
+                started = self.server if not self.reached else None
+                if started is None or started.poll() is not None:  # else it is on its way
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                    hint = f"{' '.join(COMMAND)} says why; " if started else ""
+                    self._warn(f"no Visdom at {self.client.address}: {error}; trying again ({hint}off: --display_id 0)")
             except Exception as error:  # a mistake of ours: it must not fill the screen
                 self._warn(f"Visdom is given up: {type(error).__name__}: {error}")
                 return
             if ended:
                 return
             self.ending.wait(pause)
-
-    def _complain(self, reason: str) -> None:
-        self._warn(f"no Visdom at {self.client.address}: {reason}; trying again (off: --display_id 0)")
 
     def _warn(self, message: str) -> None:
         """One warning in all."""
@@ -163,13 +151,13 @@ class VisdomWindows(Monitor):
         run, records = self.run, self.curve.records
         newest = records[-1] if records else None
         text = windows.status(run.title, self.state, run.opt, run.total_steps, run.last_epoch, newest)
-        self.client.text(self.first, f"{run.title}: {self.state}", text, STATUS)
+        self.client.send(self.first, f"{run.title}: {self.state}", STATUS, text)
         if everything or new_pictures:
             self._draw_pictures()
         if records and (everything or new_figures):
             for title, (traces, layout) in windows.plots(records).items():
                 number = self.first + 2 + windows.TITLES.index(title)
-                self.client.plot(number, f"{run.title}: {title}", traces, layout, PLOT)
+                self.client.send(number, f"{run.title}: {title}", PLOT, traces, layout)
         self.stale = False
 
     def _draw_pictures(self) -> None:
@@ -181,4 +169,4 @@ class VisdomWindows(Monitor):
         if not images:
             html = f'<div style="{windows.FONT};padding:8px">pictures come every {self.every_images} images</div>'
         size = windows.size_of_pictures(shapes, columns, self.width)
-        self.client.text(self.first + 1, f"{self.run.title}: {title}", html, size)
+        self.client.send(self.first + 1, f"{self.run.title}: {title}", size, html)

@@ -108,7 +108,7 @@ class Server(stock.Application):
         return origin is None or origin.lower() in (f"http://{host.lower()}", f"https://{host.lower()}")
 
 
-async def serve(server: Server, address: str, idle_minutes: float, ready: Callable[[], None] | None) -> None:
+async def serve(server: Server, address: str, idle_minutes: float, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, after a call of `ready`.
 
     idle_minutes: end by itself after so long without a request or an open page; 0: never. Raises `UserError` if the
@@ -136,7 +136,6 @@ async def serve(server: Server, address: str, idle_minutes: float, ready: Callab
     if idle_minutes > 0:
         tornado.ioloop.PeriodicCallback(look_if_idle, min(30_000, 15_000 * idle_minutes)).start()
     log.info("Visdom: http://%s:%d", "localhost" if address == "127.0.0.1" else address, server.port)
-    if ready is not None:
-        ready()
+    ready()
     await stop.wait()
     listening.stop()
