@@ -58,7 +58,7 @@ class VisdomWindows(Monitor):
         self.every_losses, self.every_images = opt.print_freq, opt.display_freq
         self.client = Client(opt.display_server, opt.display_port, opt.display_env)
         own = zlib.crc32(str(run.folder.absolute()).encode(errors="replace")) % 100_000 * WINDOWS
-        self.first = own if opt.display_id is None else opt.display_id  # by default no run draws over another
+        self.first = opt.display_id if (opt.display_id or 0) > 0 else own  # by default no run draws over another
         self.run, self.state = run, state
         # Before training forks its workers: a process that is forked while another is started would hold its pipes.
         self.server = start_server(self.client.port) if self.client.is_local and self.client.is_refused() else None
