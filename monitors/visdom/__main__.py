@@ -30,28 +30,27 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser(__doc__, "coopcut.monitors.visdom")
     add = parser.add_argument
     add("--port", type=partial(whole, low=1, high=65535), default=8097, help="port [default: 8097]")
-    add("--hostname", default="127.0.0.1", help="address to listen on; 0.0.0.0: every one [default: this machine only]")
-    add("--allow_host", nargs="+", default=[], metavar="NAME", help="further names under which it may be asked for")
+    add(
+        "--hostname",
+        default="127.0.0.1",
+        help="listen on this address, or that of this name [default: this machine only]",
+    )
     add("--name", default="", help="show the windows of this run again, from the files in its folder")
     add("--checkpoints_dir", default="./checkpoints", help="folder that holds the runs [default: ./checkpoints]")
     add("--exit_when_idle", type=float, default=0.0, metavar="M", help="end after M minutes unused [default: never]")
-    add("--fetch_only", action="store_true", help="load the page's scripts and leave")
     opt = parser.parse_args(argv)
     logging.getLogger().setLevel(logging.WARNING)  # Visdom tells all that it does
     logging.getLogger("coopcut").setLevel(logging.INFO)
     logging.getLogger("tornado").setLevel(logging.ERROR)
     run = _finished(opt) if opt.name else None
     assets = find_assets()
-    if opt.fetch_only:
-        print(f"the page's scripts are in {assets}")
-        return 0
     os.environ.setdefault("LOGNAME", "user")  # Visdom asks who it is, and fails where the user has no name
     warnings.simplefilter("ignore", RuntimeWarning)  # about saving nothing to the disk
     try:
         from coopcut.monitors.visdom.server import Server, serve
     except ImportError as error:
         raise UserError(f"the package {error.name} is not installed: make venv does it") from None
-    server = Server(assets, [opt.hostname, *opt.allow_host], opt.port)
+    server = Server(assets, opt.hostname, opt.port)
     asyncio.run(serve(server, opt.hostname, opt.exit_when_idle, partial(_draw, run)))
     return 0
 

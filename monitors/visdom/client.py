@@ -4,6 +4,7 @@ Visdom's own client waits without end for a server that hangs, prints some seven
 500 for success, and asks the proxy of the internet for localhost.
 """
 
+import errno
 import http.client
 import json
 import re
@@ -32,7 +33,7 @@ class Client:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port or parts.username:
             raise ValueError(f"--display_server {server} is no address like http://localhost, without port or user")
         self.host, self.port, self.env = parts.hostname, port, clean(env)
-        self.is_local = parts.scheme == "http" and self.host in ("localhost", "127.0.0.1", "::1")
+        self.is_local = parts.scheme == "http" and self.host in ("localhost", "127.0.0.1")
         self._kind = http.client.HTTPConnection if parts.scheme == "http" else http.client.HTTPSConnection
         self._path = parts.path.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -40,12 +41,9 @@ class Client:
         self.page = self.address if self.env == "main" else f"{self.address}/env/{self.env}"
 
     def is_refused(self) -> bool:
-        """Whether nobody listens at the address, without waiting."""
-        try:
-            socket.create_connection((self.host, self.port), timeout=0.5).close()
-        except OSError as error:
-            return isinstance(error, ConnectionRefusedError)
-        return False
+        """Whether nobody listens at this address of this machine."""
+        with socket.socket() as probe:
+            return probe.connect_ex((self.host, self.port)) == errno.ECONNREFUSED
 
     def send(
         self, win: int, title: str, size: tuple[int, int], data: str | list[Data], layout: Data | None = None

@@ -10,14 +10,13 @@ import ipaddress
 import logging
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import tornado.ioloop
 import tornado.web
-import tornado.websocket
 from tornado.httputil import HTTPServerRequest
 from visdom.server import app as stock
 from visdom.server.handlers import socket_handlers
@@ -41,16 +40,6 @@ class StaticFiles(tornado.web.StaticFileHandler):
         return f"{settings['static_url_prefix']}{path}"
 
 
-class SocketHandler(stock.SocketHandler):
-    """A page's connection. In Visdom, one that a browser left without a word makes every later window fail."""
-
-    def write_message(self, *message: Any, **keywords: Any) -> Any:
-        try:
-            return super().write_message(*message, **keywords)
-        except tornado.websocket.WebSocketClosedError:  # forgotten as soon as nobody goes through the list of pages
-            tornado.ioloop.IOLoop.current().add_callback(self.on_close)
-
-
 class Environments(dict[str, Any]):
     """What Visdom calls its state: sets of windows by name. The page takes a name for HTML: none but clean ones."""
 
@@ -61,10 +50,9 @@ class Environments(dict[str, Any]):
 
 
 class Server(stock.Application):
-    """Visdom's application. `hosts`: names under which it may be asked for, besides localhost and any IP address."""
+    """Visdom's application, which may be asked for as localhost, by any IP address, and by the name `host`."""
 
-    def __init__(self, assets: Path, hosts: Collection[str], port: int) -> None:
-        vars(stock)["SocketHandler"] = SocketHandler
+    def __init__(self, assets: Path, host: str, port: int) -> None:
         server_utils.escape_eid = socket_handlers.escape_eid = clean
         stock.tornado_settings |= {
             "static_handler_class": StaticFiles,
@@ -72,17 +60,13 @@ class Server(stock.Application):
             "serve_traceback": False,
             "websocket_ping_interval": 30,  # seconds; a page that does not answer is forgotten, with what waits for it
         }
-        self.hosts = {"localhost", *(host.lower() for host in hosts)}
+        self.hosts = ("localhost", host.lower())
         self.last_request = time.monotonic()
         super().__init__(port=port, env_path=None)
         self.state = Environments(self.state)
-        names = "|".join(re.escape(asset.target) for asset in ASSETS)
-        ours = [
-            (f"/static/({names})", tornado.web.StaticFileHandler, {"path": str(assets)}),
-            # Instead of MathJax: a "$" in a name is a "$".
-            (r"/static/js/mathjax/[\d.]+/(?:config/)?(.*)", tornado.web.StaticFileHandler, {"path": str(OURS)}),
-        ]
-        self.add_handlers(".*", ours)
+        scripts = "|".join(re.escape(asset.target) for asset in ASSETS)
+        ours = (r"/static/js/mathjax/.*/([\w-]+\.js)", StaticFiles, {"path": str(OURS)})  # a "$" in a name is a "$"
+        self.add_handlers(".*", [(f"/static/({scripts})", StaticFiles, {"path": str(assets)}), ours])
 
     def load_user_settings(self) -> dict[str, str]:
         return {"config_dir": "", "user_css": ""}
@@ -91,6 +75,9 @@ class Server(stock.Application):
         if not self.allows(request.headers.get("Host", ""), request.headers.get("Origin")):
             return self.get_handler_delegate(request, tornado.web.ErrorHandler, {"status_code": 403})
         self.last_request = time.monotonic()
+        for page in list(self.subs.values()):
+            if page.ws_connection is None or page.ws_connection.is_closing():
+                page.on_close()  # left without a word; in Visdom, it makes every later window fail
         return super().find_handler(request, **keywords)
 
     def allows(self, host: str, origin: str | None) -> bool:

@@ -28,24 +28,16 @@ Plot = tuple[list[dict[str, Any]], dict[str, Any]]  # traces and layout, as Plot
 def plots(records: Sequence[Record]) -> dict[str, Plot]:
     """By title: each group of losses, the learning rate, and the speed, over epochs."""
     found = {title: _curves(records, title == LOGARITHMIC, names) for title, names in grouped(names_of(records))}
-    rates = [record["lr"] for record in records]
-    found["learning rate"] = (
-        [_line(records, rates, "learning rate", COLOURS[0])],
-        _layout(records, rangemode="tozero", exponentformat="e"),
-    )
+    rates = _line(records, [record["lr"] for record in records], "learning rate", COLOURS[0])
+    found["learning rate"] = [rates], _layout(records, rangemode="tozero", exponentformat="e")
     seconds = [max(record["seconds"], 1e-9) for record in records]
-    waiting = [100 * record["waiting"] / time for record, time in zip(records, seconds, strict=True)]
+    speed = _line(records, [1 / time for time in seconds], "images/s", COLOURS[0])
+    shares = [100 * record["waiting"] / time for record, time in zip(records, seconds, strict=True)]
+    waiting = _line(records, shares, "waiting for data [%]", COLOURS[1]) | {"yaxis": "y2"}
     layout = _layout(records, rangemode="tozero")
-    layout["margin"] |= {"r": 40}
+    layout["margin"]["r"] = 40
     layout["yaxis2"] = _axis(side="right", overlaying="y", range=[0, 100], showgrid=False, ticksuffix=" %")
-    found["speed"] = (
-        [
-            _line(records, [1 / time for time in seconds], "images/s", COLOURS[0]),
-            _line(records, waiting, "waiting for data [%]", COLOURS[1]) | {"yaxis": "y2"},
-        ],
-        layout,
-    )
-    return found
+    return found | {"speed": ([speed, waiting], layout)}
 
 
 def _curves(records: Sequence[Record], log: bool, names: Sequence[str]) -> Plot:
