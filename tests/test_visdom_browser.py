@@ -56,8 +56,9 @@ def test_a_training_is_followed_live(tmp_path: Path) -> None:
         port = free_port()
     for domain in "AB":
         make_images(tmp_path / FOLDER / f"train{domain}", 4, 40, ord(domain))
-    flags = f"--display_port {port} --display_id 1 --display_freq 1 --monitor visdom,files --n_epochs 100000".split()
-    flags += ["--model", "coopcut", "--coop_epochs", "100000", "--dataroot", FOLDER, "--name", NAME, *TINY[:-2]]
+    flags = f"--model coopcut --coop_epochs 100000 --langevin_steps 3 --display_port {port} --display_id 1".split()
+    flags += "--display_freq 1 --print_freq 1 --monitor visdom,files --n_epochs 100000 --dataroot".split()
+    flags += [FOLDER, "--name", NAME, *TINY[:-2]]
     problems: list[str] = []
     with (
         (tmp_path / "log").open("w") as log,
