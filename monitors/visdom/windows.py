@@ -48,7 +48,7 @@ def _curves(records: Sequence[Record], log: bool, names: Sequence[str]) -> Plot:
         raw = values(own, name)
         raw = np.where(raw > 0, raw, np.nan) if log else raw
         if len(raw) >= SMOOTHED_FROM:
-            pale = {"showlegend": False, "hoverinfo": "skip", "opacity": 0.25, "line": {"color": colour, "width": 1}}
+            pale = {"showlegend": False, "hoverinfo": "skip", "line": {"color": f"{colour}40", "width": 1}}
             traces.append(_line(own, raw, name, colour) | pale)
             raw = smoothed(raw)
         traces.append(_line(own, raw, name, colour))
