@@ -43,36 +43,23 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return script
 
 
-def test_scripts_are_loaded_once_and_again_when_damaged(tmp_path: Path, npm: Path) -> None:
-    file = tmp_path / "cache/coopcut/visdom-assets/js/a.js"
-    for damaged in (None, b"cut sho"):
-        if damaged:
-            file.write_bytes(damaged)
-        assert find_assets() == file.parents[1]
-        assert file.read_bytes() == SOUND
-    npm.unlink()
-    assert find_assets() == file.parents[1]  # no npm is asked any more
-
-
 @pytest.mark.parametrize(
     ("script", "says"),
     [
         ("echo evil > package/a.js; tar czf $5/pack-1.0.0.tgz package", "a.js of pack@1.0.0 is not what it was"),
-        ("mv package/a.js package/b.js; tar czf $5/pack-1.0.0.tgz package", "package/a.js"),
+        ("rm package/a.js; tar czf $5/pack-1.0.0.tgz package", "package/a.js"),
         ("echo 'npm error network down' >&2; exit 1", "network down"),
-        (None, "No such file or directory: 'npm'"),
     ],
 )
-def test_nothing_else_is_used_and_it_says_what_to_do(
-    tmp_path: Path, npm: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, says: str
-) -> None:
+def test_scripts_are_loaded_once_and_checked(tmp_path: Path, npm: Path, script: str, says: str) -> None:
+    file = tmp_path / "cache/coopcut/visdom-assets/js/a.js"
+    assert find_assets() == file.parents[1]
     npm.write_text(f'#!/bin/sh\ncd "{tmp_path}"\n{script}\n')
-    if script is None:
-        npm.unlink()
-        monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_assets() == file.parents[1]  # no npm is asked any more
+    file.write_bytes(b"cut sho")
     with pytest.raises(UserError, match=rf"{says}.*install npm, or copy .*assets from a machine"):
         find_assets()
-    assert not (tmp_path / "cache").exists()
+    assert file.read_bytes() == b"cut sho"
 
 
 # -- who may ask ------------------------------------------------------------------------------------------------------
@@ -97,12 +84,10 @@ def ask(port: int, method: str, path: str, body: object = None, **headers: str) 
     ("host", "origin", "expected"),
     [
         ("localhost:{}", None, 200),
-        ("LOCALHOST:{}", "http://LocalHost:{}", 200),
         ("localhost:9000", "http://localhost:9000", 200),  # through a tunnel
         ("127.0.0.1:{}", "http://127.0.0.1:{}", 200),
         ("[::1]:{}", None, 200),
         ("evil.example:{}", None, 403),  # a name that has been pointed here
-        ("localhost.evil.example", None, 403),
         ("", None, 403),
         ("localhost:{}", "http://evil.example", 403),
         ("localhost:{}", "http://localhost:9000", 403),
@@ -115,16 +100,8 @@ def test_host_and_origin(port: int, host: str, origin: str | None, expected: int
     assert ask(port, "GET", "/", **headers)[0] == expected
     assert ask(port, "POST", "/events", window, **headers)[0] == expected
     upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-    upgrade["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
-    assert ask_raw(port, headers | upgrade) == (101 if expected == 200 else 403)
-
-
-def ask_raw(port: int, headers: dict[str, str]) -> int:
-    """The status of the answer to a page that wants to be told what is drawn."""
-    with socket.create_connection(("127.0.0.1", port), 20) as raw:
-        lines = [f"{name}: {value}" for name, value in headers.items()]
-        raw.sendall("\r\n".join(["GET /socket HTTP/1.1", *lines, "", ""]).encode())
-        return int(raw.recv(12).split()[1])
+    key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    assert ask(port, "GET", "/socket", **headers, **upgrade, **key)[0] == (101 if expected == 200 else 403)
 
 
 def test_it_listens_on_this_machine_only(port: int) -> None:
@@ -149,22 +126,17 @@ def test_names_of_environments_are_cleaned(port: int) -> None:
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
-def command(*flags: object) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-m", "coopcut.monitors.visdom", *map(str, flags)]
-    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120)
-
-
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
         ("--port 99999", "--port: '99999' must be a whole number from 1 to 65535"),
-        ("--prt 1", "unrecognized arguments: --prt 1"),
         ("--name no_such_run", "no_such_run/losses.jsonl holds no losses"),
         ("--port {}", "port {} of 127.0.0.1 cannot be had (Address already in use)"),
     ],
 )
 def test_bad_flags(port: int, flags: str, says: str) -> None:
-    done = command(*flags.format(port).split())
+    command = [sys.executable, "-m", "coopcut.monitors.visdom", *flags.format(port).split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith("visdom: error: ")
     assert says.format(port) in done.stderr
