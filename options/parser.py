@@ -24,7 +24,6 @@ from coopcut.options.test_options import TEST
 from coopcut.options.train_options import TRAIN
 from coopcut.util.errors import CheckpointError, OptionError
 
-
 # what to type for a method of the published CycleGAN that is none here
 _MEANT = {"test": "in place of --model test give --checkpoint FILE, or --model cycle_gan --export B2A for the way back"}
 

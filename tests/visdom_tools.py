@@ -27,9 +27,9 @@ ADVERSARIAL = {"D_real": 0.2, "G_GAN": 0.5, "NCE": 3.0}
 
 
 class StandIn:
-    """Records what is posted, newest last; answers after so many seconds `status` and the window's name, or `says`."""
+    """Records what is posted, newest last, and answers `status` with the name of the window, or with `says`."""
 
-    def __init__(self, port: int = 0, status: int = 200, says: str | None = None, seconds: float = 0.0) -> None:
+    def __init__(self, port: int = 0, status: int = 200, says: str | None = None) -> None:
         self.posts: list[dict[str, Any]] = []
         self.status, self.says = status, says
         outer = self
@@ -41,7 +41,6 @@ class StandIn:
                 if self.path == "/events":
                     outer.posts.append(body)
                     said = body["win"] if outer.says is None else outer.says
-                time.sleep(seconds)
                 self.send_response(outer.status)
                 self.end_headers()
                 self.wfile.write(said.encode())

@@ -35,14 +35,10 @@ IDLE_MINUTES = 30  # a server that a training started ends after so long without
 
 def start_server(port: int) -> subprocess.Popen[bytes]:
     """Start a server on this machine, in a process of its own that may outlive the training."""
-    return subprocess.Popen(
-        [*COMMAND, "--port", str(port), "--exit_when_idle", str(IDLE_MINUTES)],
-        cwd=Path(__file__).resolve().parents[2],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C ends the training, not the page
-    )
+    command, quiet = [*COMMAND, "--port", str(port), "--exit_when_idle", str(IDLE_MINUTES)], subprocess.DEVNULL
+    root = Path(__file__).resolve().parents[2]
+    # In a session of its own: Ctrl-C ends the training, not the page.
+    return subprocess.Popen(command, cwd=root, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
 @MONITORS.register("visdom")
@@ -148,25 +144,19 @@ class VisdomWindows(Monitor):
             title, images = self.pictures.popleft()
             self.shown = title, {label: to_image(image) for label, image in images.items()}
         everything = stale or not self.client.has(self.first)
-        run, records = self.run, self.curve.records
+        run, opt, records = self.run, self.run.opt, self.curve.records
         newest = records[-1] if records else None
-        text = windows.status(run.title, self.state, run.opt, run.total_steps, run.last_epoch, newest)
+        text = windows.status(run.title, self.state, opt, run.total_steps, run.last_epoch, newest)
         self.client.send(self.first, f"{run.title}: {self.state}", STATUS, text)
         if everything or new_pictures:
-            self._draw_pictures()
+            title, shown = self.shown or ("pictures", {})  # before the first ones a word in their place
+            html = windows.table_of_pictures(shown, opt.display_ncols, self.width)
+            if not shown:
+                html = f'<div style="{windows.FONT};padding:8px">pictures come every {self.every_images} images</div>'
+            size = windows.size_of_pictures(shown, opt.display_ncols, self.width)
+            self.client.send(self.first + 1, f"{run.title}: {title}", size, html)
         if records and (everything or new_figures):
             for title, (traces, layout) in windows.plots(records).items():
                 number = self.first + 2 + windows.TITLES.index(title)
                 self.client.send(number, f"{run.title}: {title}", PLOT, traces, layout)
         self.stale = False
-
-    def _draw_pictures(self) -> None:
-        """All in one window, --display_ncols in a row; before the first ones a word in their place."""
-        title, images = self.shown or ("pictures", {})
-        columns = self.run.opt.display_ncols or max(len(images), 1)
-        shapes = [image.size for image in images.values()] or [(1, 1)] * 4
-        html = windows.table_of_pictures(images, columns, self.width)
-        if not images:
-            html = f'<div style="{windows.FONT};padding:8px">pictures come every {self.every_images} images</div>'
-        size = windows.size_of_pictures(shapes, columns, self.width)
-        self.client.send(self.first + 1, f"{self.run.title}: {title}", size, html)
