@@ -55,7 +55,7 @@ lint: .venv/installed  ## ruff and mypy
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-visdom: .venv/installed  ## live view of trainings at http://localhost:8097 (NAME=run: also what that run kept)
+visdom: .venv/installed  ## live view of trainings at http://localhost:8097 (NAME=run: also a finished run)
 	@$(PY) -m coopcut.monitors.visdom $(if $(NAME),--name $(NAME))
 
 clean:  ## remove what the demo made, and caches
