@@ -61,7 +61,7 @@ lint: .venv/installed  ## ruff, mypy, codespell
 	.venv/bin/mypy
 	.venv/bin/codespell
 
-visdom: .venv/installed  ## live view of trainings at http://localhost:8097 (NAME=run: also what that run kept)
+visdom: .venv/installed  ## live view of trainings at http://localhost:8097 (NAME=run: also a finished run)
 	@$(PY) -m coopcut.monitors.visdom $(if $(NAME),--name $(NAME))
 
 clean:  ## remove what the demo made, and caches

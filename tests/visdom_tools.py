@@ -1,25 +1,23 @@
 """What the tests of the live view share: a stand-in for Visdom's server, a real one, and records to log."""
 
+import contextlib
 import json
 import logging
-import os
-import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from coopcut.engine.position import Position
-from coopcut.monitors import Record, RunInfo, visdom
-from coopcut.monitors.visdom.assets import cache_folder, find_assets
+from coopcut.monitors import Record, RunInfo
+from coopcut.monitors.visdom.assets import find_assets
 from coopcut.util.errors import UserError
 from tests.tools import ROOT, train_options
 
@@ -28,20 +26,7 @@ COOPERATIVE = {"D": 0.1, "f_real": 0.3, "gap": 0.2, "teach": 0.01, "G": 2.0, "NC
 ADVERSARIAL = {"D_real": 0.2, "G_GAN": 0.5, "NCE": 3.0}
 
 
-class _Closing(ABC):
-    """For `with`."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @abstractmethod
-    def close(self) -> None: ...
-
-
-class StandIn(_Closing):
+class StandIn:
     """Records what is posted, newest last, and answers `status` with the name of the window, or with `says`."""
 
     def __init__(self, port: int = 0, status: int = 200, says: str | None = None) -> None:
@@ -52,18 +37,13 @@ class StandIn(_Closing):
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if self.path == "/keep":
-                    said = "kept"
-                elif self.path == "/win_exists":
-                    said = str(any(post["win"] == body["win"] for post in list(outer.posts))).lower()
-                else:
-                    outer.posts.append(body | {"path": self.path})
+                said = str(any(post["win"] == body["win"] for post in list(outer.posts))).lower()
+                if self.path == "/events":
+                    outer.posts.append(body)
                     said = body["win"] if outer.says is None else outer.says
-                answer = said.encode()
                 self.send_response(outer.status)
-                self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
-                self.wfile.write(answer)
+                self.wfile.write(said.encode())
 
             def log_message(self, format: str, *args: Any) -> None:
                 return
@@ -72,16 +52,34 @@ class StandIn(_Closing):
         self.port = self.http.server_address[1]
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
-    def holds(self, titles: set[str]) -> bool:
-        return titles <= set(self.titles())
-
     def titles(self) -> dict[str, dict[str, Any]]:
         """The newest window of each title, which is without the name of the run."""
         return {post["opts"]["title"].split(": ", 1)[1]: post for post in list(self.posts)}
 
-    def close(self) -> None:
+    def __enter__(self) -> "StandIn":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.http.shutdown()
         self.http.server_close()
+
+
+@contextlib.contextmanager
+def real_server(port: int, *flags: str) -> Iterator[subprocess.Popen[str]]:
+    """Visdom's server in a process of its own; the test is skipped where its page cannot be had."""
+    pytest.importorskip("visdom", reason="the package visdom is not installed")
+    try:
+        find_assets()
+    except UserError as error:
+        pytest.skip(str(error))
+    command = [sys.executable, "-m", "coopcut.monitors.visdom", "--port", str(port), *flags]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == f"Visdom: http://localhost:{port}\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def free_port() -> int:
@@ -93,7 +91,6 @@ def free_port() -> int:
 
 def run_info(folder: Path, port: int, *flags: str) -> RunInfo:
     address = ["--display_server", "http://127.0.0.1", "--display_port", str(port), "--name", "run"]
-    folder.mkdir(exist_ok=True)
     return RunInfo(train_options([*address, *flags]), folder, Position(), 100, PER_EPOCH)
 
 
@@ -112,63 +109,6 @@ def until(condition: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
-def real_assets() -> Path:
-    """The scripts of the page, loaded if need be; the test is skipped where they cannot be had."""
-    try:
-        return find_assets(cache_folder())
-    except UserError as error:
-        pytest.skip(str(error))
-
-
-BARE = """
-import asyncio, sys
-from pathlib import Path
-sys.modules["torch"] = None
-from coopcut.monitors.visdom.environments import EnvironmentFiles
-from coopcut.monitors.visdom.server import Server, serve
-files = EnvironmentFiles(Path(sys.argv[2]), Path(sys.argv[2]).parent)
-asyncio.run(serve(Server(files.load(), Path(sys.argv[3]), [], int(sys.argv[1])), files, "127.0.0.1", 0.2, 0))
-"""
-
-
-class RealServer(_Closing):
-    """Visdom's server in a process of its own; without `assets` it has no page, but takes windows."""
-
-    def __init__(self, port: int, folder: Path, assets: Path | None = None) -> None:
-        pytest.importorskip("visdom", reason="the package visdom is not installed")
-        self.port = port
-        command = [sys.executable, "-c", BARE, str(port), str(folder), str(assets or folder / "none")]
-        quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet)
-        until(self.listens, 60)
-
-    def listens(self) -> bool:
-        assert self.process.poll() is None, "the server has ended"
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def signal(self, number: int) -> None:
-        os.kill(self.process.pid, number)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-
-
-def chromium() -> str:
-    """The browser; the test is skipped where there is none."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    return path
-
-
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What was warned of, or worse."""
     return [entry.getMessage() for entry in caplog.records if entry.levelno >= logging.WARNING]
-
-
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the sender try again at once."""
-    monkeypatch.setattr(visdom, "PAUSE", 0.02)
-    monkeypatch.setattr(visdom, "LONGEST_PAUSE", 0.05)

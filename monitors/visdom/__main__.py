@@ -9,72 +9,76 @@ import asyncio
 import logging
 import os
 import sys
+import warnings
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from coopcut.monitors.visdom.assets import cache_folder, complete, find_assets
-from coopcut.monitors.visdom.environments import EnvironmentFiles
+from coopcut.engine.position import Position
+from coopcut.monitors.base import RunInfo
+from coopcut.monitors.curves import RECORDS, read_records
+from coopcut.monitors.visdom.assets import find_assets
+from coopcut.monitors.visdom.monitor import VisdomWindows
+from coopcut.options.parser import OptionParser
 from coopcut.util.arguments import Parser, whole
-from coopcut.util.errors import OptionError, UserError
+from coopcut.util.cli import run_script
+from coopcut.util.errors import UserError
 
 
-def _port(text: str) -> int:
-    return whole(text, 1, 65535)
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return number
-
-
-def _parser() -> Parser:
+def main(argv: Sequence[str]) -> int:
+    """Serve until told to stop. Returns the exit code."""
     parser = Parser(__doc__, "coopcut.monitors.visdom")
     add = parser.add_argument
-    add("--port", type=_port, default=8097, help="port [default: 8097]")
-    add("--hostname", default="127.0.0.1", help="address to listen on; 0.0.0.0: every one [default: this machine only]")
-    add("--allow_host", nargs="+", default=[], metavar="NAME", help="further names under which it may be asked for")
-    add("--name", default="", help="keep the windows in the folder of this run, and show those kept there")
+    add("--port", type=partial(whole, low=1, high=65535), default=8097, help="port [default: 8097]")
+    add(
+        "--hostname",
+        default="127.0.0.1",
+        help="listen on this address, or that of this name [default: this machine only]",
+    )
+    add("--name", default="", help="show the windows of this run again, from the files in its folder")
     add("--checkpoints_dir", default="./checkpoints", help="folder that holds the runs [default: ./checkpoints]")
-    add("--env_path", default="", help="keep them here instead [default: <checkpoints_dir>/visdom]")
-    add("--save_every", type=_seconds, default=30.0, help="write changed windows so often [seconds, default: 30]")
-    add("--exit_when_idle", type=_seconds, default=0.0, metavar="M", help="end after M minutes unused [default: never]")
-    add("--assets", default="", help=f"folder of the page's scripts [default: {cache_folder()}]")
-    add("--fetch_only", action="store_true", help="load the page's scripts and leave")
-    return parser
-
-
-def main(argv: list[str]) -> int:
-    """Serve until told to stop. Returns the exit code."""
-    opt = _parser().parse_args(argv)
-    folder = Path(opt.env_path or Path(opt.checkpoints_dir) / opt.name / "visdom")
-    if opt.name and not folder.parent.is_dir():
-        raise OptionError(f"--name {opt.name}: there is no run {folder.parent}")
-    assets = find_assets(Path(opt.assets) if opt.assets else cache_folder())
-    if opt.fetch_only:
-        print(f"the page's scripts are in {assets} ({'complete' if complete(assets) else 'from the internet'})")
-        return 0
+    add("--exit_when_idle", type=float, default=0.0, metavar="M", help="end after M minutes unused [default: never]")
+    opt = parser.parse_args(argv)
+    logging.getLogger().setLevel(logging.WARNING)  # Visdom tells all that it does
+    logging.getLogger("coopcut").setLevel(logging.INFO)
+    logging.getLogger("tornado").setLevel(logging.ERROR)
+    run = _finished(opt) if opt.name else None
+    assets = find_assets()
     os.environ.setdefault("LOGNAME", "user")  # Visdom asks who it is, and fails where the user has no name
-    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # Visdom's client would import it, for nothing
-    from coopcut.monitors.visdom.server import Server, serve
-
+    warnings.simplefilter("ignore", RuntimeWarning)  # about saving nothing to the disk
     try:
-        files = EnvironmentFiles(folder, Path(opt.checkpoints_dir))
-        environments = files.load()
-    except OSError as error:
-        raise UserError(f"{folder} cannot be used ({error.strerror}): choose another --env_path") from None
-    server = Server(environments, assets, [opt.hostname, *opt.allow_host], opt.port)
-    asyncio.run(serve(server, files, opt.hostname, opt.save_every, opt.exit_when_idle))
+        from coopcut.monitors.visdom.server import Server, serve
+    except ImportError as error:
+        raise UserError(f"the package {error.name} is not installed: make venv does it") from None
+    server = Server(assets, opt.hostname, opt.port)
+    asyncio.run(serve(server, opt.hostname, opt.exit_when_idle, partial(_draw, run)))
     return 0
 
 
+def _finished(opt: argparse.Namespace) -> RunInfo:
+    """A run that is not going on, as its folder tells. Raises `UserError` if there is nothing to draw."""
+    folder = Path(opt.checkpoints_dir) / opt.name
+    records = read_records(folder / RECORDS)
+    if not records:
+        raise UserError(f"--name {opt.name}: {folder / RECORDS} holds no losses (--monitor files writes them)")
+    server = ["--display_server", f"[{opt.hostname}]" if ":" in opt.hostname else opt.hostname]
+    flags = ["--continue_train", "--checkpoints_dir", opt.checkpoints_dir, "--name", opt.name, *server]
+    run = OptionParser(True).parse([*flags, "--display_port", str(opt.port)])
+    usual = vars(OptionParser(True).parse(["--dataroot", run.dataroot, "--model", run.model]))
+    run.given = [name for name, value in vars(run).items() if value != usual.get(name) and f"--{name}" not in flags]
+    last = records[-1]
+    steps = round(last["step"] * (run.n_epochs + run.n_epochs_decay) / max(last["epochs"], 1e-9))
+    return RunInfo(run, folder, Position(step=last["step"]), steps, 0)
+
+
+def _draw(run: RunInfo | None) -> None:
+    """Draw a finished run, once."""
+    if run is not None:
+        windows = VisdomWindows(run, "ended")
+        windows.ending.set()
+        windows.wake.set()
+
+
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("tornado").setLevel(logging.ERROR)
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except ImportError as error:
-        print(f"visdom: error: the package {error.name} is not installed: make venv does it", file=sys.stderr)
-    except UserError as error:
-        print(f"visdom: error: {' '.join(str(error).split())}", file=sys.stderr)
-    sys.exit(2)
+    sys.argv[0] = "visdom"
+    run_script(main)

@@ -4,33 +4,28 @@ Visdom's own client waits without end for a server that hangs, prints some seven
 500 for success, and asks the proxy of the internet for localhost.
 """
 
+import errno
 import http.client
 import json
+import re
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from coopcut.monitors.visdom.environments import clean
-
+Data = dict[str, Any]  # for JSON
 TIMEOUT = 5.0  # seconds to connect, and for each silence
 
 
-class ServerError(Exception):
-    """A window did not arrive; the message says why, and `status` is that of HTTP if there was an answer."""
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
+def clean(name: str) -> str:
+    """A name that is no path, no markup and no script, whatever it was: letters, digits, "-" and "_"."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:100] or "main"
 
 
 class Client:
     """Sends windows to an environment of the server at `server` (with or without http://) and `port`.
 
-    Raises `ValueError` for an address that is none.
+    Raises `ValueError` for an address that is none, and `OSError` if something did not arrive.
     """
 
     def __init__(self, server: str, port: int, env: str) -> None:
@@ -38,78 +33,45 @@ class Client:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port or parts.username:
             raise ValueError(f"--display_server {server} is no address like http://localhost, without port or user")
         self.host, self.port, self.env = parts.hostname, port, clean(env)
+        self.is_local = parts.scheme == "http" and self.host in ("localhost", "127.0.0.1")
+        self._kind = http.client.HTTPConnection if parts.scheme == "http" else http.client.HTTPSConnection
+        self._path = parts.path.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host else self.host
-        self.address = f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}"
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # not by way of http_proxy
-
-    @property
-    def page(self) -> str:
-        """Where to look."""
-        return self.address if self.env == "main" else f"{self.address}/env/{self.env}"
-
-    @property
-    def is_local(self) -> bool:
-        return self.address.startswith("http:") and self.host in ("localhost", "127.0.0.1", "::1")
+        self.address = f"{parts.scheme}://{host}:{port}{self._path}"
+        self.page = self.address if self.env == "main" else f"{self.address}/env/{self.env}"
 
     def is_refused(self) -> bool:
-        """Whether nobody listens at the address, without waiting."""
-        try:
-            socket.create_connection((self.host, self.port), timeout=0.5).close()
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            return False
-        return False
+        """Whether nobody listens at this address of this machine."""
+        with socket.socket() as probe:
+            return probe.connect_ex((self.host, self.port)) == errno.ECONNREFUSED
 
-    def text(self, win: str, title: str, html: str, width: int, height: int) -> None:
-        """A window with HTML, sizes in pixels. Raises `ServerError`, as `plot` does."""
-        self._send(win, [{"type": "text", "content": html}], {}, title, width, height)
-
-    def plot(
-        self, win: str, title: str, traces: Sequence[dict[str, Any]], layout: dict[str, Any], width: int, height: int
+    def send(
+        self, win: int, title: str, size: tuple[int, int], data: str | list[Data], layout: Data | None = None
     ) -> None:
-        """A window with lines, as Plotly describes them."""
-        self._send(win, traces, layout, title, width, height)
+        """A window of so many pixels with lines, as Plotly describes them, or with HTML."""
+        opts = {"title": title, "width": size[0], "height": size[1]}
+        panes = [{"type": "text", "content": data}] if isinstance(data, str) else data
+        if self._post("events", {"layout": layout or {}, "win": str(win), "opts": opts}, panes) != str(win):
+            raise OSError("what answers there is no Visdom server")
 
-    def _send(
-        self, win: str, data: Sequence[dict[str, Any]], layout: dict[str, Any], title: str, width: int, height: int
-    ) -> None:
-        opts = {"title": title, "width": width, "height": height}
-        said = self._post("events", {"layout": layout, "win": win, "opts": opts}, data)
-        if said != win:
-            raise ServerError("what answers there is no Visdom server")
+    def has(self, win: int) -> bool:
+        """Whether the server holds a window: not after a restart."""
+        return self._post("win_exists", {"win": str(win)}) == "true"
 
-    def has(self, win: str) -> bool:
-        """Whether the server holds a window: not after a restart. Raises `ServerError`."""
-        return self._post("win_exists", {"win": win}) == "true"
-
-    def keep(self, first: int, number: int, folder: Path) -> None:
-        """Ask for windows `first` to `first + number - 1` to be kept in a folder of this machine too.
-
-        A server that is elsewhere, or cannot do that (Visdom's own), is left in peace.
-        """
-        if self.is_local:
-            try:
-                self._post("keep", {"first": first, "number": number, "folder": str(folder.absolute())})
-            except ServerError as error:
-                if not 400 <= error.status < 500:
-                    raise
-
-    def _post(self, path: str, body: dict[str, Any], data: Sequence[dict[str, Any]] = ()) -> str:
-        """The answer to a request about this environment."""
+    def _post(self, path: str, body: Data, data: Sequence[Data] = ()) -> str:
+        """The answer to a request about this environment; no proxy is asked."""
         # A line at a time: the encoder lets no other thread of Python run meanwhile, training's neither.
         lines = ", ".join(json.dumps(line, allow_nan=False) for line in data)
         text = json.dumps(body | {"eid": self.env}, allow_nan=False)[:-1] + f', "data": [{lines}]}}'
-        request = urllib.request.Request(f"{self.address}/{path}", text.encode(), {"Content-Type": "application/json"})
+        connection = self._kind(self.host, self.port, timeout=TIMEOUT)
         try:
-            with self._opener.open(request, timeout=TIMEOUT) as answer:
-                return str(answer.read(1000).decode("utf-8", "replace"))
-        except urllib.error.HTTPError as error:
-            raise ServerError(f"it answers with HTTP {error.code}", error.code) from None
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            if isinstance(reason, TimeoutError):
-                raise ServerError("it does not answer") from None
-            if isinstance(reason, ConnectionRefusedError):
-                raise ServerError("nobody listens there") from None
-            raise ServerError(str(reason) or type(reason).__name__) from None
+            connection.request("POST", f"{self._path}/{path}", text.encode(), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            said = answer.read(1000).decode("utf-8", "replace")
+        except http.client.HTTPException as error:
+            raise OSError(f"it does not answer as a server does ({type(error).__name__})") from None
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise OSError(f"it answers with HTTP {answer.status}")
+        return said

@@ -1,6 +1,8 @@
 """Figures and pictures in a Visdom server. Training leaves them in bounded queues; a thread of its own draws them."""
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -8,83 +10,75 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from coopcut.engine.position import Position
-from coopcut.monitors.base import LABELS, MONITORS, Monitor, Record, RunInfo, in_order
-from coopcut.monitors.curves import GROUPS, RECORDS, Thinned, grouped, names_of, read_records
+from coopcut.images.io import to_image
+from coopcut.monitors.base import MONITORS, Monitor, Record, RunInfo, in_order
+from coopcut.monitors.curves import RECORDS, Thinned, read_records
 from coopcut.monitors.text import as_dict
 from coopcut.monitors.visdom import windows
-from coopcut.monitors.visdom.client import Client, ServerError
-from coopcut.monitors.visdom.launch import ServerProcess
+from coopcut.monitors.visdom.client import Client
 
 log = logging.getLogger(__name__)
 
 POINTS = 1000  # records in a window, and the most that wait in the queue
 PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two drawings; doubled by each failure
-PATIENCE = 60.0  # seconds for a server that was started to answer, before it is given a warning
 STILL_HERE = 300.0  # seconds without figures after which the server is told that the run goes on
 FAREWELL = 2.0  # seconds at the end for what is not drawn yet
 # Sizes in pixels. On a laptop's page of 1366: state and four pictures in the first row, then three plots in a row.
 STATUS, PLOT, PICTURE = (440, 270), (440, 270), 205
 WINDOWS = 100  # numbers of a run
-ALONE = 20  # from this window of the run on, pictures that have a window each
+COMMAND = [sys.executable, "-m", "coopcut.monitors.visdom"]
+IDLE_MINUTES = 30  # a server that a training started ends after so long without figures, requests or an open page
+
+
+def start_server(port: int) -> subprocess.Popen[bytes]:
+    """Start a server on this machine, in a process of its own that may outlive the training."""
+    command, quiet = [*COMMAND, "--port", str(port), "--exit_when_idle", str(IDLE_MINUTES)], subprocess.DEVNULL
+    root = Path(__file__).resolve().parents[2]
+    # In a session of its own: Ctrl-C ends the training, not the page.
+    return subprocess.Popen(command, cwd=root, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
 @MONITORS.register("visdom")
 class VisdomWindows(Monitor):
-    """Windows from number --display_id on: state, pictures (with --display_ncols 0 one for each, last), curves.
+    """Windows from number --display_id on: state, pictures, curves.
 
-    What earlier sessions logged comes from the run's losses.jsonl. However long a server is away, it costs one warning.
-    server: one that was started for this run and may still be on its way.
+    What earlier sessions logged comes from the run's folder. However long a server is away, it costs one warning.
+    A server is started where nobody listens on this machine.
     """
 
-    def __init__(self, run: RunInfo, server: ServerProcess | None = None) -> None:
+    def __init__(self, run: RunInfo, state: str = "running") -> None:
         opt = run.opt
         self.every_losses, self.every_images = opt.print_freq, opt.display_freq
         self.client = Client(opt.display_server, opt.display_port, opt.display_env)
         own = zlib.crc32(str(run.folder.absolute()).encode(errors="replace")) % 100_000 * WINDOWS
-        self.first = own if opt.display_id is None else opt.display_id  # by default no run draws over another
-        self.run, self.server, self.since = run, server, time.monotonic()
-        self.columns = opt.display_ncols
+        self.first = opt.display_id if (opt.display_id or 0) > 0 else own  # by default no run draws over another
+        self.run, self.state = run, state
+        # Before training forks its workers: a process that is forked while another is started would hold its pipes.
+        self.server = start_server(self.client.port) if self.client.is_local and self.client.is_refused() else None
         self.width = opt.display_winsize if "display_winsize" in opt.given else min(opt.display_winsize, PICTURE)
         self.records: deque[dict[str, Any]] = deque(maxlen=POINTS)
-        self.pictures: deque[tuple[str, dict[str, Tensor]]] = deque(maxlen=1)  # subtitle; [C, H, W] by label
-        self.state = "running"
+        self.pictures: deque[tuple[str, dict[str, Tensor]]] = deque(maxlen=1)  # title; [C, H, W] by label
         # What follows belongs to the thread.
         self.curve = Thinned(POINTS)
         for record in read_records(run.folder / RECORDS):
             if record["step"] <= run.start.step:  # else it is about to come again
                 self.curve.add(record)
-        self.newest = self.curve.records[-1] if self.curve.records else None
-        self.shown: tuple[str, dict[str, Tensor]] | None = None
+        self.shown = windows.saved_pictures(run.folder) if run.start.step else None
         self.stale = True  # the server may lack what was drawn
-        self.told = self.reached = self.stepped = False
+        self.warned = self.reached = False
         self.wake, self.ending = threading.Event(), threading.Event()
         self.wake.set()  # the state is there to be shown
-        self.thread = threading.Thread(target=self._run, name="visdom", daemon=True)
+        self.thread = threading.Thread(target=self._work, name="visdom", daemon=True)
         self.thread.start()
 
     @classmethod
     def create(cls, run: RunInfo) -> "VisdomWindows | None":
-        if run.opt.display_id is not None and run.opt.display_id <= 0:
-            return None
-        client = Client(run.opt.display_server, run.opt.display_port, run.opt.display_env)
-        server = None
-        # Before training forks its workers: a process that is forked while another is started would hold its pipes.
-        if client.is_local and client.is_refused():
-            try:
-                server = ServerProcess(run.folder, Path(run.opt.checkpoints_dir), client.port)
-                log.info("starting a Visdom server for %s", client.page)
-            except OSError as error:
-                log.debug("no Visdom server can be started: %s", error)
-        return cls(run, server)
+        return None if run.opt.display_id is not None and run.opt.display_id <= 0 else cls(run)
 
     # -- called by training: none of these waits ------------------------------------------------------------------
-
-    def step(self, position: Position) -> None:
-        self.stepped = True
 
     def log(self, record: Record) -> None:
         self.records.append(as_dict(record) | {"left": record.left, "at": time.strftime("%H:%M:%S")})
@@ -101,105 +95,68 @@ class VisdomWindows(Monitor):
         self.state = how
 
     def close(self) -> None:
-        if self.server is not None and not self.stepped:  # nothing has come of the run: neither folder nor page stays
-            self.server.stop()
         self.ending.set()
         self.wake.set()
         self.thread.join(FAREWELL)
-        if self.thread.is_alive() and not self.told:
-            log.warning("Visdom at %s did not take the last figures within %g s", self.client.address, FAREWELL)
+        if self.thread.is_alive():
+            self._warn(f"Visdom at {self.client.address} did not take the last figures within {FAREWELL:g} s")
 
     # -- the thread -----------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _work(self) -> None:
         pause = PAUSE
         while True:
             self.wake.wait(STILL_HERE)
             self.wake.clear()
-            ended = self.ending.is_set()
-            drawn, complaint = False, None
+            ended, began = self.ending.is_set(), time.monotonic()
             try:
-                began = time.monotonic()
                 self._draw()
-                drawn = True
                 pause = max(PAUSE, 20 * (time.monotonic() - began))  # a long curve takes its time, but not training's
                 if not self.reached:
                     self.reached = True
                     log.info("Visdom: %s", self.client.page)
-            except ServerError as error:
+            except OSError as error:
                 self.wake.set()
-                complaint = self._complaint(error)
-                if complaint is not None:
+                started = self.server if not self.reached else None
+                if started is None or started.poll() is not None:  # else it is on its way
                     pause = min(2 * pause, LONGEST_PAUSE)
-                    self._tell(f"no Visdom at {self.client.address}: {complaint}; trying again (off: --display_id 0)")
+                    hint = f"{' '.join(COMMAND)} says why; " if started else ""
+                    self._warn(f"no Visdom at {self.client.address}: {error}; trying again ({hint}off: --display_id 0)")
             except Exception as error:  # a mistake of ours: it must not fill the screen
-                self._tell(f"Visdom is given up: {type(error).__name__}: {error}")
+                self._warn(f"Visdom is given up: {type(error).__name__}: {error}")
                 return
-            if ended and (drawn or complaint is not None):
+            if ended:
                 return
-            if ended:  # a server is on its way
-                time.sleep(0.1)
-            else:
-                self.ending.wait(pause)
+            self.ending.wait(pause)
 
-    def _complaint(self, error: ServerError) -> str | None:
-        """What to warn of; None while a server that was started here may still come."""
-        if self.server is None or self.reached:
-            return str(error)
-        said = self.server.failure()
-        if said is None and time.monotonic() - self.since < PATIENCE:
-            return None
-        return f"{error}; one was started and says: {said or 'nothing'}"
-
-    def _tell(self, message: str) -> None:
+    def _warn(self, message: str) -> None:
         """One warning in all."""
-        (log.debug if self.told else log.warning)("%s", message)
-        self.told = True
+        (log.debug if self.warned else log.warning)("%s", message)
+        self.warned = True
 
     def _draw(self) -> None:
         """Draw what is new; after a failure everything, because the server may have been restarted."""
         stale, self.stale = self.stale, True
         new_figures, new_pictures = bool(self.records), bool(self.pictures)
         while self.records:
-            self.newest = self.records.popleft()
-            self.curve.add(self.newest)
+            self.curve.add(self.records.popleft())
         if self.pictures:
-            self.shown = self.pictures.popleft()
-        everything = stale or not self.client.has(str(self.first))
-        new_figures, new_pictures = new_figures or everything, new_pictures or everything
-        run = self.run
-        text = windows.status(run.title, self.state, run.opt, run.total_steps, run.last_epoch, self.newest)
-        self.client.text(str(self.first), f"{run.title}: {self.state}", text, *STATUS)
-        if new_pictures:
-            self._draw_pictures()
-        if new_figures and self.curve.records:
-            self._draw_curves(self.curve.records)
-        if everything:
-            self.client.keep(self.first, WINDOWS, self.run.folder)
+            title, images = self.pictures.popleft()
+            self.shown = title, {label: to_image(image) for label, image in images.items()}
+        everything = stale or not self.client.has(self.first)
+        run, opt, records = self.run, self.run.opt, self.curve.records
+        newest = records[-1] if records else None
+        text = windows.status(run.title, self.state, opt, run.total_steps, run.last_epoch, newest)
+        self.client.send(self.first, f"{run.title}: {self.state}", STATUS, text)
+        if everything or new_pictures:
+            title, shown = self.shown or ("pictures", {})  # before the first ones a word in their place
+            html = windows.table_of_pictures(shown, opt.display_ncols, self.width)
+            if not shown:
+                html = f'<div style="{windows.FONT};padding:8px">pictures come every {self.every_images} images</div>'
+            size = windows.size_of_pictures(shown, opt.display_ncols, self.width)
+            self.client.send(self.first + 1, f"{run.title}: {title}", size, html)
+        if records and (everything or new_figures):
+            for title, (traces, layout) in windows.plots(records).items():
+                number = self.first + 2 + windows.TITLES.index(title)
+                self.client.send(number, f"{run.title}: {title}", PLOT, traces, layout)
         self.stale = False
-
-    def _draw_pictures(self) -> None:
-        """All in one window with --display_ncols in a row, or each in its own, after all others."""
-        if self.shown is None:
-            if self.columns and not self.client.has(str(self.first + 1)):  # its place is the second
-                text = windows.no_pictures_yet(self.every_images)
-                size = windows.size_of_pictures(dict.fromkeys(LABELS[:4], torch.empty(1, 1)), self.columns, self.width)
-                self.client.text(str(self.first + 1), f"{self.run.title}: pictures", text, *size)
-            return
-        subtitle, images = self.shown
-        cells = {label: windows.picture(label, image, self.width) for label, image in images.items()}
-        groups = [list(images)] if self.columns else [[label] for label in images]
-        for number, labels in enumerate(groups, self.first + (1 if self.columns else ALONE)):
-            columns = self.columns or 1
-            size = windows.size_of_pictures({label: images[label] for label in labels}, columns, self.width)
-            table = windows.table_of_pictures([cells[label] for label in labels], columns)
-            self.client.text(str(number), f"{self.run.title}: {subtitle}", table, *size)
-
-    def _draw_curves(self, records: list[dict[str, Any]]) -> None:
-        """A window for each group of losses, for the learning rate, and for the speed."""
-        titles = [title for title, _ in GROUPS]
-        plots = {title: windows.curves(records, title, names) for title, names in grouped(names_of(records))}
-        plots |= {"learning rate": windows.learning_rate(records), "speed": windows.speed(records)}
-        for title, (traces, layout) in plots.items():
-            number = self.first + 2 + [*titles, "learning rate", "speed"].index(title)
-            self.client.plot(str(number), f"{self.run.title}: {title}", traces, layout, *PLOT)

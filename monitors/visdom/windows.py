@@ -5,71 +5,104 @@ import html
 import io
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from PIL import Image
 from tqdm import tqdm
 
-from coopcut.images.io import to_image
-from coopcut.monitors.curves import Record, of_its_kind, smoothed, switches, values
+from coopcut.monitors.base import in_order
+from coopcut.monitors.curves import GROUPS, Record, grouped, names_of, of_its_kind, smoothed, switches, values
 from coopcut.options.option import Options
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#999933")  # told apart by all
 SMOOTHED_FROM = 20  # points: a shorter curve is drawn as it is
 FONT = "font:13px/1.45 system-ui,sans-serif;color:#222"
-LOGARITHMIC = ("warm-up: sampler",)  # groups whose figures differ by orders of magnitude
+LOGARITHMIC = "warm-up: sampler"  # the group whose figures differ by orders of magnitude
+TITLES = [*(title for title, _ in GROUPS), "learning rate", "speed"]  # of all plots there can be, in their order
+Plot = tuple[list[dict[str, Any]], dict[str, Any]]  # traces and layout, as Plotly wants them
 
 
-def curves(records: Sequence[Record], title: str, names: Sequence[str]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Traces and layout of losses over epochs: smoothed, with the raw values pale behind."""
-    log = title in LOGARITHMIC
+def plots(records: Sequence[Record]) -> dict[str, Plot]:
+    """By title: each group of losses, the learning rate, and the speed, over epochs."""
+    found = {title: _curves(records, title == LOGARITHMIC, names) for title, names in grouped(names_of(records))}
+    rates = _line(records, [record["lr"] for record in records], "learning rate", COLOURS[0])
+    found["learning rate"] = [rates], _layout(records, rangemode="tozero", exponentformat="e")
+    seconds = [max(record["seconds"], 1e-9) for record in records]
+    speed = _line(records, [1 / time for time in seconds], "images/s", COLOURS[0])
+    shares = [100 * record["waiting"] / time for record, time in zip(records, seconds, strict=True)]
+    waiting = _line(records, shares, "waiting for data [%]", COLOURS[1]) | {"yaxis": "y2"}
+    layout = _layout(records, rangemode="tozero")
+    layout["margin"]["r"] = 40
+    layout["yaxis2"] = _axis(side="right", overlaying="y", range=[0, 100], showgrid=False, ticksuffix=" %")
+    return found | {"speed": ([speed, waiting], layout)}
+
+
+def _curves(records: Sequence[Record], log: bool, names: Sequence[str]) -> Plot:
+    """Losses, smoothed, with the raw values pale behind."""
     traces: list[dict[str, Any]] = []
     for name, colour in zip(names, COLOURS * len(names), strict=False):
         own = of_its_kind(records, name)
         raw = values(own, name)
         raw = np.where(raw > 0, raw, np.nan) if log else raw
         if len(raw) >= SMOOTHED_FROM:
-            hidden = {"showlegend": False, "hoverinfo": "skip"}
-            traces.append(_line(own, raw, name, _pale(colour), 1) | hidden)
-        traces.append(_line(own, smoothed(raw) if len(raw) >= SMOOTHED_FROM else raw, name, colour, 2))
-    return traces, _layout(records) | {"yaxis": _axis(type="log" if log else "linear")}
+            pale = {"showlegend": False, "hoverinfo": "skip", "line": {"color": f"{colour}40", "width": 1}}
+            traces.append(_line(own, raw, name, colour) | pale)
+            raw = smoothed(raw)
+        traces.append(_line(own, raw, name, colour))
+    return traces, _layout(records, type="log" if log else "linear")
 
 
-def speed(records: Sequence[Record]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Images per second, and on an axis of its own the share of time spent waiting for data."""
-    seconds = np.array([max(record["seconds"], 1e-9) for record in records])
-    waiting = np.array([record["waiting"] for record in records]) / seconds
-    traces = [
-        _line(records, 1 / seconds, "images/s", COLOURS[0], 2),
-        _line(records, 100 * waiting, "waiting for data [%]", COLOURS[1], 2) | {"yaxis": "y2"},
-    ]
-    right = _axis(side="right", overlaying="y", range=[0, 100], showgrid=False, ticksuffix=" %")
-    return traces, _layout(records, right=40) | {"yaxis": _axis(rangemode="tozero"), "yaxis2": right}
+def _line(
+    records: Sequence[Record], y: Sequence[float] | NDArray[np.float64], name: str, colour: str
+) -> dict[str, Any]:
+    return {
+        "x": [round(record["epochs"], 5) for record in records],
+        "y": [float(f"{value:.5g}") if math.isfinite(value) else None for value in y],  # a third of the text
+        "name": _text(name),
+        "type": "scatter",
+        "mode": "lines" if len(records) > 1 else "markers",
+        "line": {"color": colour, "width": 2},
+    }
 
 
-def learning_rate(records: Sequence[Record]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The learning rate over epochs."""
-    rates = np.array([record["lr"] for record in records])
-    layout = _layout(records) | {"yaxis": _axis(rangemode="tozero", exponentformat="e")}
-    return [_line(records, rates, "learning rate", COLOURS[0], 2)], layout
+def _axis(**more: Any) -> dict[str, Any]:
+    return {"automargin": True, "gridcolor": "#eee", "zerolinecolor": "#ccc", **more}
+
+
+def _layout(records: Sequence[Record], **yaxis: Any) -> dict[str, Any]:
+    """Common to all plots; a dotted line and its name where a phase begins."""
+    marks = switches(records)
+    line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dot", "width": 1, "color": "#666"}}
+    note = {"yref": "paper", "y": 1, "xanchor": "left", "yanchor": "top", "showarrow": False, "font": {"size": 10}}
+    return {
+        "margin": {"l": 44, "r": 10, "t": 6, "b": 30},
+        "showlegend": True,
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 11}},
+        "hovermode": "x unified",
+        "uirevision": "same",  # a zoomed view stays when new points come
+        "xaxis": _axis(title={"text": "epochs", "standoff": 4}, rangemode="tozero"),
+        "yaxis": _axis(**yaxis),
+        "shapes": [line | {"x0": at, "x1": at} for at, _ in marks],
+        "annotations": [note | {"x": at, "text": _text(phase)} for at, phase in marks],
+    }
 
 
 def status(title: str, state: str, opt: Options, total_steps: int, last_epoch: int, record: Record | None) -> str:
     """The state of the run: how far, how fast, how long still; then its options."""
-    rows: list[tuple[str, str]] = [("state", state)]
+    rows: list[tuple[str, object]] = [("state", state)]
     done = 0.0
     if record is not None:
         done = min(record["step"] / max(total_steps, 1), 1.0)
-        share = record["waiting"] / max(record["seconds"], 1e-9)
-        left = record.get("left")
+        seconds, left = max(record["seconds"], 1e-9), record.get("left")
         rows += [
             ("phase", record["phase"]),
             ("epoch", f"{record['epochs']:.2f} of {last_epoch}"),
             ("step", f"{record['step']} of {total_steps} ({record['images']} images)"),
             ("time left", tqdm.format_interval(int(left)) if left is not None and state == "running" else "\u2013"),
-            ("speed", f"{1 / max(record['seconds'], 1e-9):.2f} images/s, {100 * share:.0f} % of it waiting for data"),
+            ("speed", f"{1 / seconds:.2f} images/s, {100 * record['waiting'] / seconds:.0f} % of it waiting for data"),
             ("learning rate", f"{record['lr']:.3g}"),
         ]
     rows += [
@@ -81,87 +114,49 @@ def status(title: str, state: str, opt: Options, total_steps: int, last_epoch: i
         '<div style="height:8px;background:#ddd;border-radius:4px"><div style="height:8px;border-radius:4px;'
         f'background:{COLOURS[2]};width:{100 * done:.1f}%"></div></div>'
     )
-    typed = {f"--{name}": getattr(opt, name) for name in opt.given if hasattr(opt, name)}
     every = {f"--{name}": value for name, value in sorted(vars(opt).items()) if name not in ("given", "isTrain")}
+    typed = [(f"--{name}", every[f"--{name}"]) for name in opt.given if f"--{name}" in every]
     return (
         f'<div style="{FONT};padding:4px 8px"><b style="font-size:15px">{_text(title)}</b>'
-        f"{bar}{_table(rows)}<p><b>typed</b></p>{_table(typed.items())}"
-        f"<details><summary>all options</summary>{_table(every.items())}</details></div>"
+        f"{bar}{_table(rows)}<p><b>typed</b></p>{_table(typed)}"
+        f"<details><summary>all options</summary>{_table(list(every.items()))}</details></div>"
     )
 
 
-def no_pictures_yet(every: int) -> str:
-    """In place of the first pictures."""
-    return f'<div style="{FONT};padding:8px">pictures come every {every} images</div>'
-
-
-def picture(label: str, image: Tensor, width: int) -> str:
-    """A table cell: the picture [C, H, W] in [-1, 1], `width` pixels wide on the page, over its name."""
-    file = io.BytesIO()
-    to_image(image).save(file, "PNG")
-    source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-    style = f'style="{FONT};padding:2px 4px"'
-    return f'<td align="center" {style}><img src="{source}" width="{width}"><br>{_text(label)}</td>'
-
-
-def table_of_pictures(cells: Sequence[str], columns: int) -> str:
-    """Cells of `picture` in rows."""
-    rows = ["".join(cells[i : i + columns]) for i in range(0, len(cells), columns)]
+def table_of_pictures(images: Mapping[str, Image.Image], columns: int, width: int) -> str:
+    """The pictures, each `width` pixels wide over its name, in rows; all in one if `columns` is 0."""
+    cells = []
+    for label, image in images.items():
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        shown = f'<img src="{source}" width="{width}"><br>{_text(label)}'
+        cells.append(f'<td align="center" style="{FONT};padding:2px 4px">{shown}</td>')
+    rows = ["".join(cells[i : i + (columns or 99)]) for i in range(0, len(cells), columns or 99)]
     return "<table><tr>" + "</tr><tr>".join(rows) + "</tr></table>"
 
 
-def size_of_pictures(images: Mapping[str, Tensor], columns: int, width: int) -> tuple[int, int]:
-    """Width and height [pixels] of the window for pictures in rows; as wide as a full row, to keep its place."""
-    heights = [math.ceil(width * image.shape[-2] / image.shape[-1]) for image in images.values()]
-    rows = math.ceil(len(heights) / columns)
-    return columns * (width + 10) + 24, rows * (max(heights, default=0) + 28) + 40
+def size_of_pictures(images: Mapping[str, Image.Image], columns: int, width: int) -> tuple[int, int]:
+    """Size of the window for them; as wide as a full row, and before the first ones as four, to keep its place."""
+    shapes = [image.size for image in images.values()] or [(1, 1)] * 4
+    height = max(math.ceil(width * rows / across) for across, rows in shapes)
+    columns = columns or len(shapes)
+    return columns * (width + 10) + 24, math.ceil(len(shapes) / columns) * (height + 28) + 40
 
 
-def _line(records: Sequence[Record], y: NDArray[np.float64], name: str, colour: str, width: int) -> dict[str, Any]:
-    return {
-        "x": [round(record["epochs"], 5) for record in records],
-        "y": [value if math.isfinite(value) else None for value in _rounded(y).tolist()],
-        "name": _text(name),
-        "type": "scatter",
-        "mode": "lines" if len(records) > 1 else "markers",
-        "line": {"color": colour, "width": width},
-    }
+def saved_pictures(folder: Path) -> tuple[str, dict[str, Image.Image]] | None:
+    """The newest pictures of the run's web page with their title, if there are any."""
+    files = sorted(
+        (folder / "web" / "images").glob("epoch*_*.png"), key=lambda path: (len(path.name.split("_")[0]), path)
+    )
+    if not files:
+        return None
+    epoch = files[-1].name.split("_")[0]
+    found = {path.stem.split("_", 1)[1]: path for path in files if path.name.startswith(f"{epoch}_")}
+    return f"epoch {int(epoch[5:])}", {label: Image.open(found[label]) for label in in_order(found)}
 
 
-def _pale(colour: str) -> str:
-    """A colour like "#0072B2", mixed with three parts of white."""
-    return "#" + "".join(f"{(3 * 255 + int(colour[i : i + 2], 16)) // 4:02X}" for i in (1, 3, 5))
-
-
-def _rounded(y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """To five digits: a third of the text."""
-    with np.errstate(all="ignore"):
-        scale = 10.0 ** (4 - np.floor(np.log10(np.abs(y))))
-        return np.where(np.isfinite(scale) & np.isfinite(y), np.round(y * scale) / scale, y)
-
-
-def _axis(**more: Any) -> dict[str, Any]:
-    return {"automargin": True, "gridcolor": "#eee", "zerolinecolor": "#ccc", **more}
-
-
-def _layout(records: Sequence[Record], right: int = 10) -> dict[str, Any]:
-    """Common to all plots; a dotted line and its name where a phase begins."""
-    marks = switches(records)
-    line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dot", "width": 1, "color": "#666"}}
-    note = {"yref": "paper", "y": 1, "xanchor": "left", "yanchor": "top", "showarrow": False, "font": {"size": 10}}
-    return {
-        "margin": {"l": 44, "r": right, "t": 6, "b": 30},
-        "showlegend": True,
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 11}},
-        "hovermode": "x unified",
-        "uirevision": "same",  # a zoomed view stays when new points come
-        "xaxis": _axis(title={"text": "epochs", "standoff": 4}, rangemode="tozero"),
-        "shapes": [line | {"x0": at, "x1": at} for at, _ in marks],
-        "annotations": [note | {"x": at, "text": _text(phase)} for at, phase in marks],
-    }
-
-
-def _table(rows: Any) -> str:
+def _table(rows: Sequence[tuple[str, object]]) -> str:
     style = 'style="color:#777;padding-right:10px;vertical-align:top"'
     cells = (f"<tr><td {style}>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in rows)
     return f'<table style="word-break:break-word">{"".join(cells)}</table>'
