@@ -29,7 +29,7 @@ from coopcut.images.pixels import parse_ranges
 from coopcut.inference.results import METRICS, METRICS_PLOT
 from coopcut.metrics.cache import FeatureCache, cache_folder
 from coopcut.metrics.compare import compare_pairs, detect, warn_of_sets
-from coopcut.metrics.distribution import NEAREST, SUBSET_SIZE, SUBSETS, figures, neighbours
+from coopcut.metrics.distribution import NEAREST, SUBSET_SIZE, SUBSETS, figures, neighbors
 from coopcut.metrics.features import BUILTIN_SIZE, RANGES, TORCHSCRIPT_SIZE, Features, create_features
 from coopcut.metrics.folders import one_set
 from coopcut.metrics.looks import LookFigures, confusion_matrix
@@ -135,7 +135,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--feature_size", type=int, metavar="N", help="pixels that images are scaled to [builtin: 128, file: 224]")
     add("--feature_range", choices=tuple(RANGES), default="imagenet", help="values that a TorchScript file takes")
     add("--lpips_weights", type=_path, help="torchvision's AlexNet, for LPIPS")
-    add("--nearest", type=_positive, default=NEAREST, help="neighbours of precision to coverage [default: 5]")
+    add("--nearest", type=_positive, default=NEAREST, help="neighbors of precision to coverage [default: 5]")
     add("--kid_subset", type=_size, default=SUBSET_SIZE, help="images in a subset of KID [default: 1000]")
     add("--kid_subsets", type=_positive, default=SUBSETS, help="subsets of KID [default: 100]")
     add("--seed", type=_seed, default=0, help="of the subsets of KID [default: 0]")
@@ -219,7 +219,7 @@ def setting(
         "dimensions": features.dims,
         "features_sha256": features.fingerprint,
         "libraries": libraries,
-        "nearest": neighbours(len(real), len(fake), opt.nearest),
+        "nearest": neighbors(len(real), len(fake), opt.nearest),
         "kid_subset": subset,
         "kid_subsets": 1 if subset == len(real) == len(fake) else opt.kid_subsets,
         "seed": opt.seed,

@@ -1,7 +1,7 @@
 """The built-in features: a fixed convolutional network whose weights are computed, not learned. No download.
 
 A scattering transform in small (Mallat, "Group invariant scattering", 2012; here one order of it), with joint
-statistics of colour and texture. It sees colours, contrasts, orientations and their scales, and knows nothing of
+statistics of color and texture. It sees colors, contrasts, orientations and their scales, and knows nothing of
 objects. Its figures can be compared among themselves alone, never with published FIDs.
 """
 
@@ -17,7 +17,7 @@ VERSION = 1  # goes up with every change of the figures
 SCALES, ORIENTATIONS, MIXTURES = 4, 4, 16
 SIDE = 7  # pixels of a filter
 SEED = 20230
-GAIN = 8.0  # brings amplitudes of natural images to the size of their colours
+GAIN = 8.0  # brings amplitudes of natural images to the size of their colors
 LENGTH = 5.0  # of all, so that FID and KID are figures of a readable size
 
 # Brightness, red against green, yellow against blue: rows of an orthogonal matrix, scaled to keep [-1, 1].
@@ -27,7 +27,7 @@ OPPONENTS = np.array([[1 / 3, 1 / 3, 1 / 3], [1 / 2, -1 / 2, 0], [1 / 4, 1 / 4, 
 class BuiltinNetwork(nn.Module):
     """Images [B, 3, H, W] in [-1, 1], H and W at least 32, -> [B, 248].
 
-    These are mean and standard deviation of 31 maps at each of 4 scales: 3 opponent colours; for each of them the
+    These are mean and standard deviation of 31 maps at each of 4 scales: 3 opponent colors; for each of them the
     amplitude |w * x| of complex Gabor wavelets of 4 orientations; 16 rectified random mixtures of these 15.
     The next scale is the image at half the size.
     """

@@ -1,4 +1,4 @@
-"""What users suffer from, found by figures: outputs that ignore or repeat the input, wrong colours, few looks.
+"""What users suffer from, found by figures: outputs that ignore or repeat the input, wrong colors, few looks.
 
 Pure functions of small arrays. Thumbnails are uint8 [n, h, w, 3], the i-th output being the translation of the i-th
 input. Each gives a `Finding` with the value that was measured and the threshold; docs/evaluation.md says how the
@@ -41,7 +41,7 @@ class Finding:
 
 
 def ignores_input(inputs: Thumbnails, outputs: Thumbnails) -> Finding:
-    """Can an output be assigned to its input? By the correlation of edges, which survive a change of colours.
+    """Can an output be assigned to its input? By the correlation of edges, which survive a change of colors.
 
     Value: mean share of the other inputs whose edges fit the output less well than those of its own input (a tie is
     half): 1 if each output fits its own input best, 0.5 if they have nothing to do with each other.
@@ -89,19 +89,19 @@ def equals_input(inputs: Thumbnails, outputs: Thumbnails) -> Finding:
 
 
 def inverted_colours(references: Thumbnails, outputs: Thumbnails, reference: str = "input") -> Finding:
-    """Are light and dark, or colours, exchanged? Value: mean over the images of the correlation of all values.
+    """Are light and dark, or colors, exchanged? Value: mean over the images of the correlation of all values.
 
-    references: the counterparts if they are known, else the inputs; the three channels of an image are centred one
+    references: the counterparts if they are known, else the inputs; the three channels of an image are centered one
     by one. A target that truly is the negative of the source fires too unless counterparts are given.
     """
     a, b = (_centred(side.astype(np.float64).reshape(len(side), -1, 3)) for side in (references, outputs))
     value = float((a * b).sum(axis=(1, 2)).mean())
     return Finding(
-        "inverted colours",
+        "inverted colors",
         value < INVERTED,
         value,
         INVERTED,
-        f"the colours of output and {reference} correlate with {value:.2f}",
+        f"the colors of output and {reference} correlate with {value:.2f}",
     )
 
 
@@ -141,7 +141,7 @@ def few_looks(shown: Counts, target: Counts) -> Finding:
 
 
 def _normalised_edges(pictures: Thumbnails) -> Array:
-    """Gradient magnitudes of the brightness, [n, h * w], centred and of length 1 (0 for a flat picture)."""
+    """Gradient magnitudes of the brightness, [n, h * w], centered and of length 1 (0 for a flat picture)."""
     brightness = pictures.astype(np.float64).mean(axis=3)
     dy, dx = np.gradient(brightness, axis=(1, 2))
     return _centred(np.hypot(dy, dx).reshape(len(pictures), -1, 1))[:, :, 0]

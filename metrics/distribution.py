@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 FIGURES = ("FID", "KID", "precision", "recall", "density", "coverage")
 LOWER_IS_BETTER = ("FID", "KID")
 LEAST = 2  # vectors: a covariance needs two
-NEAREST = 5  # neighbours (Naeem et al.)
+NEAREST = 5  # neighbors (Naeem et al.)
 SUBSET_SIZE, SUBSETS = 1000, 100  # of KID
 LOCAL = {"sync_on_compute": False}  # of several processes one computes: torchmetrics must not wait for the others
 
@@ -36,7 +36,7 @@ def figures(
 ) -> dict[str, float]:
     """All of `FIGURES` for feature vectors real [n, d] and fake [m, d], finite, with n, m >= 2.
 
-    The neighbours of the last four are at most min(n, m) - 2 (see `neighbours`); with fewer than 3 vectors on a side
+    The neighbors of the last four are at most min(n, m) - 2 (see `neighbors`); with fewer than 3 vectors on a side
     these four are NaN. Raises `ValueError` for other shapes or values, `OptionError` if a package is missing.
     """
     real, fake = (np.ascontiguousarray(side, np.float64) for side in (real, fake))
@@ -57,9 +57,9 @@ def frechet_distance(real: Array, fake: Array) -> float:
     nothing in the distance, and spares the root of a large singular matrix.
     """
     if len(real) + len(fake) < real.shape[1]:
-        centre = real.mean(axis=0)
-        basis, _ = np.linalg.qr(np.concatenate([real, fake]).T - centre[:, None])  # [d, n + m]
-        real, fake = (real - centre) @ basis, (fake - centre) @ basis
+        center = real.mean(axis=0)
+        basis, _ = np.linalg.qr(np.concatenate([real, fake]).T - center[:, None])  # [d, n + m]
+        real, fake = (real - center) @ basis, (fake - center) @ basis
     module = package("torchmetrics.image.fid")
     metric = module.FrechetInceptionDistance(feature=_Identity(real.shape[1]), **LOCAL).set_dtype(torch.float64)
     metric.update(torch.from_numpy(real), real=True)
@@ -93,11 +93,11 @@ def kernel_distance(
 def manifold_figures(real: Array, fake: Array, nearest: int = NEAREST) -> dict[str, float]:
     """Precision and recall (Kynkaanniemi et al., NeurIPS 2019), density and coverage (Naeem et al., ICML 2020).
 
-    Each vector stands for the ball that reaches to its k-th nearest neighbour of the same set. Precision: share of
+    Each vector stands for the ball that reaches to its k-th nearest neighbor of the same set. Precision: share of
     fake vectors in a ball of a real one. Recall: the reverse. Density: balls around real vectors that hold a fake one,
     over k; it may exceed 1. Coverage: share of the balls around real vectors with a fake one in them.
     """
-    k = neighbours(len(real), len(fake), nearest)
+    k = neighbors(len(real), len(fake), nearest)
     if k < 1:
         return dict.fromkeys(FIGURES[2:], float("nan"))
     module = package("prdc")
@@ -106,7 +106,7 @@ def manifold_figures(real: Array, fake: Array, nearest: int = NEAREST) -> dict[s
     return {name: float(found[name]) for name in FIGURES[2:]}
 
 
-def neighbours(real: int, fake: int, nearest: int = NEAREST) -> int:
+def neighbors(real: int, fake: int, nearest: int = NEAREST) -> int:
     """The k that counts allow: prdc needs k + 2 vectors on each side."""
     return min(nearest, min(real, fake) - 2)
 

@@ -26,7 +26,7 @@ Pictures = Sequence[NDArray[np.uint8]] | Tensor
 
 BATCH = 32
 BUILTIN_SIZE, TORCHSCRIPT_SIZE = 128, 224  # pixels
-RANGES = {  # what a network wants: mean and standard deviation of the colours in [0, 1] that are taken away
+RANGES = {  # what a network wants: mean and standard deviation of the colors in [0, 1] that are taken away
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "symmetric": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
@@ -48,14 +48,14 @@ class Features:
         fingerprint: str,
         size: int | None,
         transform: str,
-        normalise: str = "symmetric",
+        normalize: str = "symmetric",
         device: torch.device | str = "cpu",
     ) -> None:
         self.name, self.fingerprint, self.size, self.transform = name, fingerprint, size, transform
-        self.key = hashlib.sha256(f"{name} {fingerprint} {transform} {normalise}".encode()).hexdigest()
+        self.key = hashlib.sha256(f"{name} {fingerprint} {transform} {normalize}".encode()).hexdigest()
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
-        self.mean, self.std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in RANGES[normalise])
+        self.mean, self.std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in RANGES[normalize])
         side = size or 32
         self.dims = self([np.zeros((side, side, 3), np.uint8)]).shape[1]
 
@@ -104,12 +104,12 @@ def create_features(
     name: str,
     weights: str | Path | None = None,
     size: int | None = None,
-    normalise: str = "imagenet",
+    normalize: str = "imagenet",
     device: torch.device | str = "cpu",
 ) -> Features:
     """The features `builtin`, `inception` (`weights`: its file) or those of a TorchScript file.
 
-    size: pixels, for all but inception; None: 128 for builtin, 224 for a file. normalise: one of `RANGES`, for a file.
+    size: pixels, for all but inception; None: 128 for builtin, 224 for a file. normalize: one of `RANGES`, for a file.
     Raises `OptionError` for an unknown name, `CheckpointError` for weights that are missing or wrong.
     """
     if size is not None and not 32 <= size <= 2048:
@@ -129,8 +129,8 @@ def create_features(
         raise OptionError(f"--features '{name}' is neither builtin nor inception nor a TorchScript file (.pt)")
     size = size or TORCHSCRIPT_SIZE
     network_of_file, fingerprint = _load_torchscript(Path(name), device)
-    transform = f"{_bicubic(size)}, range {normalise}"
-    return Features(Path(name).name, network_of_file, fingerprint, size, transform, normalise, device)
+    transform = f"{_bicubic(size)}, range {normalize}"
+    return Features(Path(name).name, network_of_file, fingerprint, size, transform, normalize, device)
 
 
 def _load_torchscript(path: Path, device: torch.device | str) -> tuple[nn.Module, str]:

@@ -34,7 +34,7 @@ class ImageSet:
     """What was measured of a folder's images, in the order of their keys.
 
     features: [n, d]. thumbnails: uint8 [n, 32, 32, 3]. sizes: [n, 2], width and height. gray: [n], whether an image
-    has no colour. skipped: one line for each file that could not be read. left_out: what else was not measured.
+    has no color. skipped: one line for each file that could not be read. left_out: what else was not measured.
     """
 
     folder: Path

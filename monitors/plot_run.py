@@ -74,7 +74,7 @@ def read_run(checkpoints_dir: Path, name: str) -> list[Record]:
 def draw(runs: dict[str, list[Record]], path: Path) -> None:
     """A plot for each group of losses, for learning rate and speed; written whole or not at all.
 
-    With several runs a colour is a loss and a dash is a run. Dotted lines mark where a phase of the run begins.
+    With several runs a color is a loss and a dash is a run. Dotted lines mark where a phase of the run begins.
     """
     try:
         import matplotlib
@@ -112,14 +112,14 @@ def _draw_run(axis: Any, run: str, records: list[Record], losses: Sequence[str],
         x, raw = np.array([record["epochs"] for record in own]), _values(own, name)
         if not np.isfinite(raw).any():
             continue
-        colour = f"C{number % 10}"
+        color = f"C{number % 10}"
         if name not in ("lr", "images/s"):
-            axis.plot(x, raw, color=colour, alpha=0.25, linewidth=0.7)
+            axis.plot(x, raw, color=color, alpha=0.25, linewidth=0.7)
             raw = smoothed(raw)
         label = f"{run}: {name}" if run else name
         if axis.get_yscale() == "log" and not (raw > 0).any():
             label += " (always 0)"
-        axis.plot(x, raw, dash, color=colour, linewidth=1.5, label=_plain(label), marker="." if len(x) == 1 else None)
+        axis.plot(x, raw, dash, color=color, linewidth=1.5, label=_plain(label), marker="." if len(x) == 1 else None)
     for at, phase in switches(records):
         axis.axvline(at, color="#666666", linestyle=":", linewidth=1)
         if at < records[-1]["epochs"]:

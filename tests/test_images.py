@@ -231,9 +231,9 @@ def test_tensor_range_and_exact_round_trip() -> None:
     assert torch.allclose(tensor.flatten(), torch.arange(256) / 127.5 - 1, atol=1e-7)
     assert to_image(tensor).mode == "L"
     assert np.array_equal(np.asarray(to_image(tensor)), np.asarray(gray))
-    colour = Image.fromarray(noise(5, 7, 3))
-    assert to_tensor(colour).shape == (3, 5, 7)
-    assert np.array_equal(np.asarray(to_image(to_tensor(colour)[None])), np.asarray(colour))
+    color = Image.fromarray(noise(5, 7, 3))
+    assert to_tensor(color).shape == (3, 5, 7)
+    assert np.array_equal(np.asarray(to_image(to_tensor(color)[None])), np.asarray(color))
 
 
 def test_tensor_equals_cuts_normalisation() -> None:

@@ -30,7 +30,7 @@ def as_bytes(pictures: NDArray[Any]) -> Pictures:
 
 
 INPUTS = as_bytes(scenes())
-GOOD = as_bytes(scenes() * np.array([0.9, 0.6, 0.3]) + np.array([20.0, 40.0, 60.0]))  # the same shapes in other colours
+GOOD = as_bytes(scenes() * np.array([0.9, 0.6, 0.3]) + np.array([20.0, 40.0, 60.0]))  # the same shapes in other colors
 
 
 def image_detectors(inputs: Pictures, outputs: Pictures) -> dict[str, bool]:
@@ -39,7 +39,7 @@ def image_detectors(inputs: Pictures, outputs: Pictures) -> dict[str, bool]:
     return {finding.name: finding.fires for finding in found}
 
 
-NAMES = ("ignores the input", "one output for all", "equals the input", "inverted colours")
+NAMES = ("ignores the input", "one output for all", "equals the input", "inverted colors")
 EXAMPLES = {
     "good": (GOOD, set()),
     "shuffled": (np.roll(GOOD, 1, axis=0), {NAMES[0]}),
@@ -78,9 +78,9 @@ def test_many_images_are_compared_in_blocks(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def clusters(number: int, of: int, seed: int = 0) -> NDArray[np.float64]:
-    """Vectors around the first `number` of `of` centres."""
-    centres = 10 * np.random.default_rng(99).standard_normal((of, 5))
-    return centres[np.arange(64) % number] + 0.1 * np.random.default_rng(seed).standard_normal((64, 5))
+    """Vectors around the first `number` of `of` centers."""
+    centers = 10 * np.random.default_rng(99).standard_normal((of, 5))
+    return centers[np.arange(64) % number] + 0.1 * np.random.default_rng(seed).standard_normal((64, 5))
 
 
 def test_collapse_by_features() -> None:

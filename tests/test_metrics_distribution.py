@@ -15,7 +15,7 @@ from coopcut.metrics.distribution import (
     frechet_distance,
     kernel_distance,
     manifold_figures,
-    neighbours,
+    neighbors,
 )
 from coopcut.util.errors import OptionError
 
@@ -146,7 +146,7 @@ def test_few_vectors() -> None:
     assert math.isfinite(found["FID"])
     assert math.isfinite(found["KID"])
     assert all(math.isnan(found[name]) for name in FIGURES[2:])
-    assert [neighbours(n, 50) for n in (2, 3, 6, 7, 50)] == [0, 1, 4, 5, 5]
+    assert [neighbors(n, 50) for n in (2, 3, 6, 7, 50)] == [0, 1, 4, 5, 5]
     with pytest.raises(ValueError, match="1 real and 2 fake"):
         figures(x[:1], x)
 

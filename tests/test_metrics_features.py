@@ -35,7 +35,7 @@ def test_builtin_is_the_same_everywhere() -> None:
 
 
 def test_builtin_of_a_plain_image() -> None:
-    """Gray 1/2: brightness b, no other colour, no contrast: 5 b is the first mean at each scale."""
+    """Gray 1/2: brightness b, no other color, no contrast: 5 b is the first mean at each scale."""
     features = create_features("builtin")
     value = 191 / 127.5 - 1
     (vector,) = features([np.full((50, 70, 3), 191, np.uint8)])
@@ -90,7 +90,7 @@ def test_growing_corruption_leads_further_away() -> None:
 
 
 class Means(nn.Module):
-    """Mean colours."""
+    """Mean colors."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean(dim=(2, 3))
@@ -112,8 +112,8 @@ def torchscript(path: Path, module: nn.Module) -> str:
 def test_torchscript(tmp_path: Path) -> None:
     path = torchscript(tmp_path / "means.pt", Means())
     plain = np.full((9, 9, 3), 255, np.uint8)
-    assert np.allclose(create_features(path, normalise="unit")([plain]), 1)
-    assert np.allclose(create_features(path, normalise="symmetric")([plain]), 1)
+    assert np.allclose(create_features(path, normalize="unit")([plain]), 1)
+    assert np.allclose(create_features(path, normalize="symmetric")([plain]), 1)
     expected = (1 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
     features = create_features(path)
     assert np.allclose(features([plain]), expected, atol=1e-5)
@@ -131,7 +131,7 @@ def test_keys_tell_network_and_scaling_apart(tmp_path: Path) -> None:
         create_features("builtin", size=64),
         create_features(path),
         create_features(path, size=64),
-        create_features(path, normalise="unit"),
+        create_features(path, normalize="unit"),
     ]
     assert len({features.key for features in made}) == len(made)
     assert create_features("builtin").key == made[0].key

@@ -17,7 +17,7 @@ from coopcut.monitors.base import in_order
 from coopcut.monitors.curves import GROUPS, Record, grouped, names_of, of_its_kind, smoothed, switches, values
 from coopcut.options.option import Options
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#999933")  # told apart by all
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#999933")  # told apart by all
 SMOOTHED_FROM = 20  # points: a shorter curve is drawn as it is
 FONT = "font:13px/1.45 system-ui,sans-serif;color:#222"
 LOGARITHMIC = "warm-up: sampler"  # the group whose figures differ by orders of magnitude
@@ -28,12 +28,12 @@ Plot = tuple[list[dict[str, Any]], dict[str, Any]]  # traces and layout, as Plot
 def plots(records: Sequence[Record]) -> dict[str, Plot]:
     """By title: each group of losses, the learning rate, and the speed, over epochs."""
     found = {title: _curves(records, title == LOGARITHMIC, names) for title, names in grouped(names_of(records))}
-    rates = _line(records, [record["lr"] for record in records], "learning rate", COLOURS[0])
+    rates = _line(records, [record["lr"] for record in records], "learning rate", COLORS[0])
     found["learning rate"] = [rates], _layout(records, rangemode="tozero", exponentformat="e")
     seconds = [max(record["seconds"], 1e-9) for record in records]
-    speed = _line(records, [1 / time for time in seconds], "images/s", COLOURS[0])
+    speed = _line(records, [1 / time for time in seconds], "images/s", COLORS[0])
     shares = [100 * record["waiting"] / time for record, time in zip(records, seconds, strict=True)]
-    waiting = _line(records, shares, "waiting for data [%]", COLOURS[1]) | {"yaxis": "y2"}
+    waiting = _line(records, shares, "waiting for data [%]", COLORS[1]) | {"yaxis": "y2"}
     layout = _layout(records, rangemode="tozero")
     layout["margin"]["r"] = 40
     layout["yaxis2"] = _axis(side="right", overlaying="y", range=[0, 100], showgrid=False, ticksuffix=" %")
@@ -43,28 +43,26 @@ def plots(records: Sequence[Record]) -> dict[str, Plot]:
 def _curves(records: Sequence[Record], log: bool, names: Sequence[str]) -> Plot:
     """Losses, smoothed, with the raw values pale behind."""
     traces: list[dict[str, Any]] = []
-    for name, colour in zip(names, COLOURS * len(names), strict=False):
+    for name, color in zip(names, COLORS * len(names), strict=False):
         own = of_its_kind(records, name)
         raw = values(own, name)
         raw = np.where(raw > 0, raw, np.nan) if log else raw
         if len(raw) >= SMOOTHED_FROM:
-            pale = {"showlegend": False, "hoverinfo": "skip", "line": {"color": f"{colour}40", "width": 1}}
-            traces.append(_line(own, raw, name, colour) | pale)
+            pale = {"showlegend": False, "hoverinfo": "skip", "line": {"color": f"{color}40", "width": 1}}
+            traces.append(_line(own, raw, name, color) | pale)
             raw = smoothed(raw)
-        traces.append(_line(own, raw, name, colour))
+        traces.append(_line(own, raw, name, color))
     return traces, _layout(records, type="log" if log else "linear")
 
 
-def _line(
-    records: Sequence[Record], y: Sequence[float] | NDArray[np.float64], name: str, colour: str
-) -> dict[str, Any]:
+def _line(records: Sequence[Record], y: Sequence[float] | NDArray[np.float64], name: str, color: str) -> dict[str, Any]:
     return {
         "x": [round(record["epochs"], 5) for record in records],
         "y": [float(f"{value:.5g}") if math.isfinite(value) else None for value in y],  # a third of the text
         "name": _text(name),
         "type": "scatter",
         "mode": "lines" if len(records) > 1 else "markers",
-        "line": {"color": colour, "width": 2},
+        "line": {"color": color, "width": 2},
     }
 
 
@@ -112,7 +110,7 @@ def status(title: str, state: str, opt: Options, total_steps: int, last_epoch: i
     ]
     bar = (
         '<div style="height:8px;background:#ddd;border-radius:4px"><div style="height:8px;border-radius:4px;'
-        f'background:{COLOURS[2]};width:{100 * done:.1f}%"></div></div>'
+        f'background:{COLORS[2]};width:{100 * done:.1f}%"></div></div>'
     )
     every = {f"--{name}": value for name, value in sorted(vars(opt).items()) if name not in ("given", "isTrain")}
     typed = [(f"--{name}", every[f"--{name}"]) for name in opt.given if f"--{name}" in every]
