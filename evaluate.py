@@ -135,7 +135,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--feature_size", type=int, metavar="N", help="pixels that images are scaled to [builtin: 128, file: 224]")
     add("--feature_range", choices=tuple(RANGES), default="imagenet", help="values that a TorchScript file takes")
     add("--lpips_weights", type=_path, help="torchvision's AlexNet, for LPIPS")
-    add("--nearest", type=_positive, default=NEAREST, help="neighbors of precision to coverage [default: 5]")
+    add(
+        "--nearest",
+        type=_positive,
+        default=NEAREST,
+        help="nearest neighbors of precision, recall, density and coverage [default: 5]",
+    )
     add("--kid_subset", type=_size, default=SUBSET_SIZE, help="images in a subset of KID [default: 1000]")
     add("--kid_subsets", type=_positive, default=SUBSETS, help="subsets of KID [default: 100]")
     add("--seed", type=_seed, default=0, help="of the subsets of KID [default: 0]")
@@ -274,7 +279,7 @@ def write(report: Report, opt: argparse.Namespace, sources: Sources, sets: dict[
     plot_path = opt.plot or (sources.results and sources.results / METRICS_PLOT)
     if json_path:
         report.write_json(json_path)
-        log.info("figures: %s", json_path)
+        log.info("metrics: %s", json_path)
     if plot_path and (opt.plot or find_spec("matplotlib")):
         draw(report, sets, plot_path)
         log.info("plot: %s", plot_path)

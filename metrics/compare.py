@@ -50,7 +50,7 @@ def warn_of_sets(sources: Sources, real: ImageSet, fake: ImageSet, features: Fea
     _warn_of_copies(sources)
     if real.gray.mean() != fake.gray.mean():
         shares = (int(real.gray.sum()), len(real), int(fake.gray.sum()), len(fake))
-        log.warning("gray images, read as RGB: %d of %d real, %d of %d fake; color counts in the figures", *shares)
+        log.warning("gray images, read as RGB: %d of %d real, %d of %d fake; color counts in the metrics", *shares)
 
 
 def _warn_of_copies(sources: Sources) -> None:

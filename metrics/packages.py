@@ -19,7 +19,7 @@ def package(module: str) -> ModuleType:
     except ImportError as error:
         name = (error.name or module).partition(".")[0]
         raise OptionError(
-            f"figures of merit need the package {name}, which is not installed: pip install -e '.[metrics]'"
+            f"the metrics need the package {name}, which is not installed: pip install -e '.[metrics]'"
         ) from None
 
 

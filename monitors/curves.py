@@ -24,7 +24,7 @@ GROUPS = (  # title, and pattern of the losses that belong there; the first that
     ("warm-up: sampler", r"displacement$|grad$|saturated.*|teach$"),
     ("held-out images: distances", _DISTANCES),
     ("held-out images: shares", _SHARES),
-    ("further figures", r".*"),
+    ("other losses", r".*"),
 )
 
 

@@ -67,7 +67,7 @@ def read_run(checkpoints_dir: Path, name: str) -> list[Record]:
         raise DataError(f"{folder}: no such run; found in {checkpoints_dir}: {', '.join(there) or 'none'}")
     records = read_records(folder / RECORDS)
     if not records:
-        raise DataError(f"{folder / RECORDS} holds no figures yet: see --monitor files and --print_freq")
+        raise DataError(f"{folder / RECORDS} holds no losses yet: see --monitor files and --print_freq")
     return records
 
 

@@ -93,7 +93,7 @@ def test_what_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("flags", "error", "says"),
     [
         (["none"], DataError, "no such run; found in .*: one"),
-        (["empty"], DataError, "holds no figures yet"),
+        (["empty"], DataError, "holds no losses yet"),
         (["one", "--out", "x.bmp"], OptionError, r"must end in \.png"),
         (["one", "--out", "/proc/no/x.png"], DataError, "cannot be written"),
         ([], OptionError, "NAME"),
@@ -124,7 +124,7 @@ def test_groups() -> None:
         "generator: total and contrastive": ["G", "NCE_Y"],
         "warm-up: scores f = \u2212energy": ["f_real", "gap"],
         "warm-up: sampler": ["saturated", "teach"],
-        "further figures": ["cycle_A"],
+        "other losses": ["cycle_A"],
     }
 
 

@@ -92,7 +92,7 @@ def test_a_server_that_never_answers(make: Make, caplog: pytest.LogCaptureFixtur
         assert sink.records[-1]["step"] == 3 * POINTS - 1
         sink.close()
         assert sink.thread.is_alive()  # stuck in its first request: neither `close` nor anything before waited for it
-        assert ["did not take the last figures within 0.3 s" in line for line in warnings(caplog)] == [True]
+        assert ["did not take the last losses within 0.3 s" in line for line in warnings(caplog)] == [True]
         connections[1].close()
     sink.thread.join(10)
     assert not sink.thread.is_alive()

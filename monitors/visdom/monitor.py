@@ -99,7 +99,7 @@ class VisdomWindows(Monitor):
         self.wake.set()
         self.thread.join(FAREWELL)
         if self.thread.is_alive():
-            self._warn(f"Visdom at {self.client.address} did not take the last figures within {FAREWELL:g} s")
+            self._warn(f"Visdom at {self.client.address} did not take the last losses within {FAREWELL:g} s")
 
     # -- the thread -----------------------------------------------------------------------------------------------
 

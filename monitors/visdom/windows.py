@@ -106,7 +106,7 @@ def status(title: str, state: str, opt: Options, total_steps: int, last_epoch: i
     rows += [
         ("model", f"{opt.model}, {opt.netG}"),
         ("data", opt.dataroot),
-        ("last figures", record.get("at", "\u2013") if record else "\u2013"),
+        ("last losses", record.get("at", "\u2013") if record else "\u2013"),
     ]
     bar = (
         '<div style="height:8px;background:#ddd;border-radius:4px"><div style="height:8px;border-radius:4px;'
