@@ -13,11 +13,11 @@ MOST = 16384
 CHECKPOINTING = ["--selective_checkpointing", "--activation_checkpointing"]
 
 
-def for_training(opt: Options, device: torch.device, model: Any = None) -> str:
-    """What `train.py` can do with less memory, the cheapest first; model: the method, if it is there already."""
+def for_training(opt: Options, device: torch.device, trainer: Any = None) -> str:
+    """What `train.py` can do with less memory, the cheapest first; trainer: the `Trainer`, if it is there already."""
     ways: list[str] = []
     batch_norm = getattr(opt, "normG", "") == "batch"
-    if opt.accumulation_steps < opt.batch_size and _accepts(model, opt, accumulation_steps=opt.batch_size):
+    if opt.accumulation_steps < opt.batch_size and _accepts(trainer, opt, accumulation_steps=opt.batch_size):
         ways.append(f"--accumulation_steps {opt.batch_size}")
     if opt.selective_checkpointing:
         ways.append("--activation_checkpointing --selective_checkpointing False")
@@ -25,7 +25,7 @@ def for_training(opt: Options, device: torch.device, model: Any = None) -> str:
         ways += ["--activation_checkpointing"] if opt.compile else CHECKPOINTING
     ways += _lower_precision(opt, device) if device.type == "cuda" else []
     ways += [f"--batch_size {opt.batch_size // 2}"] if opt.batch_size > 1 else []
-    ways += _smaller(opt, int(getattr(model, "min_size", LEAST)))
+    ways += _smaller(opt, int(getattr(trainer, "min_size", LEAST)))
     ways += ["a smaller --cache_images"] if opt.cache_images > 0 else []
     if not opt.continue_train:  # these belong to a run for good
         ways += [f"--netG {NEXT[opt.netG]}"] if opt.netG in NEXT else []
@@ -52,13 +52,15 @@ def for_measuring(device: torch.device, size: int | None = None) -> str:
     return _joined([*ways, "fewer or smaller images"])
 
 
-def _accepts(model: Any, opt: Options, **changes: Any) -> bool:
-    """Whether the method knows --accumulation_steps and takes the options with these `changes`."""
-    try:
-        model.check(Options(**{**vars(opt), **changes}))
-    except (OptionError, AttributeError):
+def _accepts(trainer: Any, opt: Options, **changes: Any) -> bool:
+    """Whether the trainer is there and takes the options with these `changes`."""
+    if trainer is None:
         return False
-    return bool(model.divides)
+    try:
+        trainer.check(Options(**{**vars(opt), **changes}))
+    except OptionError:
+        return False
+    return True
 
 
 def _smaller(opt: Options, least: int = LEAST) -> list[str]:

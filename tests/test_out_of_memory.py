@@ -20,6 +20,7 @@ from coopcut.networks import create_G
 from coopcut.options.savings import for_measuring, for_training, for_translating
 from coopcut.util.errors import DataError, NoMemoryError
 from coopcut.util.memory import is_out_of_memory
+from tests.steps import trainer_with
 from tests.tools import (
     CONTINUE,
     CPU,
@@ -87,39 +88,34 @@ def test_what_means_out_of_memory() -> None:
 # -- advice -----------------------------------------------------------------------------------------------------------
 
 
-class Divides:
-    """A method that takes any options."""
-
-    divides, min_size = True, 16
-
-    def check(self, opt: Any) -> None:
-        pass
+LEAST = "--ngf 1 --num_patches 1 --CUT_mode FastCUT"
 
 
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
         (
-            "--batch_size 4 --netG resnet_9blocks --ngf 64 --num_patches 256",
+            "--batch_size 4 --load_size 64 --crop_size 64 --netG resnet_9blocks --ngf 64 --num_patches 256",
             "--accumulation_steps 4, --selective_checkpointing, --activation_checkpointing, --batch_size 2, "
-            "--crop_size 16, --netG resnet_6blocks, --ngf 32, --CUT_mode FastCUT or --num_patches 128",
+            "--crop_size 32, --netG resnet_6blocks, --ngf 32, --CUT_mode FastCUT or --num_patches 128",
         ),
-        ("--crop_size 16 --CUT_mode FastCUT --ngf 1 --num_patches 1 --activation_checkpointing --normG batch", None),
+        (f"{LEAST} --activation_checkpointing", None),
+        (f"{LEAST} --normG batch", None),
+        (f"{LEAST} --normG batch --batch_size 2", "--batch_size 1"),
         (
-            "--batch_size 2 --accumulation_steps 2 --selective_checkpointing --crop_size 16 --ngf 1 --num_patches 1 "
-            "--cache_images 1 --CUT_mode FastCUT",
+            f"{LEAST} --batch_size 2 --accumulation_steps 2 --selective_checkpointing --cache_images 1",
             "--activation_checkpointing --selective_checkpointing False, --batch_size 1 or a smaller --cache_images",
         ),
         (
-            "--preprocess scale_width --load_size 200 --ngf 1 --num_patches 1 --CUT_mode FastCUT --compile",
+            f"{LEAST} --preprocess scale_width --load_size 200 --compile",
             "--activation_checkpointing or --load_size 100",
         ),
     ],
 )
 def test_advice_for_training(flags: str, says: str | None) -> None:
-    """Only what is not set yet, and not at its least."""
-    opt = train_options([*TINY, *flags.split()])
-    assert for_training(opt, torch.device("cpu"), Divides()) == (f"try {says}" if says else "")
+    """Only what is not set yet, not at its least, and taken by the networks."""
+    trainer = trainer_with(flags)
+    assert for_training(trainer.opt, torch.device("cpu"), trainer) == (f"try {says}" if says else "")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +173,7 @@ def test_out_of_memory_in_training(a_run: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr("coopcut.models.cut.CUT.step", raises(error))
     outcome = run("train", *CONTINUE)
     advice = (
-        "): try --selective_checkpointing, --activation_checkpointing or --num_patches 4; saved files are unchanged"
+        "): try --selective_checkpointing, --activation_checkpointing or --num_patches 8; saved files are unchanged"
     )
     check_refusal(outcome, (f"train.py: error: out of memory ({reason}", advice))
     after = tree(a_run)

@@ -229,7 +229,7 @@ def test_the_full_state_as_a_checkpoint(place: Path, ema: float) -> None:
     moved = (folder / "latest_state.pth").rename(place / "elsewhere" / "latest_state.pth")  # without train_opt.json
     assert torch.equal(answer(moved), answer(best))
     outcome = run("test", "--dataroot", "data", "--num_threads", 0, "--gpu_ids", -1, "--checkpoint", moved)
-    what = "averaged generator" if ema else "generator"
+    what = "averaged netG" if ema else "netG"
     assert outcome.code == 0
     assert f"latest_state.pth is the full state of a training: its {what} is used\n" in outcome.out
     assert "left aside" not in outcome.out
