@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from coopcut.engine.guard import FiniteGuard
-from coopcut.models.cut import CUT
+from coopcut.engine.optimizers import Optimizers
 from coopcut.util.errors import NonFiniteLossError
 from tests.training import run
 
@@ -17,7 +17,14 @@ def test_weights_that_are_not_finite_are_never_saved(images: Path, monkeypatch: 
     folder = images.parent / "checkpoints/huge"
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".pth", ".json")}
     # an update that breaks the weights after a loss that was finite
-    monkeypatch.setattr(CUT, "update_ema", lambda self: self.networks["G"].model[1].bias.data.fill_(float("nan")))
+    take_step = Optimizers.step
+
+    def breaks(self: Optimizers, names: Any, shard: Any) -> None:
+        take_step(self, names, shard)
+        if "G" in names:
+            self.optimizers["G"].param_groups[0]["params"][0].data.fill_(float("nan"))
+
+    monkeypatch.setattr(Optimizers, "step", breaks)
     with pytest.raises(NonFiniteLossError, match=r"netG is no longer finite at step 3"):
         run(images, "huge", "--continue_train", "--lr", "0.1", "--max_iters", "3")
     assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".pth", ".json")}
