@@ -124,7 +124,7 @@ def test_pictures_in_one_panel(shown: Callable[..., Titles], columns: str, rows:
     assert len(re.findall('<img src="data:image/png;base64,[^"]{50,}" width="100">', text)) == 3
 
 
-def test_addresses_and_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_addresses_and_numbers(tmp_path: Path, server: StandIn, caplog: pytest.LogCaptureFixture) -> None:
     assert Client("https://host/visdom/", 8097, "my run").page == "https://host:8097/visdom/env/my_run"
     assert Client("http://[::1]", 8097, "main").page == "http://[::1]:8097"
     for address in ("ftp://localhost", "http://", "http://[bad", "http://host:90", "http://me:it@host"):
@@ -135,7 +135,8 @@ def test_addresses_and_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture)
         caplog.clear()
     for number in ("0", "-1"):
         assert VisdomWindows.create(run_info(tmp_path, 1, "--display_id", number)) is None
-    flags = ["--display_server", "192.0.2.1", "--print_freq", "7", "--display_freq", "11"]
-    first, second = (VisdomWindows(run_info(tmp_path / name, 1, *flags)) for name in "ab")
+    flags = ["--print_freq", "7", "--display_freq", "11"]
+    first, second = (VisdomWindows(run_info(tmp_path / name, server.port, *flags)) for name in "ab")
+    first.close(), second.close()
     assert abs(first.first - second.first) >= 100  # each run has windows of its own
     assert (first.every_losses, first.every_images) == (7, 11)
