@@ -56,7 +56,7 @@ def turn(state: str) -> list[float]:
             sink.show(record.position, pictures)
             found.append(time.perf_counter() - before)
             time.sleep(PAUSE)
-        sink.ending.set()
+        sink.close()
         return found
 
 

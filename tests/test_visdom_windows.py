@@ -1,7 +1,5 @@
 """What arrives in a Visdom server: the state of the run, its curves, its pictures, and every text as text."""
 
-import base64
-import io
 import json
 import math
 import re
@@ -13,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from coopcut.engine.position import Position
 from coopcut.monitors import create_monitors
@@ -79,15 +76,6 @@ def test_losses_by_kind_over_epochs_with_the_switch_of_phase(server: StandIn, sh
         assert found[title]["layout"]["annotations"][0]["text"] == "adversarial"
 
 
-def test_runs_have_windows_of_their_own(tmp_path: Path, server: StandIn) -> None:
-    flags = ["--print_freq", "7", "--display_freq", "11"]
-    sinks = [VisdomWindows(run_info(tmp_path / name, server.port, *flags)) for name in "ab"]
-    assert abs(sinks[0].first - sinks[1].first) >= 100
-    for sink in sinks:
-        assert (sink.every_losses, sink.every_images) == (7, 11)
-        sink.close()
-
-
 def test_a_long_curve_is_thinned_smoothed_and_whole(tmp_path: Path, shown: Callable[..., Titles]) -> None:
     entry = {"epoch": 1, "phase": "", "lr": 1.0, "seconds": 1.0, "waiting": 0.0, "images": 1}
     text = "".join(json.dumps(entry | {"step": i, "epochs": i, "losses": {"NCE": i}}) + "\n" for i in range(5003))
@@ -133,11 +121,10 @@ def test_pictures_in_one_panel(shown: Callable[..., Titles], columns: str, rows:
     text = post["data"][0]["content"]
     assert post["win"] == "21"
     assert [re.findall(r"<br>(.*?)</td>", row) for row in re.findall("<tr>(.*?)</tr>", text)] == rows
-    (gray,) = re.findall('src="data:image/png;base64,([^"]*)" width="100"><br>&lt;b', text)
-    assert Image.open(io.BytesIO(base64.b64decode(gray))).size == (16, 4)
+    assert len(re.findall('<img src="data:image/png;base64,[^"]{50,}" width="100">', text)) == 3
 
 
-def test_addresses_and_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_addresses_and_numbers(tmp_path: Path, server: StandIn, caplog: pytest.LogCaptureFixture) -> None:
     assert Client("https://host/visdom/", 8097, "my run").page == "https://host:8097/visdom/env/my_run"
     assert Client("http://[::1]", 8097, "main").page == "http://[::1]:8097"
     for address in ("ftp://localhost", "http://", "http://[bad", "http://host:90", "http://me:it@host"):
@@ -148,3 +135,8 @@ def test_addresses_and_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture)
         caplog.clear()
     for number in ("0", "-1"):
         assert VisdomWindows.create(run_info(tmp_path, 1, "--display_id", number)) is None
+    flags = ["--print_freq", "7", "--display_freq", "11"]
+    first, second = (VisdomWindows(run_info(tmp_path / name, server.port, *flags)) for name in "ab")
+    first.close(), second.close()
+    assert abs(first.first - second.first) >= 100  # each run has windows of its own
+    assert (first.every_losses, first.every_images) == (7, 11)

@@ -50,8 +50,7 @@ def main(argv: Sequence[str]) -> int:
         from coopcut.monitors.visdom.server import Server, serve
     except ImportError as error:
         raise UserError(f"the package {error.name} is not installed: make venv does it") from None
-    server = Server(assets, opt.hostname, opt.port)
-    asyncio.run(serve(server, opt.hostname, opt.exit_when_idle, partial(_draw, run)))
+    asyncio.run(serve(Server(assets, opt.hostname, opt.port), opt.hostname, opt.exit_when_idle, partial(_draw, run)))
     return 0
 
 

@@ -63,16 +63,13 @@ def _fetch(folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="visdom-") as packed:
         command = ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", packed, *packages]
         subprocess.run(command, cwd=packed, check=True, timeout=120, capture_output=True, text=True)
-        contents = [_content(Path(packed) / f"{asset.package.replace('@', '-')}.tgz", asset) for asset in ASSETS]
-    for asset, content in zip(ASSETS, contents, strict=True):
+        contents: dict[Asset, bytes] = {}
+        for asset in ASSETS:
+            with tarfile.open(Path(packed) / f"{asset.package.replace('@', '-')}.tgz") as tar:
+                file = tar.extractfile(f"package/{asset.source}")
+                contents[asset] = file.read() if file else b""
+            if not asset.is_sound(contents[asset]):
+                raise ValueError(f"{asset.source} of {asset.package} is not what it was: its checksum differs")
+    for asset, content in contents.items():
         (folder / asset.target).parent.mkdir(parents=True, exist_ok=True)
         write_bytes(folder / asset.target, content)
-
-
-def _content(archive: Path, asset: Asset) -> bytes:
-    with tarfile.open(archive) as tar:
-        file = tar.extractfile(f"package/{asset.source}")
-        content = file.read() if file else b""
-    if not asset.is_sound(content):
-        raise ValueError(f"{asset.source} of {asset.package} is not what it was: its checksum differs")
-    return content

@@ -43,6 +43,7 @@ class Client:
     def is_refused(self) -> bool:
         """Whether nobody listens at this address of this machine."""
         with socket.socket() as probe:
+            probe.settimeout(0.5)
             return probe.connect_ex((self.host, self.port)) == errno.ECONNREFUSED
 
     def send(

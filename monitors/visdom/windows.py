@@ -143,15 +143,15 @@ def size_of_pictures(images: Mapping[str, Image.Image], columns: int, width: int
 
 
 def saved_pictures(folder: Path) -> tuple[str, dict[str, Image.Image]] | None:
-    """The newest pictures of the run's web page with their title, if there are any."""
-    files = sorted(
-        (folder / "web" / "images").glob("epoch*_*.png"), key=lambda path: (len(path.name.split("_")[0]), path)
-    )
-    if not files:
+    """The newest pictures of the run's web page with their title, if there are any that can be read."""
+    files = {path: path.stem.split("_", 1) for path in (folder / "web" / "images").glob("epoch*_*.png")}
+    newest = max((int(epoch[5:]) for epoch, _ in files.values()), default=0)
+    found = {label: path for path, (epoch, label) in files.items() if int(epoch[5:]) == newest}
+    try:
+        images = {label: Image.open(found[label]).convert("RGB") for label in in_order(found)}
+    except OSError:
         return None
-    epoch = files[-1].name.split("_")[0]
-    found = {path.stem.split("_", 1)[1]: path for path in files if path.name.startswith(f"{epoch}_")}
-    return f"epoch {int(epoch[5:])}", {label: Image.open(found[label]) for label in in_order(found)}
+    return (f"epoch {newest}", images) if images else None
 
 
 def _table(rows: Sequence[tuple[str, object]]) -> str:
