@@ -137,6 +137,7 @@ def test_addresses_and_numbers(tmp_path: Path, server: StandIn, caplog: pytest.L
         assert VisdomWindows.create(run_info(tmp_path, 1, "--display_id", number)) is None
     flags = ["--print_freq", "7", "--display_freq", "11"]
     first, second = (VisdomWindows(run_info(tmp_path / name, server.port, *flags)) for name in "ab")
-    first.close(), second.close()
+    first.close()
+    second.close()
     assert abs(first.first - second.first) >= 100  # each run has windows of its own
     assert (first.every_losses, first.every_images) == (7, 11)
