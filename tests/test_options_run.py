@@ -37,7 +37,7 @@ def test_preprocess_none_trains_on_any_sizes(place: Path) -> None:
 def test_single_is_for_translating(place: Path) -> None:
     outcome = run("train", "--dataroot", "data/trainA", "--dataset_mode", "single", *TINY)
     assert outcome.code == 2
-    assert "--dataset_mode: 'single' is not one of unaligned" in outcome.err
+    assert "--dataset_mode single has no target images to learn from; use unaligned" in outcome.err
     assert not (place / "checkpoints").exists()
 
 

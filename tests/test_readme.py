@@ -32,7 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_commands_run_in_their_order(project: Path) -> None:
-    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     found = commands()
     assert len(found) >= 8
     with contextlib.ExitStack() as stack:
