@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from coopcut.monitors import plot_run
 from coopcut.monitors.curves import Record, Thinned, grouped, of_its_kind, paces, read_records, smoothed, switches
 from coopcut.monitors.text import LossFiles
 from coopcut.util.errors import DataError, OptionError
+from tests.tools import ROOT
 from tests.visdom_tools import ADVERSARIAL, COOPERATIVE, record
 
 pytest.importorskip("matplotlib", reason="the package matplotlib is not installed")
@@ -174,3 +177,10 @@ def test_figures_of_evaluations_leave_no_gaps() -> None:
         "held-out images: distances",
         "held-out images: shares",
     ]
+
+
+def test_the_command_says_nothing_but_its_help() -> None:
+    command = [sys.executable, "-m", "coopcut.monitors.plot_run", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: coopcut.monitors.plot_run ")

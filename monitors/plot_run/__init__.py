@@ -6,7 +6,6 @@ The time of an image in the first and the last epoch of each phase is told.
 """
 
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from coopcut.monitors.curves import (
     values,
 )
 from coopcut.util.arguments import Parser
-from coopcut.util.cli import run_script
 from coopcut.util.errors import DataError, OptionError
 from coopcut.util.launch import refuse_several
 from coopcut.util.plots import save_figure
@@ -143,8 +141,3 @@ def _folder(checkpoints_dir: Path, name: str) -> Path:
 def _plain(text: str) -> str:
     """For matplotlib, which takes what is between two dollars for a formula."""
     return text.replace("$", r"\$")
-
-
-if __name__ == "__main__":
-    sys.argv[0] = "plot_run"
-    run_script(main)
