@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from coopcut.engine.position import Position
 from coopcut.networks.resnet_generator import Resnet6
 from coopcut.options.option import Options
-from tests.tools import CPU, by_hand, pixels, refused, run, tiny, train_options
+from tests.steps import batch, trainer_with
+from tests.tools import CPU, by_hand, losses_of, pixels, refused, run, tiny, train_options
+from tests.training import same
 
 
 @pytest.fixture
@@ -59,6 +62,44 @@ def test_what_is_missing_or_meant_otherwise_is_one_line(published: dict[str, Res
     refused(
         "train", ["--model", "cycle_gan", "--dataroot", "data", "--name", "n", "--output_nc", 1], "--lambda_identity"
     )
+
+
+@pytest.mark.parametrize(
+    ("start", "stages"),
+    [
+        ("--coop_iters 0", ["adversarial"] * 6),
+        ("--coop_iters 0 --coop_epochs 1 --coop_fade 1", ["cooperative"] * 4 + ["fading"] * 2),
+    ],
+)
+def test_it_continues_bit_for_bit(place: Path, start: str, stages: list[str]) -> None:
+    """Stopped in the middle of the first epoch, of four steps, and in the second; the pool is full by then.
+
+    With --coop_iters it is one of the methods of test_every_method.py.
+    """
+    flags = ["--dataroot", "data", *tiny("cycle_gan"), "--pool_size", 2, "--print_freq", 1, *start.split()]
+    assert run("train", *flags, "--name", "whole", "--max_iters", 6).code == 0
+    assert run("train", *flags, "--name", "parts", "--max_iters", 3).code == 0
+    for steps in (5, 6):
+        assert run("train", "--name", "parts", "--continue_train", *CPU, "--max_iters", steps).code == 0
+    folders = [Path("checkpoints", name) for name in ("whole", "parts")]
+    whole, parts = (torch.load(folder / "latest_state.pth", weights_only=True) for folder in folders)
+    for part in ("model", "position", "mean_loss"):
+        same(whole[part], parts[part], part)
+    logs = [losses_of(folder) for folder in folders]
+    assert [(r["step"], r["losses"]) for r in logs[0]] == [(r["step"], r["losses"]) for r in logs[1]]
+    assert [record["phase"] for record in logs[0]] == stages
+
+
+def test_a_cooperative_duel_adds_its_diagnostics_to_the_published_names() -> None:
+    """Without one these are all; see test_golden_cycle_gan.py."""
+    flags = "--model cycle_gan --coop_iters 1 --coop_fade 1 --langevin_steps 2"
+    trainer = trainer_with(flags)
+    first, fading, after = (trainer.step(batch(), Position(step=step)).losses.keys() for step in range(3))
+    published = {f"{kind}_{side}" for kind in ("D", "G", "cycle", "idt") for side in "AB"} | {"G"}
+    assert after == published
+    assert {"teach_A", "teach_B", "gap_A", "gap_B"} <= first - published
+    assert {"D_fake_A", "D_real_B"} <= fading - first  # its parts, which the advice looks at
+    assert not {"D_fake_A", "D_real_B"} & first
 
 
 def test_presets_are_as_published() -> None:
