@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.tools import TINY
-from tests.training import run, same
+from tests.training import LOGGED, run, same
 
 # what is special to a method; each method by itself is in test_every_method.py
 CASES = {
@@ -66,7 +66,7 @@ def test_workers_and_seed(images: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_save_and_training_continues_exactly(images: Path, number: signal.Signals, code: int) -> None:
     folder = images.parent / "checkpoints"
-    flags = ["--dataroot", str(images), "--checkpoints_dir", str(folder), "--name", "stopped", *TINY]
+    flags = ["--dataroot", str(images), "--checkpoints_dir", str(folder), "--name", "stopped", *TINY, *LOGGED]
     command = [sys.executable, "train.py", *flags, "--num_threads", "1", "--model", "coopcut", "--coop_iters", "3"]
     command += ["--max_iters", "100000"]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums depend on their number

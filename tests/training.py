@@ -9,11 +9,14 @@ import train
 from tests.tools import TINY
 
 
+LOGGED = ["--print_freq", "1", "--seed", "3"]
+
+
 def run(images: Path, name: str, *flags: str) -> dict[str, Any]:
     """Train in this process; returns the saved state."""
     folder = images.parent / "checkpoints"
     argv = ["--dataroot", str(images), "--checkpoints_dir", str(folder), "--name", name, *TINY]
-    assert train.main([*argv, "--print_freq", "1", "--seed", "3", *flags]) == 0
+    assert train.main([*argv, *LOGGED, *flags]) == 0
     return torch.load(folder / name / "latest_state.pth", weights_only=True)
 
 
