@@ -8,7 +8,6 @@ import torch
 import train
 from tests.tools import TINY
 
-
 LOGGED = ["--print_freq", "1", "--seed", "3"]
 
 
