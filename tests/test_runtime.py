@@ -9,7 +9,7 @@ from tests.project import ROOT
 
 FAULTS = """
 import ctypes, resource, sys, torch
-from coopcut.engine.runtime import set_up
+from coopcut.engine.device import set_up
 if sys.argv[1] == "keep":
     set_up(0, False, torch.device("cpu"))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
