@@ -1,7 +1,6 @@
 """The image files of one domain: found, counted and checked, with messages that say what was there instead."""
 
 import os
-from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from pathlib import Path
 from coopcut.images.decode import check_header
 from coopcut.images.listing import (
     IMAGE_EXTENSIONS,
-    OTHER_PICTURES,
+    count_other_pictures,
+    file_size,
     is_data_folder,
     is_image_name,
     list_files,
@@ -42,7 +42,7 @@ class Domain:
 
     def fingerprint(self) -> list[tuple[str, int]]:
         """The images by name and size in bytes, to tell whether two processes see the same ones."""
-        return [(os.path.basename(path), _size(path)) for path in self.paths]
+        return [(os.path.basename(path), file_size(path)) for path in self.paths]
 
     def describe(self) -> str:
         """For example '1067 images in ./datasets/horse2zebra/trainA'; '100 of 1067 images ...' if capped."""
@@ -78,7 +78,7 @@ def find_domain(source: str, max_size: float, expected: str, check: bool = True)
     else:
         files = list_files(source)
         found = [path for path in files if is_image_name(os.path.basename(path))]
-    others = _other_pictures(files)
+    others = ", ".join(count_other_pictures(files))
     if not found:
         known = " ".join(IMAGE_EXTENSIONS)
         raise DataError(
@@ -89,11 +89,6 @@ def find_domain(source: str, max_size: float, expected: str, check: bool = True)
     if check:
         check_headers(used, source)
     return Domain(source, used, len(found), others)
-
-
-def _other_pictures(files: Iterable[str]) -> str:
-    counts = Counter(os.path.splitext(path)[1].lower() for path in files)
-    return ", ".join(f"{counts[kind]} {kind}" for kind in OTHER_PICTURES if counts[kind])
 
 
 def check_headers(paths: Iterable[str], folder: str) -> None:
@@ -133,14 +128,6 @@ def _whats_near(missing: str) -> str:
 def _subfolders(folder: str) -> list[str]:
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and is_data_folder(entry.name))
-
-
-def _size(path: str) -> int:
-    """Bytes; -1 for a file that is not there, of which reading tells in its turn."""
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return -1
 
 
 def _complaint(path: str) -> str | None:

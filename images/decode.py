@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+from tifffile import TiffPage
 
 from coopcut.images.pixels import Pixels, assumed_range, integer_range
-from coopcut.images.png import png_header, read_deep_color
+from coopcut.images.png import read_deep_color, transparent_color
 from coopcut.images.ppm import pictures, read_raw
-from coopcut.images.tiff import MAGIC, page_for_pillow, read_tiff, type_without_range
+from coopcut.images.tiff import MAGIC, is_pillows, read_page, tiff_page, type_without_range
 from coopcut.util.errors import DataError
 from coopcut.util.memory import is_out_of_memory
 
@@ -31,17 +32,17 @@ _ORIENTATION_TAG, _BITS_TAG, _PHOTOMETRIC_TAG = 0x0112, 0x0102, 0x0106
 
 def check_header(path: str | Path) -> None:
     """Raise `DataError` unless the file begins like one image. Fast: no pixel is decoded, so truncation goes unseen."""
-    with _damage_told(path):
-        page = page_for_pillow(path) if _is_tiff(path) else 0
-        if page is not None:
-            with _opened(path, page):
-                pass
+    with _damage_told(path), _opened(path):
+        pass
 
 
 def untold_type(path: str | Path) -> str | None:
     """The type of the numbers in a file that does not tell black and white, int32 say; None if it does. No decoding."""
     with _damage_told(path):
-        return type_without_range(path) if _is_tiff(path) else None
+        if not _is_tiff(path):
+            return None
+        with tiff_page(path) as page:
+            return type_without_range(page)
 
 
 def decode(path: str | Path) -> tuple[Image.Image | Pixels, int]:
@@ -49,30 +50,39 @@ def decode(path: str | Path) -> tuple[Image.Image | Pixels, int]:
 
     Raises `DataError` for a file that is missing, damaged, too large, no image, or more than one; `MemoryError`.
     """
-    with _damage_told(path):
-        page = page_for_pillow(path) if _is_tiff(path) else 0
-        if page is None:
-            return read_tiff(path)
-        with _opened(path, page) as img:
-            header = png_header(path) if img.format == "PNG" else None
-            if header is not None and header.deep_color:
-                return read_deep_color(path, header), orientation(img)
-            raw = read_raw(path, img) if img.format == "PPM" else None
-            if raw is not None:
-                return raw, 1
-            img.load()
-            if header is not None and header.key is not None:
-                img.info["transparency"] = header.pillows_key
-            return img, orientation(img)
+    with _damage_told(path), _opened(path) as img:
+        if isinstance(img, TiffPage):
+            return read_page(img)
+        key, pixels = None, None
+        if img.format == "PNG":
+            key, pixels = transparent_color(img), read_deep_color(path, img)
+        elif img.format == "PPM":
+            pixels = read_raw(path, img)
+        if pixels is not None:
+            return pixels, orientation(img)
+        img.load()
+        if key is not None:
+            img.info["transparency"] = key
+        return img, orientation(img)
 
 
 @contextmanager
-def _opened(path: str | Path, page: int) -> Iterator[ImageFile.ImageFile]:
-    """The file opened by Pillow, at this page if it is TIFF. Raises `DataError` for another one of several frames."""
+def _opened(path: str | Path) -> Iterator[ImageFile.ImageFile | TiffPage]:
+    """The file opened by Pillow, or the page of a TIFF file that is not left to it.
+
+    Raises `DataError` for a file of several frames.
+    """
+    number = 0
+    if _is_tiff(path):
+        with tiff_page(path) as page:
+            if not is_pillows(page, path):
+                yield page
+                return
+            number = page.index
     with Image.open(path, formats=_FORMATS) as img:
         frames = 1
         if img.format == "TIFF":
-            img.seek(page)
+            img.seek(number)
         elif img.format == "PPM":
             frames = pictures(path, img)
         elif img.format != "MPO":  # of a JPEG file with others inside, the first is the photograph

@@ -7,8 +7,6 @@ format may hold (rotation flags, palettes, transparency, 16 bits) is settled her
 
 import os
 import re
-import uuid
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from torch import Tensor
 from coopcut.images.decode import decode, orientation, pixels_of, reason
 from coopcut.images.pixels import Pixels, Range, to_8_bit
 from coopcut.util.errors import DataError
+from coopcut.util.files import replacing
 from coopcut.util.memory import is_out_of_memory
 
 _UPRIGHT = {  # EXIF orientation -> what turns the stored picture upright
@@ -109,20 +108,15 @@ def save_image(image: Image.Image | Tensor, path: str | Path) -> None:
     The folder is made if missing. Raises `DataError`, naming the file, for an unknown extension or a failed write.
     """
     path = Path(path)
-    # Hidden, so that nobody lists it; the extension stays, because it tells Pillow the format.
-    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         img = to_image(image) if isinstance(image, Tensor) else image
-        img.save(temporary, quality=95)  # only JPEG and WebP know a quality
-        os.replace(temporary, path)
+        with replacing(path, path.suffix) as temporary:  # its extension tells Pillow the format
+            img.save(temporary, quality=95)  # only JPEG and WebP know a quality
     except (OSError, ValueError) as error:
         if is_out_of_memory(error):
             raise
         raise DataError(f"{path}: cannot be written ({reason(error)})") from error
-    finally:
-        with suppress(OSError):  # where the folder could not be made
-            temporary.unlink(missing_ok=True)
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -1,14 +1,15 @@
 """TIFF, read by tifffile; what it leaves undone (palettes, CMYK, Lab, rare compressions) is left to Pillow."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image
-from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, TIFF, TiffFile, TiffPage
 
 from coopcut.images.pixels import Pixels, assumed_range
 from coopcut.util.errors import DataError
@@ -21,34 +22,27 @@ _ALPHA = (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)
 _OLD = (COMPRESSION.OJPEG, COMPRESSION.THUNDERSCAN)  # known to Pillow's libtiff
 
 
-def page_for_pillow(path: str | Path) -> int | None:
-    """The number of the page that Pillow is to read; None if `read_tiff` reads it. No pixel is decoded.
-
-    Raises `DataError` for a file that is not one gray or color picture of a known kind; other errors mean damage.
-    """
-    with tifffile.TiffFile(path, is_ome=False) as file:
-        page = _single_page(file, path)
-        return page.index if _is_pillows(page, path) else None
+@contextmanager
+def tiff_page(path: str | Path) -> Iterator[TiffPage]:
+    """The only picture in the file, beside smaller copies of it. Raises `DataError` if there are more."""
+    with TiffFile(path, is_ome=False) as file:
+        yield _single_page(file, path)
 
 
-def read_tiff(path: str | Path) -> tuple[Pixels, int]:
-    """The pixels of a TIFF file as stored, and its EXIF orientation (1 to 8), if `page_for_pillow` is None."""
-    with tifffile.TiffFile(path, is_ome=False) as file:
-        page = _single_page(file, path)
-        orientation = page.tags.get("Orientation")
-        return _pixels(page), int(orientation.value) if orientation is not None else 1
+def read_page(page: TiffPage) -> tuple[Pixels, int]:
+    """The pixels of a page as stored, and its EXIF orientation (1 to 8), unless `is_pillows`."""
+    orientation = page.tags.get("Orientation")
+    return _pixels(page), int(orientation.value) if orientation is not None else 1
 
 
-def type_without_range(path: str | Path) -> str | None:
-    """The type of the numbers of a TIFF file, int32 say, if it does not tell black and white; None if it does."""
-    with tifffile.TiffFile(path, is_ome=False) as file:
-        page = _single_page(file, path)
-        told = page.dtype is None or assumed_range(page.dtype, page.bitspersample) is not None
-        return None if told or page.dtype is None else page.dtype.name
+def type_without_range(page: TiffPage) -> str | None:
+    """The type of the numbers, int32 say, if it does not tell black and white; None if it does."""
+    if page.dtype is None or assumed_range(page.dtype, page.bitspersample) is not None:
+        return None
+    return page.dtype.name
 
 
-def _single_page(file: tifffile.TiffFile, path: str | Path) -> tifffile.TiffPage:
-    """The only picture in the file, beside smaller copies of it."""
+def _single_page(file: TiffFile, path: str | Path) -> TiffPage:
     pages = [page.aspage() for page in file.pages]
     if any(page.is_mask for page in pages):
         raise DataError(f"{path}: its transparency is in a page of its own, which is not read; save it flattened")
@@ -58,9 +52,9 @@ def _single_page(file: tifffile.TiffFile, path: str | Path) -> tifffile.TiffPage
     page = pages[0]
     if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or np.inf):
         raise Image.DecompressionBombError
-    number = max(len(pages), page.imagedepth)
     if not page.size:
         raise DataError(f"{path}: holds no pixels; replace or remove it")
+    number = max(len(pages), page.imagedepth)
     number += sum(sub.aspage().shape == page.shape for sub in page.pages or ())  # not the levels of a pyramid
     if number == 1 and len(file.pages) == 1:  # one entry may stand for many, as ImageJ and tifffile write them
         number = file.series[0].size // page.size
@@ -69,7 +63,7 @@ def _single_page(file: tifffile.TiffFile, path: str | Path) -> tifffile.TiffPage
     return page
 
 
-def _is_pillows(page: tifffile.TiffPage, path: str | Path) -> bool:
+def is_pillows(page: TiffPage, path: str | Path) -> bool:
     """Whether Pillow is to read this kind. Raises `DataError` for kinds that neither reads right."""
     photometric, samples, bits = page.photometric, page.samplesperpixel, page.bitspersample
     planar = samples > 1 and page.planarconfig == PLANARCONFIG.SEPARATE
@@ -78,7 +72,7 @@ def _is_pillows(page: tifffile.TiffPage, path: str | Path) -> bool:
         raise DataError(f"{path}: TIFF with {bits}-bit values of this type is not supported; convert it")
     if photometric in _COLORS or jpeg:
         _check_samples(page, 3 if jpeg else _COLORS[photometric], planar, path)
-        if page.compression in tifffile.TIFF.DECOMPRESSORS and page.compression not in _OLD:
+        if page.compression in TIFF.DECOMPRESSORS and page.compression not in _OLD:
             return False
         if page.dtype.kind in "bu" and bits in (1, 8) and not planar and not page.extrasamples:
             return True
@@ -92,7 +86,7 @@ def _is_pillows(page: tifffile.TiffPage, path: str | Path) -> bool:
     )
 
 
-def _check_samples(page: tifffile.TiffPage, colors: int, planar: bool, path: str | Path) -> None:
+def _check_samples(page: TiffPage, colors: int, planar: bool, path: str | Path) -> None:
     samples, extra = page.samplesperpixel, page.extrasamples
     if samples == colors:
         return
@@ -107,7 +101,7 @@ def _check_samples(page: tifffile.TiffPage, colors: int, planar: bool, path: str
         )
 
 
-def _pixels(page: tifffile.TiffPage) -> Pixels:
+def _pixels(page: TiffPage) -> Pixels:
     parts = math.prod(page.chunked)  # strips or tiles; tifffile takes missing ones for zeros
     filled = sum(bool(offset and size) for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False))
     if filled != parts:

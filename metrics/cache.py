@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coopcut.images.pixels import Range
 from coopcut.metrics.features import Features
@@ -23,6 +22,7 @@ from coopcut.util.files import write_bytes
 log = logging.getLogger(__name__)
 
 FORMAT = 2
+ARRAYS = ("features", "thumbnails", "sizes", "gray")  # of an `ImageSet`
 
 
 def cache_folder() -> Path:
@@ -54,7 +54,7 @@ class FeatureCache:
         path = self._path(key)
         try:
             with np.load(path, allow_pickle=False) as stored:
-                found = {name: stored[name] for name in ("features", "thumbnails", "sizes", "gray")}
+                found = {name: stored[name] for name in ARRAYS}
                 whole = str(stored["key"]) == key
         except FileNotFoundError:
             return None
@@ -64,17 +64,10 @@ class FeatureCache:
         fits = found["features"].shape == (number, dims) and all(len(array) == number for array in found.values())
         return found if whole and fits else None
 
-    def save(
-        self,
-        key: str,
-        features: NDArray[np.float64],
-        thumbnails: NDArray[np.uint8],
-        sizes: NDArray[np.int64],
-        gray: NDArray[np.bool_],
-    ) -> None:
-        """Store a set. A folder that cannot be written costs the time of the next run, no more."""
+    def save(self, key: str, measured: Any) -> None:
+        """Store an `ImageSet`. A folder that cannot be written costs the time of the next run, no more."""
         content = io.BytesIO()
-        np.savez(content, features=features, thumbnails=thumbnails, sizes=sizes, gray=gray, key=np.array(key))
+        np.savez(content, key=np.array(key), **{name: getattr(measured, name) for name in ARRAYS})
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_bytes(self._path(key), content.getvalue())

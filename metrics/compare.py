@@ -1,31 +1,25 @@
 """An evaluation put together: what the sets allow, the paired errors with their baselines, the detectors."""
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from torch import Tensor
+from tqdm import tqdm
 
 from coopcut.inference.translated import is_result, translated_from
 from coopcut.metrics import detectors
-from coopcut.metrics.detectors import Finding, Thumbnails
+from coopcut.metrics.detectors import Finding
 from coopcut.metrics.features import Features
 from coopcut.metrics.folders import count_copies, is_domain_beside
 from coopcut.metrics.looks import LookFigures
-from coopcut.metrics.paired import Pair, PairedErrors, paired_errors
+from coopcut.metrics.paired import PairedErrors, paired_errors
 from coopcut.metrics.pairs import Counterparts
-from coopcut.metrics.sets import (
-    ImageSet,
-    Picture,
-    by_name,
-    mean_image,
-    readable,
-    resized,
-    thumbnail,
-)
+from coopcut.metrics.sets import Folder, ImageSet, Picture, mean_image, resized, thumbnail
 from coopcut.metrics.sources import Sources
 from coopcut.util.errors import DataError
 
@@ -45,7 +39,7 @@ def warn_of_sets(sources: Sources, real: ImageSet, fake: ImageSet, features: Fea
             least,
             features.dims,
         )
-    if sources.real.resolve() == sources.fake.resolve():
+    if sources.real.path.resolve() == sources.fake.path.resolve():
         log.warning("--real and --fake are the same folder: FID is 0, and KID a little below")
     _warn_of_copies(sources)
     if real.gray.mean() != fake.gray.mean():
@@ -55,7 +49,7 @@ def warn_of_sets(sources: Sources, real: ImageSet, fake: ImageSet, features: Fea
 
 def _warn_of_copies(sources: Sources) -> None:
     """Where images that were never translated are measured as translations, or inputs as targets."""
-    fake, real, inputs = sources.fake, sources.real, sources.inputs
+    fake, real = sources.fake.path, sources.real.path
     if is_domain_beside(fake, real):
         log.warning("--fake %s is a domain of the data set that --real is of: are these translations?", fake)
     if fake.name in ("real_A", "real_B"):
@@ -65,17 +59,18 @@ def _warn_of_copies(sources: Sources) -> None:
         log.warning("--real %s: these are the inputs of the translations, not images of the target domain", real)
     if real.name == "fake_B":
         log.warning("--real %s: there test.py writes translations", real)
-    for flag, folder in {"--truth": sources.truth, "--real": real}.items():
-        if inputs is not None and folder is not None and inputs.resolve() == folder.resolve():
-            log.warning("--inputs and %s are the same folder", flag)
-    fakes = by_name(fake)
-    for folder, flag in {inputs: "--inputs", sources.truth: "--truth", real: "--real"}.items():
-        if folder is None or (folder is real and folder.resolve() == fake.resolve()):  # told of already
-            continue
-        number = count_copies(fakes.values(), by_name(folder).values())
+    for other in (sources.truth, sources.real):
+        if sources.inputs and other and sources.inputs.path.resolve() == other.path.resolve():
+            log.warning("--inputs and %s are the same folder", other.flag)
+    fakes = sources.fake.paths.values()
+    others = {folder.path: folder for folder in (sources.inputs, sources.truth, sources.real) if folder}
+    if real.resolve() == fake.resolve():  # told of already
+        others.pop(real)
+    for folder in others.values():
+        number = count_copies(fakes, folder.paths.values())
         if number:
             what = f"{number} of the {len(fakes)} images of --fake"
-            log.warning("%s are the same files as in %s %s: are these translations?", what, flag, folder)
+            log.warning("%s are the same files as in %s %s: are these translations?", what, folder.flag, folder.path)
 
 
 def compare_pairs(
@@ -85,20 +80,41 @@ def compare_pairs(
 
     skipped: lines about files that cannot be read, those that are known and those that are found here.
     """
-    assert sources.truth is not None
-    truth, fakes = by_name(sources.truth), by_name(sources.fake)
-    of_fakes = [(truth[found.truth[fake]], fakes[fake]) for fake in known if fake in found.truth]
-    rows = {"translations": paired_errors(_some(_pairs(of_fakes, skipped, sources.read), sources.truth), lpips)}
-    if sources.inputs is not None:
-        inputs = by_name(sources.inputs)
-        of_inputs = [(truth[counterpart], inputs[image]) for image, counterpart in found.truth_of_inputs.items()]
-        rows["input unchanged"] = paired_errors(_some(_pairs(of_inputs, skipped, sources.read), sources.inputs), lpips)
-    if sources.train is not None:
-        train = [(path,) for path in by_name(sources.train).values()]
-        mean = mean_image(pictures[0] for pictures in _some(readable(train, skipped, sources.read), sources.train))
-        alone = [(path,) for path, _ in of_fakes]
-        rows["mean"] = paired_errors(((resized(mean, t), t) for (t,) in readable(alone, skipped, sources.read)), lpips)
+    truth, inputs, train = sources.truth, sources.inputs, sources.train
+    assert truth is not None
+
+    def errors(folder: Folder, counterparts: Mapping[str, str]) -> PairedErrors:
+        files = [[(truth, counterpart), (folder, image)] for image, counterpart in counterparts.items()]
+        damaged = truth if folder is sources.fake else folder  # of the translations all are known to be readable
+        pairs = ((image, like) for like, image in _some(_readable(files, skipped), damaged.path))
+        return paired_errors(pairs, lpips)
+
+    of_fakes = {fake: found.truth[fake] for fake in known if fake in found.truth}
+    rows = {"translations": errors(sources.fake, of_fakes)}
+    if inputs is not None:
+        rows["input unchanged"] = errors(inputs, found.truth_of_inputs)
+    if train is not None:
+        of_train = _some(_readable([[(train, name)] for name in train.paths], skipped), train.path)
+        mean = mean_image(picture for (picture,) in of_train)
+        targets = _readable([[(truth, name)] for name in of_fakes.values()], skipped)
+        rows["mean"] = paired_errors(((resized(mean, target), target) for (target,) in targets), lpips)
     return rows
+
+
+def _readable(rows: Sequence[Sequence[tuple[Folder, str]]], skipped: list[str]) -> Iterator[list[Picture]]:
+    """For each row of images their pictures, those after the first at the size of the first.
+
+    What cannot be read is left out; its line is added to `skipped`, with a warning if it is not there yet.
+    """
+    for row in tqdm(rows, desc="comparing", unit="image", leave=False, disable=None):
+        try:
+            pictures = [folder.read(name) for folder, name in row]
+        except DataError as error:
+            if str(error) not in skipped:
+                log.warning("skipped: %s", error)
+                skipped.append(str(error))
+            continue
+        yield [resized(picture, pictures[0]) for picture in pictures]
 
 
 def _some(pictures: Iterator[T], folder: Path) -> Iterator[T]:
@@ -108,53 +124,37 @@ def _some(pictures: Iterator[T], folder: Path) -> Iterator[T]:
     raise DataError(f"{folder}: no image that can be compared can be read there; replace the damaged ones")
 
 
-def _pairs(files: Sequence[tuple[str, str]], skipped: list[str], read: Callable[[str], Picture]) -> Iterator[Pair]:
-    """(image, truth) of the files of truths and images."""
-    for truth, image in readable(files, skipped, read):
-        yield image, truth
-
-
 def detect(
-    real: ImageSet,
-    fake: ImageSet,
-    inputs: ImageSet | None,
-    sources: Sources,
-    found: Counterparts,
-    looks: LookFigures | None,
+    sets: Sequence[ImageSet], found: Counterparts, truth: Folder | None, looks: LookFigures | None
 ) -> list[Finding]:
-    """What the detectors say of what there is to look at; nothing of fewer than 8 images."""
+    """What the detectors say of what there is to look at; nothing of fewer than 8 images.
+
+    sets: of the real images and the translations, and of the inputs if there are any.
+    """
+    real, fake, *others = sets
     if min(len(real), len(fake)) < detectors.LEAST:
         log.info("detectors are silent: they need %d images on each side", detectors.LEAST)
         return []
     findings = [detectors.collapses(real.features, fake.features)]
     if looks is not None and looks.shown.sum() >= detectors.LEAST:
         findings.append(detectors.few_looks(looks.shown, looks.target))
-    if inputs is None:
-        return findings
-    places = {name: place for place, name in enumerate(inputs.keys)}
-    pairs = [(place, name) for place, name in enumerate(fake.keys) if found.inputs.get(name) in places]
-    if len(pairs) < detectors.LEAST:
-        log.warning("%s: %d images have their input in %s: too few to compare", fake.folder, len(pairs), inputs.folder)
-        return findings
-    before = inputs.thumbnails[[places[found.inputs[name]] for _, name in pairs]]
-    after = fake.thumbnails[[place for place, _ in pairs]]
-    findings += [
-        detectors.ignores_input(before, after),
-        detectors.all_the_same(before, after),
-        detectors.equals_input(before, after),
-    ]
-    truth = _thumbnails(sources, [found.truth.get(name) for _, name in pairs])
-    if truth is not None:
-        return [*findings, detectors.inverted_colours(truth, after, "truth")]
-    return [*findings, detectors.inverted_colours(before, after)]
-
-
-def _thumbnails(sources: Sources, names: Sequence[str | None]) -> Thumbnails | None:
-    """Those of the counterparts, if all of them are there."""
-    if sources.truth is None:
-        return None
-    paths = by_name(sources.truth)
-    try:
-        return np.stack([thumbnail(sources.read(paths[name or ""])) for name in names])
-    except (KeyError, DataError):
-        return None
+    for inputs in others:
+        place_of = {name: place for place, name in enumerate(inputs.keys)}
+        pairs = [(place, name) for place, name in enumerate(fake.keys) if found.inputs.get(name) in place_of]
+        if len(pairs) < detectors.LEAST:
+            few = f"{len(pairs)} images have their input in {inputs.folder}"
+            log.warning("%s: %s: too few to compare", fake.folder, few)
+            continue
+        before = inputs.thumbnails[[place_of[found.inputs[name]] for _, name in pairs]]
+        after = fake.thumbnails[[place for place, _ in pairs]]
+        findings += [
+            detectors.ignores_input(before, after),
+            detectors.all_the_same(before, after),
+            detectors.equals_input(before, after),
+        ]
+        like, what = before, "input"
+        if truth is not None:
+            with contextlib.suppress(KeyError, DataError):  # not all counterparts are there
+                like, what = np.stack([thumbnail(truth.read(found.truth[name])) for _, name in pairs]), "truth"
+        findings.append(detectors.inverted_colours(like, after, what))
+    return findings

@@ -27,17 +27,21 @@ BLOCK = 256  # images compared at once
 
 @dataclass(frozen=True)
 class Finding:
-    """One detector's answer. fires: whether `value` is beyond `threshold`, that is, something is wrong."""
+    """One detector's answer."""
 
     name: str
-    fires: bool
     value: float
     threshold: float
     words: str
 
+    @property
+    def fires(self) -> bool:
+        """Whether `value` is below `threshold`, that is, something is wrong."""
+        return self.value < self.threshold
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        return {**asdict(self), "fires": self.fires}
 
 
 def ignores_input(inputs: Thumbnails, outputs: Thumbnails) -> Finding:
@@ -55,37 +59,24 @@ def ignores_input(inputs: Thumbnails, outputs: Thumbnails) -> Finding:
         below, equal = (fit < own - 1e-9).sum(axis=1), (np.abs(fit - own) <= 1e-9).sum(axis=1) - 1
         ranks.append((below + equal / 2) / (n - 1))
     value = float(np.concatenate(ranks).mean())
-    return Finding(
-        "ignores the input",
-        value < RANK,
-        value,
-        RANK,
-        f"the edges of an output fit its own input better than {100 * value:.0f} % of the other inputs (chance: 50 %)",
+    words = (
+        f"the edges of an output fit its own input better than {100 * value:.0f} % of the other inputs (chance: 50 %)"
     )
+    return Finding("ignores the input", value, RANK, words)
 
 
 def all_the_same(inputs: Thumbnails, outputs: Thumbnails) -> Finding:
     """Are the outputs one picture? Value: RMS deviation of the outputs from their mean, over that of the inputs."""
     value = _spread(outputs) / max(_spread(inputs), 1e-9)
-    return Finding(
-        "one output for all",
-        value < SPREAD,
-        value,
-        SPREAD,
-        f"the outputs differ from each other {value:.2f} times as much as the inputs do",
-    )
+    words = f"the outputs differ from each other {value:.2f} times as much as the inputs do"
+    return Finding("one output for all", value, SPREAD, words)
 
 
 def equals_input(inputs: Thumbnails, outputs: Thumbnails) -> Finding:
     """Is nothing translated? Value: root mean squared difference of output and input, of 255."""
     value = float(np.sqrt(((inputs.astype(np.float64) - outputs) ** 2).mean()))
-    return Finding(
-        "equals the input",
-        value < EQUAL,
-        value,
-        EQUAL,
-        f"the outputs differ from the inputs by {value:.1f} of 255 (RMS of thumbnails)",
-    )
+    words = f"the outputs differ from the inputs by {value:.1f} of 255 (RMS of thumbnails)"
+    return Finding("equals the input", value, EQUAL, words)
 
 
 def inverted_colours(references: Thumbnails, outputs: Thumbnails, reference: str = "input") -> Finding:
@@ -96,13 +87,8 @@ def inverted_colours(references: Thumbnails, outputs: Thumbnails, reference: str
     """
     a, b = (_centred(side.astype(np.float64).reshape(len(side), -1, 3)) for side in (references, outputs))
     value = float((a * b).sum(axis=(1, 2)).mean())
-    return Finding(
-        "inverted colors",
-        value < INVERTED,
-        value,
-        INVERTED,
-        f"the colors of output and {reference} correlate with {value:.2f}",
-    )
+    words = f"the colors of output and {reference} correlate with {value:.2f}"
+    return Finding("inverted colors", value, INVERTED, words)
 
 
 def collapses(real: Array, fake: Array) -> Finding:
@@ -119,25 +105,15 @@ def collapses(real: Array, fake: Array) -> Finding:
     distances = _squared_distances(real)
     width = float(np.median(distances[np.triu_indices(n, 1)])) / 4 or 1.0  # s^2
     value = _vendi(_squared_distances(fake), width) / _vendi(distances, width)
-    return Finding(
-        "few looks",
-        value < DIVERSITY,
-        value,
-        DIVERSITY,
-        f"the outputs are {value:.2f} times as diverse as real images (Vendi score of the features)",
-    )
+    words = f"the outputs are {value:.2f} times as diverse as real images (Vendi score of the features)"
+    return Finding("few looks", value, DIVERSITY, words)
 
 
 def few_looks(shown: Counts, target: Counts) -> Finding:
     """The same where the looks are known: effective numbers of looks (exp of the entropy), outputs over target."""
     value = effective_number(shown) / effective_number(target)
-    return Finding(
-        "few known looks",
-        value < DIVERSITY,
-        value,
-        DIVERSITY,
-        f"{effective_number(shown):.1f} looks in effect, {effective_number(target):.1f} in the target",
-    )
+    words = f"{effective_number(shown):.1f} looks in effect, {effective_number(target):.1f} in the target"
+    return Finding("few known looks", value, DIVERSITY, words)
 
 
 def _normalised_edges(pictures: Thumbnails) -> Array:
@@ -170,6 +146,4 @@ def _squared_distances(x: Array) -> Array:
 
 
 def _vendi(squared: Array, width: float) -> float:
-    values = np.linalg.eigvalsh(np.exp(-squared / (2 * width)) / len(squared))
-    values = values[values > 1e-12]
-    return float(np.exp(-(values * np.log(values)).sum()))
+    return effective_number(np.linalg.eigvalsh(np.exp(-squared / (2 * width)) / len(squared)))

@@ -7,7 +7,6 @@ makes the random subsets of KID repeatable. The packages (the extra `metrics`) a
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -80,7 +79,8 @@ def kernel_distance(
     if size == len(real) == len(fake):
         subsets = 1  # all of them would be the same
     module = package("torchmetrics.image.kid")
-    with warnings.catch_warnings(), _seeded(seed):
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=()):  # it draws from torch's global generator
+        torch.default_generator.manual_seed(seed)  # of the CPU alone: `torch.manual_seed` sets those of GPUs too
         warnings.simplefilter("ignore")  # that it keeps all features in memory
         metric = module.KernelInceptionDistance(
             feature=_Identity(real.shape[1]), subsets=subsets, subset_size=size, **LOCAL
@@ -120,17 +120,3 @@ class _Identity(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return features
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """torchmetrics draws from torch's global generator: within the block it begins at `seed`, afterwards as before.
-
-    Only the one of the CPU: `torch.manual_seed` would also set those of the GPUs.
-    """
-    before = torch.get_rng_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before)

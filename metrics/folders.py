@@ -5,14 +5,14 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import permutations, product
 from pathlib import Path
 
-from coopcut.images.listing import list_images
+from coopcut.images.listing import file_size, list_images
 from coopcut.images.names import DOMAIN_FOLDERS
 from coopcut.inference.translated import FAKES, LABELS
-from coopcut.metrics.sets import WRITTEN, some
+from coopcut.metrics.sets import WRITTEN, Folder, some
 from coopcut.options.saved import FILE
 from coopcut.util.errors import DataError, OptionError
 
@@ -94,25 +94,29 @@ def _is_web(folder: Path) -> bool:
     return any(page.name == "web" and _is_run(page.parent) for page in (folder, folder.parent))
 
 
-def check_apart(groups: Sequence[Mapping[str, Path]]) -> None:
-    """Raise `DataError` if a folder of one group (by flag) lies in one of another: its images would count for both."""
-    pairs = [pair for one, two in permutations(groups, 2) for pair in product(one.items(), two.items())]
-    for (inner, folder), (outer, above) in pairs:
-        if folder.resolve() != above.resolve() and folder.resolve().is_relative_to(above.resolve()):
-            raise DataError(
-                f"{inner} {folder} lies in {outer} {above}, so that its images would count for both: name two folders "
-                "that are apart"
-            )
+def check_apart(groups: Sequence[Sequence[Folder]]) -> None:
+    """Raise `DataError` if a folder of one group lies in one of another: its images would count for both."""
+    for group, other in permutations(groups, 2):
+        for inner, outer in product(group, other):
+            if inner.path.resolve() != outer.path.resolve() and _lies_in(inner.path, outer.path):
+                raise DataError(
+                    f"{inner.flag} {inner.path} lies in {outer.flag} {outer.path}, so that its images would count for "
+                    "both: name two folders that are apart"
+                )
 
 
-def check_outside(flag: str, file: Path, folders: Mapping[str, Path]) -> None:
+def check_outside(flag: str, file: Path, folders: Sequence[Folder]) -> None:
     """Raise `OptionError` if a picture would be written among images that are measured."""
-    for name, folder in folders.items():
-        if file.resolve().is_relative_to(folder.resolve()):
+    for folder in folders:
+        if _lies_in(file, folder.path):
             raise OptionError(
-                f"{flag} {file} lies in {name} {folder}, where it would be measured as an image the next time: name "
-                "another place"
+                f"{flag} {file} lies in {folder.flag} {folder.path}, where it would be measured as an image the next "
+                "time: name another place"
             )
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def is_domain_beside(folder: Path, other: Path) -> bool:
@@ -123,26 +127,12 @@ def is_domain_beside(folder: Path, other: Path) -> bool:
 
 def count_copies(files: Iterable[str], others: Iterable[str]) -> int:
     """How many files have the content of one of the others. Those of equal size are read; the lost ones are passed."""
-    sizes: dict[int, list[str]] = {}
+    of_size: dict[int, list[str]] = {}
     for path in others:
-        sizes.setdefault(_size(path), []).append(path)
-    contents: dict[int, set[bytes]] = {}
-    number = 0
-    for path in files:
-        size = _size(path)
-        if size <= 0 or size not in sizes:
-            continue
-        if size not in contents:
-            contents[size] = {_digest(other) for other in sizes[size]}
-        number += _digest(path) in contents[size]
-    return number
-
-
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError:  # of which reading tells in its turn
-        return -1
+        of_size.setdefault(file_size(path), []).append(path)
+    like_others = [path for path in files if file_size(path) > 0 and file_size(path) in of_size]
+    contents = {_digest(path) for size in {file_size(path) for path in like_others} for path in of_size[size]}
+    return sum(_digest(path) in contents for path in like_others)
 
 
 def _digest(path: str) -> bytes:

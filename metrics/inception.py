@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-import os
+import shutil
 import urllib.request
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from coopcut.engine.checkpoint.file_kinds import kind_of
 from coopcut.engine.checkpoint.files import read_file
 from coopcut.metrics.packages import package
 from coopcut.util.errors import CheckpointError
+from coopcut.util.files import replacing
 
 SHA256 = "6726825d"  # of the file begins so
 FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")  # the same content
@@ -49,44 +50,41 @@ def load_inception(weights: str | Path | None) -> tuple[Inception, str]:
 def find_weights(given: str | Path | None) -> Path:
     """The file: the one that is given, or in torch's cache, or downloaded to there. Raises `CheckpointError`."""
     if given is not None:
-        if Path(given).is_dir():
-            raise CheckpointError(f"--weights {given} is a folder: name the file of {ADDRESS} in it")
-        if not Path(given).is_file():
-            raise CheckpointError(f"--weights {given} does not exist; expected the file of {ADDRESS}")
-        return Path(given)
-    cache = Path(torch.hub.get_dir()) / "checkpoints"
-    for name in FILES:
-        if (cache / name).is_file():
-            return cache / name
-    place = cache / FILES[0]
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+        return given_file("--weights", Path(given), f"the file of {ADDRESS}")
+    places = [Path(torch.hub.get_dir()) / "checkpoints" / name for name in FILES]
+    for place in places:
+        if place.is_file():
+            return place
+    place = places[0]
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(ADDRESS, timeout=TIMEOUT) as answer, temporary.open("wb") as file:
-            while chunk := answer.read(1 << 20):
-                file.write(chunk)
-        check_sha256(temporary, SHA256, ADDRESS)
-        os.replace(temporary, place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(place) as temporary:
+            with urllib.request.urlopen(ADDRESS, timeout=TIMEOUT) as answer, temporary.open("wb") as file:
+                shutil.copyfileobj(answer, file)
+            check_sha256(temporary, SHA256, ADDRESS)
     except OSError as error:
         reason = getattr(error, "reason", None) or error.strerror or error
         raise CheckpointError(
             f"no weights for --features inception ({reason}): download {ADDRESS} elsewhere and put it to {place}, "
             "or name it with --weights"
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return place
 
 
 def check_sha256(path: Path, prefix: str, what: str) -> str:
     """The SHA-256 of a file. Raises `CheckpointError`, saying `what` it is, unless it begins with `prefix`."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    found = digest.hexdigest()
+        found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(prefix):
         kind = kind_of(path)
         why = f"; {path} {kind}" if kind else ": damaged or another file; download it again"
         raise CheckpointError(f"{what} {path}: its SHA-256 begins with {found[:8]} instead of {prefix}{why}")
     return found
+
+
+def given_file(flag: str, path: Path, expected: str) -> Path:
+    """`path`, if it is a file. Raises `CheckpointError`."""
+    if not path.is_file():
+        what = "is a folder: name the file in it" if path.is_dir() else "does not exist"
+        raise CheckpointError(f"{flag} {path} {what}; expected {expected}")
+    return path

@@ -91,7 +91,7 @@ def reverse_kl(shown: Counts, target: Counts) -> float:
     return float((q[there] * np.log(q[there] / p[there])).sum())
 
 
-def effective_number(counts: Counts) -> float:
-    """exp of the entropy of the shares: K for K equal counts, 1 for a single one."""
+def effective_number(counts: NDArray[Any]) -> float:
+    """exp of the entropy of the shares: K for K equal counts, 1 for a single one. Counts below 0 are left out."""
     shares = counts[counts > 0] / max(counts.sum(), 1)
     return float(np.exp(-(shares * np.log(shares)).sum()))

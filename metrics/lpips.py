@@ -9,9 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from coopcut.metrics.inception import check_sha256
+from coopcut.metrics.inception import check_sha256, given_file
 from coopcut.metrics.packages import package
-from coopcut.util.errors import CheckpointError
 
 FILE, SHA256 = "alexnet-owt-7be5be79.pth", "7be5be79"  # of torchvision
 
@@ -22,10 +21,9 @@ def load_lpips(weights: Path | None) -> Callable[[Tensor, Tensor], Tensor] | Non
     Raises `CheckpointError` for a given file that is missing or another one.
     """
     path = weights or Path(torch.hub.get_dir()) / "checkpoints" / FILE
-    if not path.is_file():
-        if weights:
-            what = "is a folder" if path.is_dir() else "does not exist"
-            raise CheckpointError(f"--lpips_weights {path} {what}; expected torchvision's {FILE}")
+    if weights:
+        given_file("--lpips_weights", path, f"torchvision's {FILE}")
+    elif not path.is_file():
         return None
     check_sha256(path, SHA256, "--lpips_weights" if weights else "torchvision's")
     module = package("torchmetrics.image.lpip")
@@ -40,8 +38,4 @@ def load_lpips(weights: Path | None) -> Callable[[Tensor, Tensor], Tensor] | Non
         finally:
             torch.hub.set_dir(before)
 
-    def distance(a: Tensor, b: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return metric(a, b)
-
-    return distance
+    return torch.inference_mode()(metric)

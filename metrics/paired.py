@@ -39,26 +39,15 @@ class PairedErrors:
         names = {"rmse": "RMSE", "psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS"}
         return {names.get(name, name): value for name, value in asdict(self).items() if value is not None}
 
-    def line(self, name: str) -> str:
-        """A row of the table that `header` begins."""
-        shares = f"{100 * self.within_5:>10.1f} %{100 * self.within_10:>10.1f} %"
-        lpips = "" if self.lpips is None else f"{self.lpips:>9.4f}"
-        return f"{name:<22}{self.images:>7}{self.rmse:>9.2f}{shares}{self.psnr:>9.2f}{self.ssim:>9.4f}{lpips}"
-
-
-def header(with_lpips: bool) -> str:
-    """The first line of the table."""
-    names = f"{'':<22}{'images':>7}{'RMSE':>9}{'within 5':>12}{'within 10':>12}{'PSNR':>9}{'SSIM':>9}"
-    return names + (f"{'LPIPS':>9}" if with_lpips else "")
-
 
 def paired_errors(pairs: Iterable[Pair], lpips: Callable[[Tensor, Tensor], Tensor] | None = None) -> PairedErrors:
     """Compare (translation, truth) pairs of uint8 arrays [H, W, C] of equal shape. `ValueError` without pairs.
 
     lpips: what `coopcut.metrics.lpips.load_lpips` gives.
     """
-    squared, values, near_5, near_10, pixels, images = 0.0, 0, 0, 0, 0, 0
-    psnr, ssim, distances = [], [], []
+    metrics = package("torchmetrics.functional.image")
+    squared, values, near_5, near_10, pixels = 0.0, 0, 0, 0, 0
+    psnr, ssim, distances = list[float](), list[float](), list[float]()
     for fake, truth in pairs:
         off = np.abs(fake.astype(np.int32) - truth.astype(np.int32))
         worst = off.max(axis=2)
@@ -67,22 +56,21 @@ def paired_errors(pairs: Iterable[Pair], lpips: Callable[[Tensor, Tensor], Tenso
         near_5 += int((worst <= 5).sum())
         near_10 += int((worst <= 10).sum())
         pixels += worst.size
-        images += 1
-        tensors = (_tensor(fake), _tensor(truth))
-        psnr.append(_psnr(*tensors))
-        ssim.append(_ssim(*tensors))
-        if lpips is not None and min(fake.shape[:2]) >= LPIPS_SIDE:
-            distances.append(float(lpips(tensors[0] / 127.5 - 1, tensors[1] / 127.5 - 1)))
-    if not images:
+        a, b = _tensor(fake), _tensor(truth)
+        psnr.append(float(metrics.peak_signal_noise_ratio(a.double(), b.double(), data_range=255.0)))
+        if min(worst.shape) >= SSIM_SIDE:
+            ssim.append(float(metrics.structural_similarity_index_measure(a, b, data_range=255.0)))
+        if lpips is not None and min(worst.shape) >= LPIPS_SIDE:
+            distances.append(float(lpips(a / 127.5 - 1, b / 127.5 - 1)))
+    if not psnr:
         raise ValueError("no pairs to compare")
-    known = [value for value in ssim if np.isfinite(value)]
     return PairedErrors(
-        images,
+        len(psnr),
         (squared / values) ** 0.5,
         near_5 / pixels,
         near_10 / pixels,
         float(np.mean(psnr)),
-        float(np.mean(known)) if known else float("nan"),
+        float(np.mean(ssim)) if ssim else float("nan"),
         float(np.mean(distances)) if distances else None,
     )
 
@@ -90,15 +78,3 @@ def paired_errors(pairs: Iterable[Pair], lpips: Callable[[Tensor, Tensor], Tenso
 def _tensor(picture: NDArray[np.uint8]) -> Tensor:
     """[1, C, H, W], 0 to 255."""
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float()
-
-
-def _psnr(fake: Tensor, truth: Tensor) -> float:
-    metric = package("torchmetrics.functional.image").peak_signal_noise_ratio
-    return float(metric(fake.double(), truth.double(), data_range=255.0))
-
-
-def _ssim(fake: Tensor, truth: Tensor) -> float:
-    if min(fake.shape[2:]) < SSIM_SIDE:
-        return float("nan")
-    metric = package("torchmetrics.functional.image").structural_similarity_index_measure
-    return float(metric(fake, truth, data_range=255.0))

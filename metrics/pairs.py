@@ -3,11 +3,9 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from coopcut.images.names import Pairs, pair_names, pair_pictures
-from coopcut.inference.translated import translated_images
-from coopcut.metrics.sets import by_name, in_order, some
+from coopcut.metrics.sets import Folder, some
 from coopcut.util.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -31,41 +29,26 @@ class Counterparts:
     truth_of_inputs: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_counterparts(fake: Path, inputs: Path | None, truth: Path | None) -> Counterparts:
+def find_counterparts(fake: Folder, inputs: Folder | None, truth: Folder | None) -> Counterparts:
     """All that the folders allow; warnings name translations and inputs without a counterpart.
 
     Raises `DataError` if names leave open which belong together, or if none in a folder has a counterpart.
     """
     images = made_of(fake, inputs)
-    found, of_fakes, of_inputs = Pairs(), Pairs(), Pairs()
-    if inputs is not None:
-        found = pair_images(images, image_names(inputs), pair_pictures)
-        _refuse_unclear(found, str(fake), f"--inputs {inputs}")
-        _tell_of_the_rest(found, images, fake, f"input in {inputs}")
-    if truth is not None:
-        there = image_names(truth)
-        of_fakes = pair_images(images, there, pair_pictures)
-        _check(of_fakes, images, fake, truth, "--truth")
-        if inputs is not None:
-            names = image_names(inputs)
-            of_inputs = pair_images(names, there)
-            _check(of_inputs, names, inputs, truth, "--inputs")
-    return Counterparts(images, found.found, of_fakes.found, of_inputs.found)
+    of_inputs = _checked(pair_images(images, inputs.names, pair_pictures), fake, inputs) if inputs else {}
+    if truth is None:
+        return Counterparts(images, of_inputs)
+    of_truth = _checked(pair_images(images, truth.names, pair_pictures), fake, truth)
+    both = _checked(pair_images(inputs.names, truth.names), inputs, truth) if inputs else {}
+    return Counterparts(images, of_inputs, of_truth, both)
 
 
-def made_of(fake: Path, inputs: Path | None) -> dict[str, str]:
+def made_of(fake: Folder, inputs: Folder | None) -> dict[str, str]:
     """Translation -> name of the image that it was made of: as test.py noted it, or as the inputs tell, or its own."""
-    images = image_names(fake)
     if inputs is None:
-        return images
-    names = image_names(inputs)
-    found = pair_images(images, names, pair_pictures).found
-    return {picture: names[found[picture]] if picture in found else image for picture, image in images.items()}
-
-
-def image_names(folder: Path) -> dict[str, str]:
-    """The images of a folder -> their names; of pictures that test.py wrote those of the images that it read."""
-    return {name: name for name in in_order(by_name(folder))} | translated_images(folder)
+        return fake.names
+    found = pair_images(fake.names, inputs.names, pair_pictures).found
+    return fake.names | {picture: inputs.names[image] for picture, image in found.items()}
 
 
 def pair_images(
@@ -81,33 +64,34 @@ def pair_images(
     return Pairs({image: found[image] for image in images if image in found}, unclear)
 
 
-def nearly_all(pairs: Pairs, images: Mapping[str, str]) -> bool:
-    """Whether so many images have a counterpart that the sets are paired."""
-    return len(pairs.found) >= NEARLY_ALL * len(images)
+def are_paired(fake: Folder, inputs: Folder, truth: Folder) -> bool:
+    """Whether nearly all translations have a counterpart; a line says how many."""
+    found, images = len(pair_images(made_of(fake, inputs), truth.names, pair_pictures).found), len(fake.names)
+    paired = found >= NEARLY_ALL * images
+    level = logging.INFO if paired or not found else logging.WARNING
+    kind = "paired" if paired else "unpaired"
+    log.log(level, "%s: %d of %d translations have a counterpart by name in %s", kind, found, images, truth.path)
+    return paired
 
 
-def _check(pairs: Pairs, images: Mapping[str, str], folder: Path, truth: Path, flag: str) -> None:
-    _refuse_unclear(pairs, str(folder), f"--truth {truth}")
-    if not pairs.found:
-        example = next(iter(image_names(truth)))
+def _checked(pairs: Pairs, folder: Folder, others: Folder) -> dict[str, str]:
+    """The pairs of images of `folder` and of `others`; see `find_counterparts`."""
+    of_truth = others.flag == "--truth"
+    if pairs.unclear:
+        images, candidates = pairs.unclear[0]
         raise DataError(
-            f"{folder}: no image there has the name of a counterpart (for example {example}); name the right folder "
-            f"with {flag}" + UNPAIRED * (flag == "--truth")
+            f"{' and '.join(images[:2])} in {folder.path}, {' and '.join(candidates[:2])} in {others.flag} "
+            f"{others.path}: their names do not tell which belong together; rename or remove one" + UNCLEAR * of_truth
         )
-    _tell_of_the_rest(pairs, images, folder, "counterpart")
-
-
-def _tell_of_the_rest(pairs: Pairs, images: Mapping[str, str], folder: Path, what: str) -> None:
-    without = [image for image in images if image not in pairs.found]
+    if of_truth and not pairs.found:
+        flag = "--truth" if folder.flag == "--fake" else folder.flag
+        raise DataError(
+            f"{folder.path}: no image there has the name of a counterpart (for example {next(iter(others.names))}); "
+            f"name the right folder with {flag}" + UNPAIRED * (flag == "--truth")
+        )
+    without = [image for image in folder.paths if image not in pairs.found]
     if without:
-        log.warning("%s: %d of %d images have no %s: %s", folder, len(without), len(images), what, some(without))
-
-
-def _refuse_unclear(pairs: Pairs, folder: str, others: str) -> None:
-    if not pairs.unclear:
-        return
-    images, candidates = pairs.unclear[0]
-    raise DataError(
-        f"{' and '.join(images[:2])} in {folder}, {' and '.join(candidates[:2])} in {others}: their names do not tell "
-        "which belong together; rename or remove one" + UNCLEAR * others.startswith("--truth")
-    )
+        what = "counterpart" if of_truth else f"input in {others.path}"
+        count = f"{len(without)} of {len(folder.paths)}"
+        log.warning("%s: %s images have no %s: %s", folder.path, count, what, some(without))
+    return pairs.found

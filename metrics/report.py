@@ -4,18 +4,20 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from coopcut.metrics.detectors import Finding
-from coopcut.metrics.distribution import FIGURES
 from coopcut.metrics.looks import LookFigures
-from coopcut.metrics.paired import PairedErrors, header
+from coopcut.metrics.paired import PairedErrors
 from coopcut.util.errors import DataError
 from coopcut.util.files import write_text
 
-WIDTHS = (10, 11, 11, 9, 9, 10)  # of the columns of FIGURES
-DIGITS = (3, 5, 3, 3, 3, 3)
+FORMATS = {  # of the figures in the tables; of all others three digits
+    "images": "d", "KID": ".5f",
+    "RMSE": ".2f", "within_5": ".1%", "within_10": ".1%", "PSNR": ".2f", "SSIM": ".4f", "LPIPS": ".4f",
+}  # fmt: skip
 
 
 @dataclass
@@ -33,14 +35,10 @@ class Report:
 
     def lines(self) -> list[str]:
         """The tables, and what the detectors say."""
-        names = "".join(f"{name:>{width}}" for name, width in zip(FIGURES, WIDTHS, strict=True))
-        lines = [self.setting, f"{'':<22}{'images':>7}{names}"]
-        for name, row in self.distribution.items():
-            cells = "".join(_cell(row[f], w, d) for f, w, d in zip(FIGURES, WIDTHS, DIGITS, strict=True))
-            lines.append(f"{name:<22}{self.counts[name]:>7}{cells}")
+        of_sets = {name: {"images": self.counts[name], **row} for name, row in self.distribution.items()}
+        lines = [self.setting, *table(of_sets)]
         if self.paired:
-            lines += ["", header(any(errors.lpips is not None for errors in self.paired.values()))]
-            lines += [errors.line(name) for name, errors in self.paired.items()]
+            lines += ["", *table({name: errors.as_dict() for name, errors in self.paired.items()})]
         if self.looks is not None:
             lines += ["", *self.looks.lines()]
         if self.findings:
@@ -73,8 +71,17 @@ class Report:
             raise DataError(f"{path} cannot be written ({error.strerror}): choose another --json") from None
 
 
-def _cell(value: float, width: int, digits: int) -> str:
-    return f"{'-':>{width}}" if math.isnan(value) else f"{value:>{width}.{digits}f}"
+def table(rows: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """A line with the names of the figures, and one for each row; "-" stands for NaN and for what a row lacks."""
+    columns = list(dict.fromkeys(chain.from_iterable(rows.values())))
+    lines = [["", *(column.replace("_", " ") for column in columns)]]
+    for name, row in rows.items():
+        lines.append([name, *(_cell(row.get(column, math.nan), column) for column in columns)])
+    return [f"{first:<22}" + "".join(f"{cell:>11}" for cell in cells) for first, *cells in lines]
+
+
+def _cell(value: float, column: str) -> str:
+    return "-" if math.isnan(value) else f"{value:{FORMATS.get(column, '.3f')}}".replace("%", " %")
 
 
 def _plain(value: Any) -> Any:

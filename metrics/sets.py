@@ -1,9 +1,9 @@
-"""A set of images to be measured: its files, their feature vectors and thumbnails, and what is wrong with some."""
+"""A folder of images to be measured, and what was measured of it: feature vectors, thumbnails, and what is wrong."""
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from coopcut.images.io import read_image
-from coopcut.images.listing import OTHER_PICTURES, list_files, list_images
+from coopcut.images.listing import count_other_pictures, list_files, list_images
 from coopcut.images.names import sort_key
 from coopcut.images.pixels import Range
 from coopcut.inference.results import METRICS_PLOT, SHEET
-from coopcut.inference.translated import LABELS
+from coopcut.inference.translated import LABELS, translated_images
 from coopcut.metrics.cache import FeatureCache
 from coopcut.metrics.features import BATCH, Features
 from coopcut.util.errors import DataError
@@ -27,6 +27,48 @@ Picture = NDArray[np.uint8]
 THUMBNAIL = 32  # pixels
 NAMED = 5  # files named in a message
 WRITTEN = (SHEET, METRICS_PLOT)  # pictures that test.py and evaluate.py make of translations
+
+
+@dataclass(frozen=True)
+class Folder:
+    """flag: what messages call the folder. value_range: black and white in its files, as `read_image` takes it."""
+
+    flag: str
+    path: Path
+    value_range: Range | None = None
+
+    @cached_property
+    def paths(self) -> dict[str, str]:
+        """The images by their path below the folder, without those that are `WRITTEN`.
+
+        In an order that extensions, _A and _B do not change. Raises `DataError` if there is no such folder, or no image
+        in it.
+        """
+        if not self.path.is_dir():
+            raise DataError(f"{self.path}: {'is a file, not a folder' if self.path.is_file() else 'no such folder'}")
+        found = {Path(path).relative_to(self.path).as_posix(): path for path in list_images(self.path)}
+        names = sorted(found.keys() - set(self._written()), key=sort_key)
+        if not names:
+            raise DataError(f"{self.path}: no images in this folder")
+        return {name: found[name] for name in names}
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The images -> their names; of pictures that test.py wrote those of the images that it read."""
+        return {name: name for name in self.paths} | translated_images(self.path)
+
+    def left_out(self) -> list[str]:
+        """What is there and is no image of the set: pictures that are `WRITTEN`, and numbers of kinds not read."""
+        return [*self._written(), *count_other_pictures(list_files(self.path))]
+
+    def read(self, name: str) -> Picture:
+        """An image as uint8 [H, W, 3]."""
+        return read(self.paths[name], self.value_range)
+
+    def _written(self) -> list[str]:
+        if self.path.name in LABELS and self.path.absolute().parent.name == "images":  # there it names a translation
+            return []
+        return [name for name in WRITTEN if (self.path / name).is_file()]
 
 
 @dataclass
@@ -61,124 +103,58 @@ class ImageSet:
         return text + (f" ({'; '.join(details)})" if details else "")
 
 
-def measure(
-    name: str,
-    folder: Path,
-    paths: Mapping[str, str],
-    features: Features,
-    cache: FeatureCache | None = None,
-    value_range: Range | None = None,
-) -> ImageSet:
-    """The images `paths` (key -> file) of `folder`; one that cannot be read is named in a warning and left out.
+def measure(folder: Folder, features: Features, cache: FeatureCache | None = None) -> ImageSet:
+    """The images of `folder`; one that cannot be read is named in a warning and left out.
 
-    name: what the set is called in messages. value_range: as `read_image` takes it. Raises `DataError` if fewer than
-    two images are left, or if features are not finite.
+    Raises `DataError` if fewer than two images are left, or if features are not finite.
     """
-    others = left_out(folder)
-    if others:
-        log.warning("%s: %s: not measured: %s", name, folder, ", ".join(others))
-    key = cache.key(features, paths, value_range) if cache else ""
-    found = cache.load(key, len(paths), features.dims) if cache else None
+    name, left_out = f"{folder.flag}: {folder.path}", folder.left_out()
+    if left_out:
+        log.warning("%s: not measured: %s", name, ", ".join(left_out))
+    key = cache.key(features, folder.paths, folder.value_range) if cache else ""
+    found = cache.load(key, len(folder.paths), features.dims) if cache else None
     if found is not None:
-        return ImageSet(folder, list(paths), **found, left_out=others)
-    result = _measured(folder, paths, features, value_range)
-    result.left_out = others
+        return ImageSet(folder.path, list(folder.paths), **found, left_out=left_out)
+    result = _measured(folder, features)
+    result.left_out = left_out
     for line in result.skipped:
         log.warning("skipped: %s", line)
     if len(result) < 2:
-        left = f"{len(result)} of {len(paths)} images can be read" if result.skipped else "holds 1 image"
-        raise DataError(f"{name}: {folder}: {left}; at least 2 are needed to compare distributions")
+        left = f"{len(result)} of {len(folder.paths)} images can be read" if result.skipped else "holds 1 image"
+        raise DataError(f"{name}: {left}; at least 2 are needed to compare distributions")
     broken = ~np.isfinite(result.features).all(axis=1)
     if broken.any():
-        first = paths[result.keys[int(np.argmax(broken))]]
+        first = folder.paths[result.keys[int(np.argmax(broken))]]
         raise DataError(
-            f"{name}: features ({features.name}) of {int(broken.sum())} of {len(result)} images are NaN or infinite "
-            f"(the first: {first}): check the network of --features and its --weights"
+            f"{folder.flag}: features ({features.name}) of {int(broken.sum())} of {len(result)} images are NaN or "
+            f"infinite (the first: {first}): check the network of --features and its --weights"
         )
     if cache and not result.skipped:  # a file that cannot be read must be told of every time
-        cache.save(key, result.features, result.thumbnails, result.sizes, result.gray)
+        cache.save(key, result)
     return result
 
 
-def _measured(folder: Path, paths: Mapping[str, str], features: Features, value_range: Range | None) -> ImageSet:
-    keys: list[str] = []
-    skipped: list[str] = []
-    vectors = [np.zeros((0, features.dims))]
-    thumbnails, sizes, gray = [], [], []
+def _measured(folder: Folder, features: Features) -> ImageSet:
+    keys, skipped, sizes, gray = list[str](), list[str](), list[tuple[int, ...]](), list[bool]()
+    vectors, thumbnails = [np.zeros((0, features.dims))], [np.zeros((0, THUMBNAIL, THUMBNAIL, 3), np.uint8)]
     waiting: list[Picture] = []
-    for key, path in tqdm(paths.items(), desc=f"measuring {folder.name}", unit="image", leave=False, disable=None):
+    for key in tqdm(folder.paths, desc=f"measuring {folder.path.name}", unit="image", leave=False, disable=None):
         try:
-            picture = read(path, value_range)
+            picture = folder.read(key)
         except DataError as error:
             skipped.append(str(error))
             continue
         keys.append(key)
-        sizes.append((picture.shape[1], picture.shape[0]))
+        sizes.append(picture.shape[1::-1])
         gray.append(bool((picture == picture[:, :, :1]).all()))
-        thumbnails.append(thumbnail(picture))
+        thumbnails.append(thumbnail(picture)[None])
         waiting.append(picture)
         if len(waiting) == BATCH:
             vectors.append(features(waiting))
             waiting.clear()
     vectors.append(features(waiting))
-    return ImageSet(
-        folder,
-        keys,
-        np.concatenate(vectors),
-        np.stack(thumbnails) if thumbnails else np.zeros((0, THUMBNAIL, THUMBNAIL, 3), np.uint8),
-        np.array(sizes, np.int64).reshape(-1, 2),
-        np.array(gray, bool),
-        skipped,
-    )
-
-
-def by_name(folder: Path) -> dict[str, str]:
-    """The images of `folder` by their path below it, without those that are `WRITTEN`.
-
-    Raises `DataError` if there is no such folder, or no image in it.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: {'is a file, not a folder' if folder.is_file() else 'no such folder'}")
-    found = {Path(path).relative_to(folder).as_posix(): path for path in list_images(folder)}
-    for name in _written(folder):
-        found.pop(name, None)
-    if not found:
-        raise DataError(f"{folder}: no images in this folder")
-    return found
-
-
-def in_order(paths: Mapping[str, str]) -> dict[str, str]:
-    """The same, in an order that extensions, _A and _B do not change."""
-    return {name: paths[name] for name in sorted(paths, key=sort_key)}
-
-
-def left_out(folder: Path) -> list[str]:
-    """What is there and is no image of the set: pictures that are `WRITTEN`, and numbers of files of kinds not read."""
-    kinds = Counter(Path(path).suffix.lower() for path in list_files(folder))
-    return [*_written(folder), *(f"{kinds[kind]} {kind}" for kind in OTHER_PICTURES if kinds[kind])]
-
-
-def _written(folder: Path) -> list[str]:
-    if folder.name in LABELS and folder.absolute().parent.name == "images":  # there it is the name of a translation
-        return []
-    return [name for name in WRITTEN if (folder / name).is_file()]
-
-
-def readable(
-    files: Sequence[Sequence[str]], skipped: list[str], read: Callable[[str], Picture]
-) -> Iterator[list[Picture]]:
-    """For each row of files its pictures as `read` gives them, those after the first at the size of the first.
-
-    What cannot be read is left out; its line is added to `skipped`, with a warning if it is not there yet.
-    """
-    for row in tqdm(files, desc="comparing", unit="image", leave=False, disable=None):
-        try:
-            first = read(row[0])
-            yield [first, *(resized(read(path), first) for path in row[1:])]
-        except DataError as error:
-            if str(error) not in skipped:
-                log.warning("skipped: %s", error)
-                skipped.append(str(error))
+    arrays = np.concatenate(vectors), np.concatenate(thumbnails), np.array(sizes, np.int64), np.array(gray, bool)
+    return ImageSet(folder.path, keys, *arrays, skipped)
 
 
 def read(path: str | Path, value_range: Range | None = None) -> Picture:
@@ -211,7 +187,7 @@ def mean_image(pictures: Iterable[Picture]) -> Picture:
     return np.rint(total / number).astype(np.uint8)
 
 
-def some(names: Sequence[str]) -> str:
+def some(names: list[str]) -> str:
     """The first names, and how many more there are."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

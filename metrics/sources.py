@@ -2,22 +2,24 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
 from coopcut.data.folders import domains_of, phase_of
-from coopcut.images.names import pair_pictures
 from coopcut.images.pixels import Range, parse_ranges
 from coopcut.inference.translated import FAKES, earlier_pictures, is_result, lost_pictures, translated_from
 from coopcut.metrics.folders import check_apart, check_outside, one_set
-from coopcut.metrics.pairs import image_names, made_of, nearly_all, pair_images
-from coopcut.metrics.sets import Picture, by_name, read
+from coopcut.metrics.pairs import are_paired
+from coopcut.metrics.sets import Folder
 from coopcut.models import MODELS
 from coopcut.options.saved import FILE, load_options
 from coopcut.util.errors import DataError, OptionError
 
 log = logging.getLogger(__name__)
+
+Ranges = tuple[Range | None, Range | None]
+Found = tuple[dict[str, Path], Path | None, Path | None, Ranges]  # by role; results, looks, value_ranges of `Sources`
 
 INPUTS = "images/real_A"  # in a folder that test.py wrote
 RECORD = "looks.json"  # of the drawn data set
@@ -30,97 +32,94 @@ class Sources:
     value_ranges: of the source and target images of a data set, as `read_image` takes them.
     """
 
-    real: Path
-    fake: Path
-    truth: Path | None = None
-    inputs: Path | None = None
-    train: Path | None = None
-    results: Path | None = None
-    looks: Path | None = None
-    value_ranges: tuple[Range | None, Range | None] = (None, None)
+    real: Folder
+    fake: Folder
+    truth: Folder | None
+    inputs: Folder | None
+    train: Folder | None
+    results: Path | None
+    looks: Path | None
+    value_ranges: Ranges
 
-    def value_range(self, folder: Path) -> Range | None:
-        """The values that are black and white in the files of one of the folders; what test.py wrote has 8 bits."""
-        if is_result(folder):
-            return None
-        return self.value_ranges[0 if folder == self.inputs else 1]
-
-    def read(self, path: str) -> Picture:
-        """An image of one of the folders as uint8 [H, W, 3]."""
-        folders = (self.fake, self.inputs, self.truth, self.train, self.real)
-        folder = next(folder for folder in folders if folder is not None and Path(path).is_relative_to(folder))
-        return read(path, self.value_range(folder))
+    @property
+    def measured(self) -> list[Folder]:
+        """Those whose images are measured or compared."""
+        return [folder for folder in (self.real, self.fake, self.truth, self.inputs) if folder]
 
 
-def from_folders(
-    fake: Path,
-    real: Path | None = None,
-    truth: Path | None = None,
-    inputs: Path | None = None,
-    train: Path | None = None,
-) -> Sources:
-    """The folders as named. `fake` may be one that test.py wrote, which has the inputs too, or one above it."""
-    fake, results = _translations(fake)
-    if results is not None:
-        inputs = inputs or (results / INPUTS if (results / INPUTS).is_dir() else None)
-    target = real or truth
+def find_sources(opt: Namespace) -> Sources:
+    """The folders that the flags name; with --name, folders that are named too go before those of the run."""
+    roles = ("real", "truth", "inputs", "train")
+    typed = {role: one_set(f"--{role}", getattr(opt, role)) for role in roles if getattr(opt, role)}
+    if opt.name is not None and opt.fake is not None:
+        raise OptionError("--name and --fake (--results) both say what to measure: leave one of them out")
+    found, results, looks, ranges = _of_folders(opt, typed) if opt.name is None else _of_run(opt, "real" in typed)
+    if opt.value_range:
+        ranges = parse_ranges(opt.value_range)
+    folders = {}
+    for role, path in (found | typed).items():
+        values = None if is_result(path) else ranges[0 if role == "inputs" else 1]  # test.py writes 8 bits
+        folders[role] = Folder(f"--{role}", path, values)
+    truth, inputs, train = (folders.get(role) for role in roles[1:])
+    return Sources(folders["real"], folders["fake"], truth, inputs, train, results, looks, ranges)
+
+
+def _of_folders(opt: Namespace, typed: dict[str, Path]) -> Found:
+    """The folders as named. --fake may be one that test.py wrote, which has the inputs too, or one above it."""
+    of_a_run = {"phase": opt.phase != "test", "epoch": opt.epoch != "latest", "unpaired": opt.unpaired}
+    for flag in (flag for flag, given in of_a_run.items() if given):
+        raise OptionError(f"--{flag} says which part of a run to measure: add --name, or leave it out")
+    if opt.fake is None:
+        raise OptionError("--fake is missing: name a folder with translations, or a run with --name")
+    fake, results = _translations(opt.fake)
+    target = typed.get("real") or typed.get("truth")
     if target is None:
         raise OptionError("--real is missing: name a folder with images of the target domain (or --truth, or --name)")
-    return Sources(target, fake, truth, inputs, train, results, drawn_data_set(truth or target))
+    found = {"real": target, "fake": fake}
+    if results is not None and (results / INPUTS).is_dir():
+        found["inputs"] = results / INPUTS
+    return found, results, drawn_data_set(typed.get("truth") or target), (None, None)
 
 
-def from_experiment(
-    name: str,
-    checkpoints_dir: Path,
-    results_dir: Path,
-    which: Sequence[str],
-    paired: bool,
-    real: Path | None = None,
-) -> Sources:
+def _of_run(opt: Namespace, has_real: bool) -> Found:
     """The result of `test.py --name <name>`, compared with the data that the run was trained on.
 
-    which: --phase, --epoch and --export of that call.
-
-    Real are `real`, or else the images of the target domain of that phase (val for a missing test). Those of the phase
-    are counterparts if nearly all translations have one by name, paired is not False, and they are what was translated.
+    Real are the images of the target domain of that phase (val for a missing test), unless `has_real`. They are
+    counterparts if nearly all translations have one by name, without --unpaired, and if they are what was translated.
     """
-    run, (phase, epoch, chosen) = checkpoints_dir / name, which
+    run = opt.checkpoints_dir / opt.name
     options = load_options(run)
     if not options:
-        there = sorted(path.parent.name for path in checkpoints_dir.glob("*/train_opt.json"))
+        there = sorted(path.parent.name for path in opt.checkpoints_dir.glob(f"*/{FILE}"))
         raise DataError(f"{run}: no run of that name with its options; found: {', '.join(there) or 'none'}")
     if "dataroot" not in options:
         raise DataError(f"{run}: its {FILE} names no dataroot; name the folders with --real and --fake instead")
     method = MODELS[options.get("model", "cut")]
-    ranges = parse_ranges(options.get("value_range", "dtype"))
-    export, suffix = method.export(chosen), method.suffix(chosen)
-    results = results_dir / name / f"{phase}_{epoch}{suffix}"
+    export, suffix = method.export(opt.export), method.suffix(opt.export)
+    results = opt.results_dir / opt.name / f"{opt.phase}_{opt.epoch}{suffix}"
     if not (results / FAKES).is_dir():
-        again = f"python test.py --name {name} --epoch {epoch} --dataroot {options['dataroot']}"
-        again += f" --export {chosen}" if suffix else ""
+        again = f"python test.py --name {opt.name} --epoch {opt.epoch} --dataroot {options['dataroot']}"
+        again += f" --export {opt.export}" if suffix else ""
         raise DataError(f"{results}: no translations there; make them: {again}")
+    back = -1 if export.source == "B" else 1
+    source, target = domains_of(options.get("direction", "AtoB"))[::back]
     root = Path(options["dataroot"])
-    source, target = domains_of(options.get("direction", "AtoB"))[:: -1 if export.source == "B" else 1]
-    phase = phase_of(root, phase, target)
+    phase = phase_of(root, opt.phase, target)
     own, inputs, train = root / f"{phase}{target}", root / f"{phase}{source}", root / f"train{target}"
-    if real is None and not own.is_dir():
+    if not has_real and not own.is_dir():
         raise DataError(f"{own}: no images of the target domain to compare with; name a folder with --real")
-    looks = drawn_data_set(own)
+    looks, unpaired = drawn_data_set(own), opt.unpaired
     translated = translated_from(results)
     if translated is not None and translated.is_dir() and not (inputs.is_dir() and translated.samefile(inputs)):
         log.warning("the translations are of %s, not of %s: none is compared with a counterpart", translated, inputs)
-        inputs, paired, looks = results / INPUTS, False, None
-    paired = paired and own.is_dir() and inputs.is_dir() and _are_paired(results / FAKES, inputs, own)
-    return Sources(
-        real or own,
-        results / FAKES,
-        own if paired else None,
-        inputs if inputs.is_dir() else None,
-        train if train.is_dir() else None,
-        results,
-        looks,
-        ranges if export.source == "A" else (ranges[1], ranges[0]),
-    )
+        inputs, unpaired, looks = results / INPUTS, True, None
+    found = {"real": own, "fake": results / FAKES}
+    found |= {role: path for role, path in (("inputs", inputs), ("train", train)) if path.is_dir()}
+    if not unpaired and own.is_dir() and "inputs" in found:
+        names = (Folder(f"--{role}", found[role]) for role in ("fake", "inputs", "real"))
+        found |= {"truth": own} if are_paired(*names) else {}
+    ranges = parse_ranges(options.get("value_range", "dtype"))
+    return found, results, looks, ranges if back == 1 else (ranges[1], ranges[0])
 
 
 def _translations(folder: Path) -> tuple[Path, Path | None]:
@@ -132,39 +131,22 @@ def _translations(folder: Path) -> tuple[Path, Path | None]:
     return found, images.parent if found != folder and images / found.name == images.parent / FAKES else None
 
 
-def _are_paired(fake: Path, inputs: Path, truth: Path) -> bool:
-    """Whether nearly all translations have a counterpart; a line says how many."""
-    images = made_of(fake, inputs)
-    pairs = pair_images(images, image_names(truth), pair_pictures)
-    paired = nearly_all(pairs, images)
-    log.log(
-        logging.INFO if paired or not pairs.found else logging.WARNING,
-        "%spaired: %d of %d translations have a counterpart by name in %s",
-        "" if paired else "un",
-        len(pairs.found),
-        len(images),
-        truth,
-    )
-    return paired
-
-
 def check_folders(sources: Sources, plot: Path | None) -> None:
     """Raise `DataError` for a folder without images, in another one, or of test.py with more or less than it noted.
 
     `OptionError` if `plot` would be written into one.
     """
-    named = {"--real": sources.real, "--truth": sources.truth, "--train": sources.train}
-    targets = {flag: folder for flag, folder in named.items() if folder is not None}
-    inputs = {"--inputs": sources.inputs} if sources.inputs is not None else {}
-    fake = {"--fake": sources.fake}
-    for folder in (targets | inputs | fake).values():
-        by_name(folder)
-    check_apart((fake, inputs, targets))
+    real, fake, truth, inputs, train = sources.real, sources.fake, sources.truth, sources.inputs, sources.train
+    groups = [[folder for folder in group if folder] for group in ((real, truth, train), (inputs,), (fake,))]
+    folders = [folder for group in groups for folder in group]
+    for folder in folders:
+        assert folder.paths  # or it raises
+    check_apart(groups)
     if plot is not None and plot.suffix.lower() == ".png":
-        check_outside("--plot", plot, targets | inputs | fake)
-    wrong = _against_the_note(sources.fake)
+        check_outside("--plot", plot, folders)
+    wrong = _against_the_note(fake.path)
     if wrong and sources.results is not None:
-        all_of_them = f"--real {sources.real} --fake {sources.fake}"
+        all_of_them = f"--real {real.path} --fake {fake.path}"
         raise DataError(f"{wrong}: translate again with another --results_dir, or measure all with {all_of_them}")
     if wrong:
         log.warning("%s", wrong)
@@ -181,7 +163,7 @@ def _against_the_note(fake: Path) -> str:
     return f"{fake} lacks {_pictures(lost)} of the last translation ({lost[0]})" if lost else ""
 
 
-def _pictures(names: Sequence[str]) -> str:
+def _pictures(names: list[str]) -> str:
     return "1 picture" if len(names) == 1 else f"{len(names)} pictures"
 
 

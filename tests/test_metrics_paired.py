@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from coopcut.metrics.lpips import FILE, load_lpips
-from coopcut.metrics.paired import header, paired_errors
+from coopcut.metrics.paired import paired_errors
+from coopcut.metrics.report import table
 from coopcut.util.errors import CheckpointError
 
 pytest.importorskip("torchmetrics", reason="the package torchmetrics is not installed")
@@ -72,8 +73,9 @@ def test_lpips_takes_part_if_it_is_there() -> None:
     errors = paired_errors([(large, large + 255), (small, small)], distance)
     assert errors.lpips == 0.25
     assert seen == [((1, 3, 32, 32), -1, 1)]  # the other is too small for the network
-    assert "LPIPS" in header(True)
-    assert "0.2500" in errors.line("x")
+    names, row = table({"x": errors.as_dict()})
+    assert "LPIPS" in names
+    assert "0.2500" in row
     assert errors.as_dict()["LPIPS"] == 0.25
 
 

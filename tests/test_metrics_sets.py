@@ -11,7 +11,7 @@ from PIL import Image
 
 from coopcut.metrics.cache import FeatureCache, cache_folder
 from coopcut.metrics.features import Features, Pictures, create_features
-from coopcut.metrics.sets import by_name, in_order, mean_image, measure, resized, some
+from coopcut.metrics.sets import Folder, mean_image, measure, resized, some
 from coopcut.util.errors import DataError
 from tests.tools import make_images, truncate, write_image
 
@@ -42,7 +42,7 @@ def test_mixed_sizes_and_gray(tmp_path: Path, features: Features) -> None:
     write_image(tmp_path / "a.png", 20, 30)
     write_image(tmp_path / "b.png", 64, 48)
     write_image(tmp_path / "sub" / "c.png", 9, 9, channels=1)
-    found = measure("--real", tmp_path, by_name(tmp_path), features)
+    found = measure(Folder("--real", tmp_path), features)
     assert found.keys == ["a.png", "b.png", "sub/c.png"]
     assert found.describe() == f"3 images of 9x9 to 64x48 in {tmp_path} (with 1 sub-folder)"
     assert found.gray.tolist() == [False, False, True]
@@ -57,7 +57,7 @@ def test_one_bad_file_is_named_and_left_out(
     truncate(paths[1])
     for _ in range(2):  # also the second time: such a set is not taken from the cache
         caplog.clear()
-        found = measure("--real", tmp_path / "set", by_name(tmp_path / "set"), features, cache)
+        found = measure(Folder("--real", tmp_path / "set"), features, cache)
         assert found.keys == ["0.png", "2.png", "3.png"]
         assert len(found.skipped) == 1
         assert str(paths[1]) in caplog.text
@@ -67,13 +67,13 @@ def test_too_few(tmp_path: Path, features: Features) -> None:
     one, two = make_images(tmp_path, 2, 16)
     truncate(two)
     with pytest.raises(DataError, match=r"--fake: .* 1 of 2 images can be read; at least 2"):
-        measure("--fake", tmp_path, by_name(tmp_path), features)
+        measure(Folder("--fake", tmp_path), features)
     two.unlink()
     with pytest.raises(DataError, match=r"--fake: .* holds 1 image; at least 2"):
-        measure("--fake", tmp_path, by_name(tmp_path), features)
+        measure(Folder("--fake", tmp_path), features)
     one.unlink()
     with pytest.raises(DataError, match="no images in this folder"):
-        by_name(tmp_path)
+        Folder("--fake", tmp_path).paths.clear()
 
 
 def test_features_that_are_not_finite(tmp_path: Path, features: Features) -> None:
@@ -86,14 +86,14 @@ def test_features_that_are_not_finite(tmp_path: Path, features: Features) -> Non
             return found
 
     with pytest.raises(DataError, match=f"--real: .* 2 of 3 images are NaN or infinite .*{paths[1]}"):
-        measure("--real", tmp_path, by_name(tmp_path), Broken(features))  # type: ignore[arg-type]
+        measure(Folder("--real", tmp_path), Broken(features))  # type: ignore[arg-type]
 
 
 def test_the_cache_spares_the_network(tmp_path: Path, features: Features, cache: FeatureCache) -> None:
     make_images(tmp_path / "set", 3, 16)
     counting = Counting(features)
     first, second = (
-        measure("--real", tmp_path / "set", by_name(tmp_path / "set"), counting, cache)  # type: ignore[arg-type]
+        measure(Folder("--real", tmp_path / "set"), counting, cache)  # type: ignore[arg-type]
         for _ in range(2)
     )
     assert counting.seen == 3
@@ -132,8 +132,8 @@ def test_keys_never_mix_sets(tmp_path: Path, features: Features, cache: FeatureC
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other set"])
 def test_a_damaged_cache_is_computed_anew(tmp_path: Path, features: Features, cache: FeatureCache, damage: str) -> None:
     make_images(tmp_path / "set", 3, 16)
-    paths = by_name(tmp_path / "set")
-    first = measure("--real", tmp_path / "set", paths, features, cache)
+    paths = Folder("--real", tmp_path / "set").paths
+    first = measure(Folder("--real", tmp_path / "set"), features, cache)
     (path,) = cache.folder.iterdir()
     content = bytearray(path.read_bytes())
     if damage == "cut":
@@ -145,10 +145,10 @@ def test_a_damaged_cache_is_computed_anew(tmp_path: Path, features: Features, ca
         path.write_bytes(b"")
     else:
         make_images(tmp_path / "other", 3, 16, seed=5)
-        measure("--real", tmp_path / "other", by_name(tmp_path / "other"), features, cache)
+        measure(Folder("--real", tmp_path / "other"), features, cache)
         (other,) = (found for found in cache.folder.iterdir() if found != path)
         path.write_bytes(other.read_bytes())
-    again = measure("--real", tmp_path / "set", paths, features, cache)
+    again = measure(Folder("--real", tmp_path / "set"), features, cache)
     assert np.array_equal(first.features, again.features)
     assert cache.load(cache.key(features, paths), 3, features.dims) is not None  # and mended
 
@@ -157,7 +157,7 @@ def test_a_cache_that_cannot_be_written_costs_nothing_else(tmp_path: Path, featu
     make_images(tmp_path / "set", 2, 16)
     (tmp_path / "file").write_text("in the way")
     blocked = FeatureCache(tmp_path / "file" / "cache")
-    assert len(measure("--real", tmp_path / "set", by_name(tmp_path / "set"), features, blocked)) == 2
+    assert len(measure(Folder("--real", tmp_path / "set"), features, blocked)) == 2
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,10 +167,12 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_folder() == Path.home() / ".cache/coopcut/features"
 
 
-def test_translations_and_inputs_have_one_order() -> None:
+def test_images_have_one_order(tmp_path: Path) -> None:
     """The order is part of the figures: KID draws subsets by it."""
     names = ["10_A.png", "1_A.png", "x-1.png", "x.png", "1_A.jpg"]
-    assert list(in_order(dict.fromkeys(names, ""))) == ["1_A.jpg", "1_A.png", "10_A.png", "x.png", "x-1.png"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert list(Folder("--fake", tmp_path).paths) == ["1_A.jpg", "1_A.png", "10_A.png", "x.png", "x-1.png"]
 
 
 def test_what_is_not_measured_is_said(tmp_path: Path, features: Features, caplog: pytest.LogCaptureFixture) -> None:
@@ -180,7 +182,7 @@ def test_what_is_not_measured_is_said(tmp_path: Path, features: Features, caplog
         write_image(tmp_path / name, 16, 16)
     for name in ("a.gif", "b.GIF", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
-    found = measure("--fake", tmp_path, by_name(tmp_path), features)
+    found = measure(Folder("--fake", tmp_path), features)
     assert found.keys == ["0.png", "2.png", "sub/metrics.png"]
     said = "(with 1 sub-folder; 1 unreadable; left out: contact_sheet.png, metrics.png, 2 .gif)"
     assert found.describe() == f"3 images of 16x16 in {tmp_path} {said}"
@@ -189,7 +191,7 @@ def test_what_is_not_measured_is_said(tmp_path: Path, features: Features, caplog
 
 def test_a_translation_may_have_the_name_of_a_picture_of_ours(tmp_path: Path) -> None:
     write_image(tmp_path / "images/fake_B/metrics.png", 16, 16)
-    assert list(by_name(tmp_path / "images/fake_B")) == ["metrics.png"]
+    assert list(Folder("--fake", tmp_path / "images/fake_B").paths) == ["metrics.png"]
 
 
 def test_many_names_in_a_message() -> None:
