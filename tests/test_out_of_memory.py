@@ -327,7 +327,7 @@ LIMITED = """
 import resource, sys
 import test
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 260 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (used + 280 * 2**20,) * 2)
 from coopcut.util.cli import run_script
 run_script(test.main)
 """
