@@ -51,7 +51,7 @@ def create_translation_loader(opt: Namespace, source: str = "A") -> EpochLoader:
     dataset: ImageDataset = TranslationDataset(opt) if opt.dataset_mode in BUILT_IN else DATASETS[opt.dataset_mode](opt)
     logger.info(dataset.describe())
     dataset.tell_ranges()
-    return EpochLoader(dataset, opt.batch_size, opt.num_threads, opt.seed, opt.serial_batches)
+    return EpochLoader(dataset, opt)
 
 
 def create_loader(opt: Namespace) -> EpochLoader:
@@ -67,7 +67,7 @@ def create_loader(opt: Namespace) -> EpochLoader:
             f"--batch_size {opt.batch_size} cannot be divided over {world_size()} processes: it is the batch of all of "
             f"them together; use a multiple of {world_size()}"
         )
-    return EpochLoader(dataset, opt.batch_size, opt.num_threads, opt.seed, opt.serial_batches, rank(), world_size())
+    return EpochLoader(dataset, opt, rank(), world_size())
 
 
 if __name__ == "data":  # by the name of earlier versions

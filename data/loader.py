@@ -1,5 +1,6 @@
 """Batches of an epoch, from any place in it, the same for every number of worker processes."""
 
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -18,33 +19,22 @@ class EpochLoader:
 
     The order of an epoch depends on (seed, epoch), the crops and flips of a sample on (the data set's seed, epoch,
     position). So resuming at sample `start` gives, bit for bit, the batches that an uninterrupted epoch would.
-    `serial`: in the order of the files instead. `num_threads`: worker processes, 0 for none. `part` of `parts`: this
-    process gets only its part of each batch, as one of several that train together.
+    opt: --batch_size, --num_threads, --seed, --serial_batches. `part` of `parts`: this process gets only its part of
+    each batch, as one of several that train together.
     """
 
-    def __init__(
-        self,
-        dataset: ImageDataset,
-        batch_size: int,
-        num_threads: int,
-        seed: int,
-        serial: bool,
-        part: int = 0,
-        parts: int = 1,
-    ) -> None:
-        if batch_size < 1:
-            raise DataError(f"--batch_size {batch_size} must be at least 1")
-        if num_threads < 0:
-            raise DataError(f"--num_threads {num_threads} must be at least 0")
+    def __init__(self, dataset: ImageDataset, opt: Namespace, part: int = 0, parts: int = 1) -> None:
+        if opt.batch_size < 1:
+            raise DataError(f"--batch_size {opt.batch_size} must be at least 1")
+        if opt.num_threads < 0:
+            raise DataError(f"--num_threads {opt.num_threads} must be at least 0")
         self.dataset = dataset
-        self.batch_size = batch_size
-        self.seed = seed
-        self.serial = serial
+        self.batch_size, self.seed, self.serial = opt.batch_size, opt.seed, opt.serial_batches
         self.part, self.parts = part, parts
         # Two pools, of which a script uses one; neither starts a process before its first use. In training the workers
         # stack: the main process would copy every image once more.
-        self._stacked: WorkerPool[Batch | Failure] = WorkerPool(dataset, collate, num_threads)
-        self._listed: WorkerPool[list[Sample | Failure]] = WorkerPool(dataset, list, num_threads)
+        self._stacked: WorkerPool[Batch | Failure] = WorkerPool(dataset, collate, opt.num_threads)
+        self._listed: WorkerPool[list[Sample | Failure]] = WorkerPool(dataset, list, opt.num_threads)
 
     @property
     def samples_per_epoch(self) -> int:

@@ -7,6 +7,7 @@ sizes, says how it scales them, and has a key that changes with the network and 
 import hashlib
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,30 +34,35 @@ RANGES = {  # what a network wants: mean and standard deviation of the colors in
 }
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """What is done to images before a feature network.
+
+    size: pixels of the square that they are scaled to by Pillow's bicubic filter (antialiased); None: the network
+    scales by itself and takes uint8. transform: filter and size, in words. normalize: one of `RANGES`.
+    """
+
+    size: int | None
+    transform: str
+    normalize: str = "symmetric"
+
+
 class Features:
     """A feature network with its scaling, as a function of images.
 
-    name: of the network. dims: length of a vector. transform: filter and size, in words. fingerprint: SHA-256 of the
-    weights. key: SHA-256 over all that the vectors depend on. size: pixels of the square that images are scaled to by
-    Pillow's bicubic filter (antialiased); None: the network scales by itself and takes uint8.
+    name: of the network. dims: length of a vector. fingerprint: SHA-256 of the weights. key: SHA-256 over all that the
+    vectors depend on.
     """
 
     def __init__(
-        self,
-        name: str,
-        network: nn.Module,
-        fingerprint: str,
-        size: int | None,
-        transform: str,
-        normalize: str = "symmetric",
-        device: torch.device | str = "cpu",
+        self, name: str, network: nn.Module, fingerprint: str, scaling: Scaling, device: torch.device | str = "cpu"
     ) -> None:
-        self.name, self.fingerprint, self.size, self.transform = name, fingerprint, size, transform
-        self.key = hashlib.sha256(f"{name} {fingerprint} {transform} {normalize}".encode()).hexdigest()
+        self.name, self.fingerprint, self.size, self.transform = name, fingerprint, scaling.size, scaling.transform
+        self.key = hashlib.sha256(f"{name} {fingerprint} {self.transform} {scaling.normalize}".encode()).hexdigest()
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
-        self.mean, self.std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in RANGES[normalize])
-        side = size or 32
+        self.mean, self.std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in RANGES[scaling.normalize])
+        side = self.size or 32
         self.dims = self([np.zeros((side, side, 3), np.uint8)]).shape[1]
 
     def __call__(self, images: Pictures) -> NDArray[np.float64]:
@@ -119,18 +125,19 @@ def create_features(
     if name == "builtin":
         size = size or BUILTIN_SIZE
         network = BuiltinNetwork()
-        return Features(name, network, network.fingerprint(), size, _bicubic(size), device=device)
+        return Features(name, network, network.fingerprint(), Scaling(size, _bicubic(size)), device)
     if name == "inception":
         if size is not None:
             raise OptionError("--feature_size: inception always scales to 299 pixels; leave it out")
         inception, fingerprint = load_inception(weights)
-        return Features(name, inception, fingerprint, None, "bilinear of TensorFlow 1 to 299x299", device=device)
+        scaling = Scaling(None, "bilinear of TensorFlow 1 to 299x299")
+        return Features(name, inception, fingerprint, scaling, device)
     if not name.endswith((".pt", ".pth", ".ts")):
         raise OptionError(f"--features '{name}' is neither builtin nor inception nor a TorchScript file (.pt)")
     size = size or TORCHSCRIPT_SIZE
     network_of_file, fingerprint = _load_torchscript(Path(name), device)
-    transform = f"{_bicubic(size)}, range {normalize}"
-    return Features(Path(name).name, network_of_file, fingerprint, size, transform, normalize, device)
+    scaling = Scaling(size, f"{_bicubic(size)}, range {normalize}", normalize)
+    return Features(Path(name).name, network_of_file, fingerprint, scaling, device)
 
 
 def _load_torchscript(path: Path, device: torch.device | str) -> tuple[nn.Module, str]:

@@ -25,7 +25,7 @@ from coopcut.objectives.adversarial import Adversarial, Duel
 from coopcut.objectives.base import Objective
 from coopcut.objectives.cooperative_advice import advice
 from coopcut.options.option import Option, Options
-from coopcut.sampling.langevin import Revision, revise, saturated
+from coopcut.sampling.langevin import Langevin, Revision, saturated
 
 COOP_OPTIONS = (
     Option("coop_epochs", 0, "epochs of the cooperative start (coopcut: 10); 0: none", low=0),
@@ -56,6 +56,14 @@ class Cooperative(Objective):
         self.opt, self.adversarial = opt, adversarial
         self.D, self.networks = adversarial.D, adversarial.networks
         self.offset = adversarial.gan.offset  # of the scores: f = D - offset
+        self.langevin = Langevin(
+            steps=opt.langevin_steps,
+            step_size=opt.langevin_step_size,
+            noise=opt.langevin_noise,
+            clip=opt.langevin_clip,
+            displacement=0.0 if opt.langevin_step_size > 0 else opt.langevin_displacement,
+            bounds=self.bounds,
+        )
         bias = self.D.net.score_bias
         if self.weight(Position()) > 0 and bias is not None:
             nn.init.constant_(bias, self.offset)
@@ -118,25 +126,12 @@ class Cooperative(Objective):
         With --langevin_stop each only until it scores as its image of `real` does: image by image, so that neither
         other processes nor micro-batches change what becomes of one.
         """
-        opt = self.opt
         with self.D.frozen(), self.D.exact():
             ceiling = None
-            if opt.langevin_stop:
+            if self.opt.langevin_stop:
                 with torch.no_grad():
                     ceiling = self.f(real).flatten(1).mean(dim=1)
-            return revise(
-                self.f,
-                fake,
-                steps=opt.langevin_steps,
-                step_size=opt.langevin_step_size,
-                noise=opt.langevin_noise,
-                clip=opt.langevin_clip,
-                displacement=0.0 if opt.langevin_step_size > 0 else opt.langevin_displacement,
-                ceiling=ceiling,
-                bounds=self.bounds,
-                generator=ctx.generator,
-                randn=ctx.randn,
-            )
+            return self.langevin.revise(self.f, fake, ceiling, ctx.randn)
 
     def likelihood(self, f_revised: Tensor, f_real: Tensor) -> Tensor:
         """The loss of D on the scores f of revised and real images, [B, 1, h, w] each."""

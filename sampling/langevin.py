@@ -1,6 +1,6 @@
-"""Short-run Langevin dynamics as a pure function of (scores, start, steps, step size, noise, generator)."""
+"""Short-run Langevin dynamics on the scores of images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,68 +18,74 @@ class Revision:
     saturated: Tensor  # share of values with |x_T| > 0.99
 
 
-def revise(
-    f: Callable[[Tensor], Tensor],
-    x0: Tensor,
-    steps: int,
-    step_size: float,
-    noise: float = 0.0,
-    clip: float = 0.0,
-    displacement: float = 0.0,
-    ceiling: Tensor | None = None,
-    bounds: tuple[float, float] | None = (-1.0, 1.0),
-    generator: torch.Generator | None = None,
-    randn: Callable[..., Tensor] = torch.randn,
-) -> Revision:
-    """x <- clamp(x + clip(step_size * d/dx sum f(x)) + noise * z), `steps` times from x0; z is standard normal.
+@dataclass(frozen=True)
+class Langevin:
+    """x <- clamp(x + clip(step_size * d/dx sum f(x)) + noise * z), `steps` times; z is standard normal.
 
-    f gives scores of any shape for images [B, C, H, W]; their SUM is ascended, so that the step of a pixel depends
-    neither on the size of the image nor on the batch. Langevin dynamics proper, with stationary density
-    exp(sum f), has step_size = delta^2 / 2 and noise = delta; noise 0 is gradient ascent. `clip` bounds the change
-    that the gradient makes to a value in one step (0: unbounded), `bounds` the values (None: unbounded).
+    The SUM of the scores is ascended, so that the step of a pixel depends neither on the size of the image nor on the
+    batch. Langevin dynamics proper, with stationary density exp(sum f), has step_size = delta^2 / 2 and noise = delta;
+    noise 0 is gradient ascent. clip bounds the change that the gradient makes to a value in one step (0: unbounded),
+    bounds the values (None: unbounded).
 
     displacement > 0: in place of step_size, the gradient of each image is rescaled in every step so that it moves the
-    values by displacement / steps on average, before `clip`. A step then is as long for a flat f as for a steep one;
+    values by displacement / steps on average, before clip. A step then is as long for a flat f as for a steep one;
     the stationary density is lost, the direction and the order of the scores are not. A gradient of 0 moves nothing.
-
-    ceiling [B]: an image whose mean score has reached its value stays where it is (f then gives scores [B, ...]). With
-    the scores of data the samples are not pushed beyond those, where the likelihood would only flatten f again.
-
-    Gradients are taken with respect to x alone: parameters of f and their gradients are left as they are. `generator`
-    must be on the device of x0. `randn(shape, generator=..., device=...)` draws z.
     """
-    x = x0.detach()
-    f_start, gradients = None, []
-    for _ in range(steps):
-        x.requires_grad_(True)
-        with torch.enable_grad():
-            scores = f(x)
-            (gradient,) = torch.autograd.grad(scores.sum(), x)
-        f_start = scores.detach().mean() if f_start is None else f_start
-        gradients.append(gradient.abs().mean())
-        if displacement > 0:
+
+    steps: int
+    step_size: float = 0.0
+    noise: float = 0.0
+    clip: float = 0.0
+    displacement: float = 0.0
+    bounds: tuple[float, float] | None = (-1.0, 1.0)
+
+    def revise(
+        self,
+        f: Callable[[Tensor], Tensor],
+        x0: Tensor,
+        ceiling: Tensor | None = None,
+        randn: Callable[[Sequence[int]], Tensor] = torch.randn,
+    ) -> Revision:
+        """Images x0 [B, C, H, W] moved up the scores f(x), of any shape.
+
+        ceiling [B]: an image whose mean score has reached its value stays where it is (f then gives scores [B, ...]).
+        With the scores of data the samples are not pushed beyond those, where the likelihood would flatten f again.
+        randn(shape) draws z, on the device of x0. Gradients are taken with respect to x alone: parameters of f and
+        their gradients are left as they are.
+        """
+        x = x0.detach()
+        f_start, gradients = None, []
+        for _ in range(self.steps):
+            x.requires_grad_(True)
+            with torch.enable_grad():
+                scores = f(x)
+                (gradient,) = torch.autograd.grad(scores.sum(), x)
+            f_start = scores.detach().mean() if f_start is None else f_start
+            gradients.append(gradient.abs().mean())
+            before, x = x.detach(), x.detach() + self._change(gradient)
+            if self.noise > 0:
+                x += self.noise * randn(x.shape)
+            if self.bounds is not None:
+                x.clamp_(*self.bounds)
+            if ceiling is not None:
+                below = scores.detach().reshape(len(x), -1).mean(dim=1) < ceiling
+                x = torch.where(below.view(-1, *[1] * (x.ndim - 1)), x, before)
+        return Revision(
+            x=x,
+            f_start=f_start if f_start is not None else f(x).detach().mean(),
+            gradient=torch.stack(gradients).mean() if gradients else x.new_zeros(()),
+            displacement=(x - x0.detach()).abs().mean(),
+            saturated=saturated(x),
+        )
+
+    def _change(self, gradient: Tensor) -> Tensor:
+        """What the gradient adds to x in a step."""
+        if self.displacement > 0:
             size = gradient.abs().mean(dim=tuple(range(1, gradient.ndim)), keepdim=True)  # of each image
-            change = gradient * (displacement / steps / size.clamp_min(torch.finfo(size.dtype).tiny))
+            change = gradient * (self.displacement / self.steps / size.clamp_min(torch.finfo(size.dtype).tiny))
         else:
-            change = gradient * step_size
-        if clip > 0:
-            change.clamp_(-clip, clip)
-        before, x = x.detach(), x.detach() + change
-        if noise > 0:
-            x += noise * randn(x.shape, generator=generator, device=x.device)
-        if bounds is not None:
-            x.clamp_(*bounds)
-        if ceiling is not None:
-            below = scores.detach().reshape(len(x), -1).mean(dim=1) < ceiling
-            x = torch.where(below.view(-1, *[1] * (x.ndim - 1)), x, before)
-    start = x0.detach()
-    return Revision(
-        x=x,
-        f_start=f_start if f_start is not None else f(start).detach().mean(),
-        gradient=torch.stack(gradients).mean() if gradients else x.new_zeros(()),
-        displacement=(x - start).abs().mean(),
-        saturated=saturated(x),
-    )
+            change = gradient * self.step_size
+        return change.clamp_(-self.clip, self.clip) if self.clip > 0 else change
 
 
 def saturated(images: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The sampler and the losses of the cooperative warm-up, against closed forms."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pytest
@@ -7,11 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from coopcut.losses.cooperative import likelihood_loss, teaching_loss
-from coopcut.sampling.langevin import revise
+from coopcut.sampling.langevin import Langevin
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def normal(seed: int = 0) -> Callable[[Sequence[int]], Tensor]:
+    return partial(torch.randn, generator=generator(seed))
 
 
 def test_noisy_sampler_reaches_mean_and_variance_of_a_gaussian() -> None:
@@ -22,12 +27,12 @@ def test_noisy_sampler_reaches_mean_and_variance_of_a_gaussian() -> None:
         return -((x - mean) ** 2) / (2 * std**2)
 
     start = torch.zeros(4, 1, 100, 100)
-    out = revise(f, start, steps=300, step_size=delta**2 / 2, noise=delta, bounds=None, generator=generator())
+    out = Langevin(steps=300, step_size=delta**2 / 2, noise=delta, bounds=None).revise(f, start, randn=normal())
     step = delta**2 / (2 * std**2)  # x <- x - step * (x - m) + delta z: an AR(1) process with a known variance
     variance = delta**2 / (1 - (1 - step) ** 2)
     assert float(out.x.mean()) == pytest.approx(mean, abs=4 * std / 200)
     assert float(out.x.var()) == pytest.approx(variance, rel=0.03)
-    assert variance == pytest.approx(std**2, rel=0.05)  # and the discretisation is close to the Gaussian itself
+    assert variance == pytest.approx(std**2, rel=0.05)  # and the discretization is close to the Gaussian itself
 
 
 def test_without_noise_it_is_gradient_ascent() -> None:
@@ -40,7 +45,7 @@ def test_without_noise_it_is_gradient_ascent() -> None:
     expected = start.clone()
     for _ in range(7):
         expected = expected + 0.3 * (weight - expected)
-    out = revise(f, start, steps=7, step_size=0.3, bounds=None)
+    out = Langevin(steps=7, step_size=0.3, bounds=None).revise(f, start)
     torch.testing.assert_close(out.x, expected)
     assert float(f(out.x).sum()) > float(f(start).sum())
     assert float(out.f_start) == pytest.approx(float(f(start).mean()), rel=1e-6)
@@ -50,7 +55,7 @@ def test_without_noise_it_is_gradient_ascent() -> None:
 def test_clip_and_bounds() -> None:
     start = torch.tensor([[[[0.95, -0.5]]]])
     slope = torch.tensor([[[[10.0, 0.001]]]])
-    out = revise(lambda x: slope * x, start, steps=3, step_size=1.0, clip=0.02)
+    out = Langevin(steps=3, step_size=1.0, clip=0.02).revise(lambda x: slope * x, start)
     torch.testing.assert_close(
         out.x, torch.tensor([[[[1.0, -0.497]]]])
     )  # 0.95 + 3 * 0.02 held at 1; 3 * 0.001 unclipped
@@ -66,7 +71,7 @@ def test_parameters_and_their_gradients_are_untouched() -> None:
     before = [p.clone() for p in net.parameters()]
     start = torch.rand(2, 3, 12, 12) * 2 - 1
     kept = start.clone()
-    out = revise(net, start, steps=5, step_size=10.0, noise=0.01, clip=0.05, generator=generator())
+    out = Langevin(steps=5, step_size=10.0, noise=0.01, clip=0.05).revise(net, start, randn=normal())
     assert not torch.equal(out.x, start)
     assert torch.equal(start, kept)
     assert not out.x.requires_grad
@@ -79,16 +84,16 @@ def test_parameters_and_their_gradients_are_untouched() -> None:
 def test_step_does_not_depend_on_the_batch() -> None:
     net = nn.Conv2d(1, 1, 3)
     x = torch.rand(3, 1, 8, 8, generator=generator())
-    together = revise(net, x, steps=4, step_size=0.1).x
-    alone = torch.cat([revise(net, x[i : i + 1], steps=4, step_size=0.1).x for i in range(3)])
+    together = Langevin(steps=4, step_size=0.1).revise(net, x).x
+    alone = torch.cat([Langevin(steps=4, step_size=0.1).revise(net, x[i : i + 1]).x for i in range(3)])
     torch.testing.assert_close(together, alone)
 
 
 def test_same_generator_state_same_noise() -> None:
     x = torch.zeros(1, 1, 4, 4)
-    a, b = (revise(lambda x: x, x, 2, 0.1, noise=0.1, generator=generator(5)).x for _ in range(2))
+    a, b = (Langevin(steps=2, step_size=0.1, noise=0.1).revise(lambda x: x, x, randn=normal(5)).x for _ in range(2))
     assert torch.equal(a, b)
-    assert not torch.equal(a, revise(lambda x: x, x, 2, 0.1, noise=0.1, generator=generator(6)).x)
+    assert not torch.equal(a, Langevin(steps=2, step_size=0.1, noise=0.1).revise(lambda x: x, x, randn=normal(6)).x)
 
 
 def test_likelihood_gradient_on_a_linear_energy() -> None:
@@ -122,13 +127,13 @@ def test_rescaled_steps_are_as_long_for_a_flat_score_as_for_a_steep_one() -> Non
     x0 = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.2
     slope = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(1))
     for steepness in (1e-9, 1.0, 1e6):
-        moved = revise(partial(linear, slope, steepness), x0, 5, 0.0, displacement=0.1).x - x0
+        moved = Langevin(steps=5, displacement=0.1).revise(partial(linear, slope, steepness), x0).x - x0
         torch.testing.assert_close(moved, (0.1 * slope / slope.abs().mean()).expand_as(moved), rtol=1e-3, atol=1e-5)
     # each image by itself: one with a steep score does not take the steps of the other
     scale = torch.tensor([1.0, 100.0])
-    moved = revise(partial(linear, slope, scale), x0, 5, 0.0, displacement=0.1).x - x0
+    moved = Langevin(steps=5, displacement=0.1).revise(partial(linear, slope, scale), x0).x - x0
     torch.testing.assert_close(moved[0], moved[1], rtol=1e-3, atol=1e-5)
-    assert (revise(lambda x: 0 * x.sum((1, 2, 3)), x0, 5, 0.0, displacement=0.1).x == x0).all()
+    assert (Langevin(steps=5, displacement=0.1).revise(lambda x: 0 * x.sum((1, 2, 3)), x0).x == x0).all()
 
 
 def test_a_revision_stops_at_the_ceiling_of_its_image() -> None:
@@ -139,10 +144,14 @@ def test_a_revision_stops_at_the_ceiling_of_its_image() -> None:
     def score(x: torch.Tensor) -> torch.Tensor:
         return x.sum((1, 2, 3))
 
-    found = revise(score, x0, 5, step_size=0.1, ceiling=ceiling, bounds=None)
+    found = Langevin(steps=5, step_size=0.1, bounds=None).revise(score, x0, ceiling=ceiling)
     torch.testing.assert_close(score(found.x), torch.tensor([0.0, 2.4, 6.0]))
     assert float(found.displacement) == pytest.approx((0 + 0.2 + 0.5) / 3)
-    noisy = revise(score, x0, 5, 0.1, noise=1.0, ceiling=ceiling - 200, generator=generator(1)).x
+    noisy = Langevin(steps=5, step_size=0.1, noise=1.0).revise(score, x0, ceiling=ceiling - 200, randn=normal(1)).x
     assert torch.equal(noisy, x0)  # what rests is not moved by noise either
-    patches = revise(lambda x: x.mean(1, keepdim=True), x0, 5, step_size=0.3, ceiling=ceiling / 10, bounds=None).x
+    patches = (
+        Langevin(steps=5, step_size=0.3, bounds=None)
+        .revise(lambda x: x.mean(1, keepdim=True), x0, ceiling=ceiling / 10)
+        .x
+    )
     torch.testing.assert_close(patches[:, 0, 0, 0], torch.tensor([0.0, 0.2, 0.5]))  # the mean over the patches counts

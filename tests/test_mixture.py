@@ -15,8 +15,7 @@ from benchmarks.mixture_data import grid, ring
 from benchmarks.mixture_report import compare
 from benchmarks.mixture_settings import Settings
 from benchmarks.mixture_train import Run, train
-from coopcut.objectives import cooperative
-from coopcut.sampling import langevin
+from coopcut.sampling.langevin import Langevin, Revision
 from coopcut.util.errors import DataError, OptionError
 from tests.steps import batch_of, step_and_gradients
 
@@ -94,21 +93,22 @@ def test_budget_is_that_of_the_passes_made() -> None:
 
 
 def test_cooperative_step_is_that_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sampler is `langevin.revise`, with f = D - offset; the gradients are those derived by hand."""
-    calls = []
+    """The sampler is `Langevin.revise`, with f = D - offset; the gradients are those derived by hand."""
+    calls: list[tuple[Tensor, Tensor, Langevin, Tensor]] = []
 
-    def spy(f: Any, x0: Tensor, **arguments: Any) -> langevin.Revision:
-        revision = langevin.revise(f, x0, **arguments)
-        calls.append((x0.detach().clone(), f(x0).detach(), arguments, revision.x))
+    def spy(self: Langevin, f: Any, x0: Tensor, *arguments: Any) -> Revision:
+        revision = revise(self, f, x0, *arguments)
+        calls.append((x0.detach().clone(), f(x0).detach(), self, revision.x))
         return revision
 
-    monkeypatch.setattr(cooperative, "revise", spy)
+    revise = Langevin.revise
+    monkeypatch.setattr(Langevin, "revise", spy)
     run = Run(tiny(arm="coopinit", gan_mode="lsgan", langevin_step_size=0.5, lambda_coop=3.0, lambda_energy=1.0))
     noise, real = torch.randn(8, 2), torch.randn(8, 2)
     D, fake = copy.deepcopy(run.trainer.networks["D"]), run.G(noise).detach()
     _, gradients = step_and_gradients(run.trainer, batch_of(noise, real))
-    ((x0, f, arguments, x_T),) = calls
-    assert (arguments["steps"], arguments["step_size"], arguments["bounds"]) == (3, 0.5, None)
+    ((x0, f, langevin, x_T),) = calls
+    assert (langevin.steps, langevin.step_size, langevin.bounds) == (3, 0.5, None)
     assert torch.equal(x0, fake)
     assert torch.equal(f, D(x0) - 0.5)
     slope_G = -2 * 3.0 * (x_T - x0).sum(0) / x0.numel()  # of lambda * mean (x0 - x_T)^2, in the bias of G's last layer
