@@ -1,12 +1,19 @@
 """Fixtures: a small data set to train on, and a run that was trained on it."""
 
+import multiprocessing
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from coopcut.data import create_loader
+from coopcut.data.base_dataset import ImageDataset
+from coopcut.data.loader import EpochLoader
 from coopcut.datasets.toy import make_dataset
+from tests import test_data_sets
 from tests.tools import SMALL_TOY, TINY, make_images, run, script
 
 torch.set_num_threads(1)  # networks as small as the tests' only lose by waiting for a second thread
@@ -18,7 +25,7 @@ STARTERS = {"subprocess", "multiprocessing", "torchrun", "RealServer", "copy_pro
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make test-fast` leaves out: the tests of a file that uses what starts other processes."""
     for item in items:
-        if isinstance(item, pytest.Function) and STARTERS & vars(item.module).keys():
+        if isinstance(item, pytest.Function) and (STARTERS & vars(item.module).keys() or "fails" in item.fixturenames):
             item.add_marker("slow")
 
 
@@ -88,3 +95,34 @@ def real_and_fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def no_plot(monkeypatch: pytest.MonkeyPatch) -> None:
     """evaluate.py draws nothing, which would take longer than all the rest."""
     monkeypatch.setattr(script("evaluate"), "draw", lambda *arguments: None)
+
+
+@pytest.fixture
+def five_images(tmp_path: Path) -> Path:
+    """trainA with 5 images and trainB with 4."""
+    test_data_sets.make_images(tmp_path / "trainA", 5, seed=1)
+    test_data_sets.make_images(tmp_path / "trainB", 4, seed=2)
+    return tmp_path
+
+
+@pytest.fixture
+def fails(five_images: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., EpochLoader]]:
+    """A loader of two workers, in order, in which the fourth sample does something else."""
+    loaders: list[EpochLoader] = []
+    read = ImageDataset.__getitem__
+
+    def make(does: Callable[[], Any], num_threads: int = 2) -> EpochLoader:
+        monkeypatch.setattr(
+            ImageDataset,
+            "__getitem__",
+            lambda self, index: does() or read(self, index) if index.position == 3 else read(self, index),
+        )
+        loaders.append(
+            create_loader(test_data_sets.make_options(five_images, num_threads=num_threads, serial_batches=True))
+        )
+        return loaders[-1]
+
+    yield make
+    for loader in loaders:
+        loader.close()
+    assert multiprocessing.active_children() == []
