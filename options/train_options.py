@@ -93,7 +93,7 @@ DISPLAY = Group(
             parse=int,
             metavar="N",
         ),
-        Option("display_ncols", 4, "Visdom: images per row of the one image panel; 0: all in one row", low=0),
+        Option("display_ncols", 4, "Visdom: images per row of the one image panel; 0: a window for each image", low=0),
         Option(
             "display_server",
             "http://localhost",

@@ -104,6 +104,17 @@ def test_host_and_origin(port: int, host: str, origin: str | None, expected: int
     assert ask(port, "GET", "/socket", **headers, **upgrade, **key)[0] == (101 if expected == 200 else 403)
 
 
+def test_a_page_of_another_site_may_link_here_but_not_fetch(port: int) -> None:
+    for site, mode, expected in (
+        ("cross-site", "navigate", 200),
+        ("cross-site", "no-cors", 403),
+        ("same-origin", "cors", 200),
+    ):
+        assert ask(port, "GET", "/", **{"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode})[0] == expected
+    for path in ("/socket_wrap", "/vis_socket_wrap"):
+        assert ask(port, "GET", path)[0] == 403
+
+
 def test_it_listens_on_this_machine_only(port: int) -> None:
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.2", port)) != 0  # on every address, it would be there too

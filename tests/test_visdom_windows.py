@@ -110,18 +110,24 @@ def test_state_of_the_run_with_its_options_and_text_stays_text(shown: Callable[.
 
 
 @pytest.mark.parametrize(
-    ("columns", "rows"),
-    [("2", [["real_A", "real_B"], ["&lt;b&gt;&amp;"]]), ("0", [["real_A", "real_B", "&lt;b&gt;&amp;"]])],
+    ("columns", "panels"),
+    [
+        ("2", {"21": [["real_A", "real_B"], ["&lt;b&gt;&amp;"]]}),
+        ("0", {"40": [["real_A"]], "41": [["real_B"]], "42": [["&lt;b&gt;&amp;"]]}),
+    ],
 )
-def test_pictures_in_one_panel(shown: Callable[..., Titles], columns: str, rows: list[list[str]]) -> None:
+def test_pictures_in_one_panel_or_one_each(
+    shown: Callable[..., Titles], server: StandIn, columns: str, panels: dict[str, list[list[str]]]
+) -> None:
     image = torch.zeros(2, 3, 8, 16)
     pictures = {"real_B": image, "<b>&": image[:, :1, :4], "real_A": image}
     flags = ["--display_ncols", columns, "--display_id", "20", "--display_winsize", "100"]
-    post = shown(lambda sink: sink.show(Position(2, 3, 13, 13), pictures), *flags)["epoch 2, 13 images"]
-    text = post["data"][0]["content"]
-    assert post["win"] == "21"
-    assert [re.findall(r"<br>(.*?)</td>", row) for row in re.findall("<tr>(.*?)</tr>", text)] == rows
-    assert len(re.findall('<img src="data:image/png;base64,[^"]{50,}" width="100">', text)) == 3
+    shown(lambda sink: sink.show(Position(2, 3, 13, 13), pictures), *flags)
+    posts = [post for post in server.posts if post["opts"]["title"].endswith("epoch 2, 13 images")]
+    texts = {post["win"]: post["data"][0]["content"] for post in posts}
+    rows = {win: re.findall("<tr>(.*?)</tr>", text) for win, text in texts.items()}
+    assert {win: [re.findall(r"<br>(.*?)</td>", row) for row in found] for win, found in rows.items()} == panels
+    assert len(re.findall('<img src="data:image/png;base64,[^"]{50,}" width="100">', "".join(texts.values()))) == 3
 
 
 def test_addresses_and_numbers(tmp_path: Path, server: StandIn, caplog: pytest.LogCaptureFixture) -> None:

@@ -29,6 +29,7 @@ FAREWELL = 2.0  # seconds at the end for what is not drawn yet
 # Sizes in pixels. On a laptop's page of 1366: state and four pictures in the first row, then three plots in a row.
 STATUS, PLOT, PICTURE = (440, 270), (440, 270), 205
 WINDOWS = 100  # numbers of a run
+ALONE = 20  # from this window of the run on, pictures that have a window each
 COMMAND = [sys.executable, "-m", "coopcut.monitors.visdom"]
 IDLE_MINUTES = 30  # a server that a training started ends after so long without figures, requests or an open page
 
@@ -69,6 +70,8 @@ class VisdomWindows(Monitor):
         self.shown = windows.saved_pictures(run.folder) if run.start.step else None
         self.stale = True  # the server may lack what was drawn
         self.warned = self.reached = False
+        # A process that ends while a daemon thread is in torch is aborted: once `left`, the thread stays out.
+        self.in_torch, self.left = threading.Lock(), False
         self.wake, self.ending = threading.Event(), threading.Event()
         self.wake.set()  # the state is there to be shown
         self.thread = threading.Thread(target=self._work, name="visdom", daemon=True)
@@ -99,6 +102,8 @@ class VisdomWindows(Monitor):
         self.wake.set()
         self.thread.join(FAREWELL)
         if self.thread.is_alive():
+            with self.in_torch:
+                self.left = True
             self._warn(f"Visdom at {self.client.address} did not take the last losses within {FAREWELL:g} s")
 
     # -- the thread -----------------------------------------------------------------------------------------------
@@ -140,23 +145,30 @@ class VisdomWindows(Monitor):
         new_figures, new_pictures = bool(self.records), bool(self.pictures)
         while self.records:
             self.curve.add(self.records.popleft())
-        if self.pictures:
-            title, images = self.pictures.popleft()
-            self.shown = title, {label: to_image(image) for label, image in images.items()}
+        with self.in_torch:
+            if self.pictures and not self.left:
+                title, images = self.pictures.popleft()
+                self.shown = title, {label: to_image(image) for label, image in images.items()}
         everything = stale or not self.client.has(self.first)
         run, opt, records = self.run, self.run.opt, self.curve.records
         newest = records[-1] if records else None
         text = windows.status(run.title, self.state, opt, run.total_steps, run.last_epoch, newest)
         self.client.send(self.first, f"{run.title}: {self.state}", STATUS, text)
         if everything or new_pictures:
-            title, shown = self.shown or ("pictures", {})  # before the first ones a word in their place
-            html = windows.table_of_pictures(shown, opt.display_ncols, self.width)
-            if not shown:
-                html = f'<div style="{windows.FONT};padding:8px">pictures come every {self.every_images} images</div>'
-            size = windows.size_of_pictures(shown, opt.display_ncols, self.width)
-            self.client.send(self.first + 1, f"{run.title}: {title}", size, html)
+            self._draw_pictures(opt.display_ncols)
         if records and (everything or new_figures):
             for title, (traces, layout) in windows.plots(records).items():
                 number = self.first + 2 + windows.TITLES.index(title)
                 self.client.send(number, f"{run.title}: {title}", PLOT, traces, layout)
         self.stale = False
+
+    def _draw_pictures(self, columns: int) -> None:
+        """All in one window with so many in a row, or for 0 each in a window of its own, after all others."""
+        title, shown = self.shown or ("pictures", {})
+        groups = [shown] if columns else [{label: image} for label, image in shown.items()]
+        for number, group in enumerate(groups, self.first + (1 if columns else ALONE)):
+            html = windows.table_of_pictures(group, columns or 1, self.width)
+            if not group:  # before the first ones a word in their place
+                html = f'<div style="{windows.FONT};padding:8px">pictures come every {self.every_images} images</div>'
+            size = windows.size_of_pictures(group, columns or 1, self.width)
+            self.client.send(number, f"{self.run.title}: {title}", size, html)

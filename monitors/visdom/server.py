@@ -72,7 +72,10 @@ class Server(stock.Application):
         return {"config_dir": "", "user_css": ""}
 
     def find_handler(self, request: HTTPServerRequest, **keywords: Any) -> Any:
-        if not self.allows(request.headers.get("Host", ""), request.headers.get("Origin")):
+        headers = request.headers
+        elsewhere = headers.get("Sec-Fetch-Site") == "cross-site" and headers.get("Sec-Fetch-Mode") != "navigate"
+        polling = request.path.endswith("_wrap")  # the page has no use for it, and each would leave a queue that grows
+        if elsewhere or polling or not self.allows(headers.get("Host", ""), headers.get("Origin")):
             return self.get_handler_delegate(request, tornado.web.ErrorHandler, {"status_code": 403})
         self.last_request = time.monotonic()
         for page in list(self.subs.values()):

@@ -122,7 +122,7 @@ def status(title: str, state: str, opt: Options, total_steps: int, last_epoch: i
 
 
 def table_of_pictures(images: Mapping[str, Image.Image], columns: int, width: int) -> str:
-    """The pictures, each `width` pixels wide over its name, in rows; all in one if `columns` is 0."""
+    """The pictures, each `width` pixels wide over its name, `columns` of them in a row."""
     cells = []
     for label, image in images.items():
         file = io.BytesIO()
@@ -130,7 +130,7 @@ def table_of_pictures(images: Mapping[str, Image.Image], columns: int, width: in
         source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
         shown = f'<img src="{source}" width="{width}"><br>{_text(label)}'
         cells.append(f'<td align="center" style="{FONT};padding:2px 4px">{shown}</td>')
-    rows = ["".join(cells[i : i + (columns or 99)]) for i in range(0, len(cells), columns or 99)]
+    rows = ["".join(cells[i : i + columns]) for i in range(0, len(cells), columns)]
     return "<table><tr>" + "</tr><tr>".join(rows) + "</tr></table>"
 
 
@@ -138,7 +138,6 @@ def size_of_pictures(images: Mapping[str, Image.Image], columns: int, width: int
     """Size of the window for them; as wide as a full row, and before the first ones as four, to keep its place."""
     shapes = [image.size for image in images.values()] or [(1, 1)] * 4
     height = max(math.ceil(width * rows / across) for across, rows in shapes)
-    columns = columns or len(shapes)
     return columns * (width + 10) + 24, math.ceil(len(shapes) / columns) * (height + 28) + 40
 
 
