@@ -1,5 +1,6 @@
 """What is kept for the gradients, as the most bytes that tensors held at one time."""
 
+import gc
 from collections.abc import Callable
 from functools import partial
 from itertools import accumulate
@@ -19,6 +20,7 @@ from tests.steps import batch, method_with, pass_of, trainer_with
 
 def peak_bytes(work: Callable[[], None]) -> int:
     """The most that tensors made by `work` held at one time."""
+    gc.collect()  # what earlier tests left in cycles, freed meanwhile, would be taken off
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         work()
     assert record.profiler
