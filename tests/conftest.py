@@ -19,11 +19,11 @@ from tests.tools import SMALL_TOY, TINY, make_images, run, script
 torch.set_num_threads(1)  # networks as small as the tests' only lose by waiting for a second thread
 
 
-STARTERS = {"subprocess", "multiprocessing", "torchrun", "RealServer", "copy_project", "create_loader"}
+STARTERS = {"subprocess", "multiprocessing", "torchrun", "real_server", "copy_project", "create_loader"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `make test-fast` leaves out: the tests of a file that uses what starts other processes."""
+    """Mark what `make test-fast` leaves out: files that use what starts other processes (and what is marked itself)."""
     for item in items:
         if isinstance(item, pytest.Function) and (STARTERS & vars(item.module).keys() or "fails" in item.fixturenames):
             item.add_marker("slow")

@@ -1,9 +1,11 @@
 """Disks that refuse or are full: one line on stderr, and the previous checkpoint is as it was."""
 
+import ctypes
 import errno
 import os
 import resource
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -39,7 +41,22 @@ def test_files_where_the_folders_of_runs_and_results_are_expected(a_run: Path) -
     refused("test", TEST, "results/tiny/test_latest", "cannot be written", "--results_dir")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.fixture
+def obeys_permissions() -> Iterator[None]:
+    """Root, too, may not write where permissions forbid it: the thread is without CAP_DAC_OVERRIDE for a while."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()  # version 3; this thread
+    assert libc.capget(header, sets) == 0
+    effective = sets[0]
+    sets[0] &= ~(1 << 1)
+    assert libc.capset(header, sets) == 0
+    yield
+    sets[0] = effective
+    assert libc.capset(header, sets) == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="capabilities are of Linux")
+@pytest.mark.usefixtures("obeys_permissions")
 def test_checkpoint_folder_without_permission(place: Path) -> None:
     (place / "checkpoints").mkdir(mode=0o500)
     refused("train", TRAIN, "checkpoints", "Permission denied", "--checkpoints_dir")

@@ -99,8 +99,8 @@ def test_wrong_arguments_are_one_line(script: str, flags: list[str], word: str) 
         {"speed": speed, "memory": memory, "profile": profile}[script].main(flags)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_named() -> None:
+def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(OptionError, match="--device cuda: torch finds no GPU here"):
         profile.main(["--device", "cuda"])
 
