@@ -52,7 +52,7 @@ PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist work
 test: .venv/installed lint  ## lint, types and all tests, with the slowest 20
 	$(PYTEST) --durations=20
 
-test-fast: .venv/installed  ## the tests that neither start other processes nor train for long
+test-fast: .venv/installed  ## the quick tests, which start no other process
 	$(PYTEST) -m "not slow"
 
 lint: .venv/installed  ## ruff, mypy, codespell

@@ -8,6 +8,7 @@ from coopcut.objectives.color_balance import RATES, ColorBalance, mean_colors
 from tests.steps import COOP, batch, batch_of, options_of, trainer_with
 
 
+@pytest.mark.slow
 def test_the_mean_color_of_the_target_is_kept_where_it_is_asked_for() -> None:
     """A discriminator with instance norm does not see it, in the warm-up no more than after."""
     distances = {}

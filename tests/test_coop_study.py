@@ -27,7 +27,7 @@ from coopcut.models.coopcut import CoopCUT
 from coopcut.objectives.cooperative import Cooperative
 from coopcut.util.errors import OptionError
 
-pytestmark = pytest.mark.slow  # it trains for long
+pytestmark = pytest.mark.slow
 pytest.importorskip("torchmetrics", reason="the package torchmetrics is not installed")
 pytest.importorskip("prdc", reason="the package prdc is not installed")
 pytest.importorskip("matplotlib", reason="the package matplotlib is not installed")

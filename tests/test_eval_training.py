@@ -19,7 +19,7 @@ from tests.tools import TINY, make_images, refused, write_image
 from tests.tools import run as run_script
 from tests.training import run, same
 
-pytestmark = pytest.mark.slow  # it trains for long
+pytestmark = pytest.mark.slow
 for _package in ("torchmetrics", "prdc"):
     pytest.importorskip(_package, reason=f"the package {_package} is not installed")
 

@@ -17,7 +17,7 @@ from tests.tools import TINY, refused, run
 for _package in ("torchmetrics", "prdc"):
     pytest.importorskip(_package, reason=f"the package {_package} is not installed")
 
-pytestmark = pytest.mark.usefixtures("real_and_fake")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("real_and_fake")]
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from coopcut.sampling.langevin import Langevin, Revision
 from coopcut.util.errors import DataError, OptionError
 from tests.steps import batch_of, step_and_gradients
 
+pytestmark = pytest.mark.slow
 TINY = ["--steps", "6", "--coop_steps", "2", "--langevin_steps", "3", "--width", "4", "--batch_size", "8"]
 
 

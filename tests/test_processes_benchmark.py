@@ -11,6 +11,7 @@ from benchmarks import processes
 from tests.project import ROOT
 
 
+@pytest.mark.slow
 def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With the runs of one process in place of those of two: differences between arms, none between processes."""
     small = f"{processes.MODELS['FastCUT']} --num_patches 8 --netF_nc 8"

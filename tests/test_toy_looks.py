@@ -22,6 +22,8 @@ from coopcut.datasets.toy import (
 )
 from tests.tools import pixels
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pairs() -> list[tuple[dict, np.ndarray, np.ndarray]]:

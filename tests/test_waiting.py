@@ -24,6 +24,7 @@ from tests.tools import TINY, Outcome, run
 from tests.training import run as trained
 from tests.training import same
 
+pytestmark = pytest.mark.slow
 READ = ImageDataset.__getitem__
 MAIN = os.getpid()
 
