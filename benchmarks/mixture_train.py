@@ -71,8 +71,8 @@ class Points(Method):
 
     def step(self, batch: Batch, ctx: StepContext) -> Step:
         fake = self.G(batch["A"])
-        duel = self.adversarial.duel(fake.detach(), batch["B"], ctx)
-        yield minimize(duel.d_loss(fake.detach()), "D")
+        duel = yield from self.adversarial.duel(fake.detach(), batch["B"], ctx)
+        yield minimize(duel.d_loss(), "D")
         yield minimize(duel.g_loss(fake), "G")
         return {"fake": fake}
 

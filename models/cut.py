@@ -74,9 +74,8 @@ class CUT(Method):
             with torch.no_grad():
                 fake_B = self.G(flip(A, flipped))
         yield from self.color.follow(fake_B, B)
-        shown = yield from self.adversarial.shown(fake_B, ctx)
-        duel = self.adversarial.duel(fake_B, B, ctx)
-        yield minimize(duel.d_loss(shown), "D")
+        duel = yield from self.adversarial.duel(fake_B, B, ctx)
+        yield minimize(duel.d_loss(), "D")
         out = out or self.contrastive.translate(sources, flipped)
         yield minimize(self.g_loss(duel, out, ctx), "G", "F")
         images = {"real_A": A, "fake_B": fake_B, "real_B": B}

@@ -71,23 +71,21 @@ class CycleGAN(Method):
             cycles += self.weighted("idt_A", l1_loss(idt_A, B), self.opt.lambda_B * self.opt.lambda_identity)
             cycles += self.weighted("idt_B", l1_loss(idt_B, A), self.opt.lambda_A * self.opt.lambda_identity)
             images |= {"idt_A": idt_A, "idt_B": idt_B}
-        duel_A = self.adversarial_A.duel(fake_B.detach(), B, ctx)
-        duel_B = self.adversarial_B.duel(fake_A.detach(), A, ctx)
+        duel_A = yield from self.adversarial_A.duel(fake_B.detach(), B, ctx)
+        duel_B = yield from self.adversarial_B.duel(fake_A.detach(), A, ctx)
         losses = duel_A.g_loss(fake_B).labeled("G_A", "G_GAN_A") + duel_B.g_loss(fake_A).labeled("G_B", "G_GAN_B")
         losses += cycles
         images = {name: image.detach() for name, image in images.items()}
         yield minimize(losses.labeled("G"), "G_A", "G_B")
-        shown_B = yield from self.adversarial_A.shown(images["fake_B"], ctx)
-        shown_A = yield from self.adversarial_B.shown(images["fake_A"], ctx)
-        yield minimize(self.judged("D_A", duel_A, shown_B) + self.judged("D_B", duel_B, shown_A), "D_A", "D_B")
+        yield minimize(self.judged("D_A", duel_A) + self.judged("D_B", duel_B), "D_A", "D_B")
         if duel_A.revised is not None and duel_B.revised is not None:
             images |= {"revised_B": duel_A.revised, "revised_A": duel_B.revised}
         return images
 
     @staticmethod
-    def judged(name: str, duel: Duel, shown: Tensor) -> Losses:
+    def judged(name: str, duel: Duel) -> Losses:
         """What a discriminator minimizes; the log shows its total, as published, and how a cooperative duel does."""
-        losses = duel.d_loss(shown)
+        losses = duel.d_loss()
         return (losses if duel.teaches else Losses(losses.total, {})).labeled(name)
 
     @staticmethod

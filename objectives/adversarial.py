@@ -1,6 +1,7 @@
 """The duel of a generator and its discriminator (Goodfellow et al. 2014), with patches as in Isola et al. 2017."""
 
 from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from coopcut.networks.taps import is_pure
 from coopcut.objectives.base import Objective
 from coopcut.objectives.image_pool import ImagePool
 from coopcut.options.option import Option, Options
+from coopcut.sampling.langevin import Revision, saturated
 
 
 class Adversarial(Objective):
@@ -54,9 +56,10 @@ class Adversarial(Objective):
         older: Tensor = yield Together(lambda images: self.pool.query(images, ctx.rng.cpu), (fake,))
         return older
 
-    def duel(self, fake: Tensor, real: Tensor, ctx: StepContext) -> "Duel":
+    def duel(self, fake: Tensor, real: Tensor, ctx: StepContext) -> Generator[Together, Any, "Duel"]:
         """The duel of a step over images of the generator, without gradient, and real ones: [b, C, H, W] each."""
-        return Duel(self, fake, real, ctx)
+        shown = yield from self.shown(fake, ctx)
+        return Duel(self, shown, real, ctx)
 
     def judge(self, *images: Tensor) -> list[Tensor]:
         """D's scores for each of several batches; in one pass if the sizes and D's norm allow it."""
@@ -82,22 +85,66 @@ class Adversarial(Objective):
         self.pool.load_state_dict(state["pool"], self.D.device)
 
 
+@dataclass(frozen=True)
+class Negatives:
+    """Images [b, C, H, W] that D is shown as fake besides the generator's, and their share of the loss, in (0, 1)."""
+
+    images: Tensor
+    share: float
+    revision: Revision | None = None  # that made them of the generator's images of this step
+
+
+def diagnostics(revision: Revision, f_revised: Tensor, f_real: Tensor, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
+    """How a revision of `fake` images does, for the log; f: scores less the offset, of any shape."""
+    f_real, f_revised = f_real.detach().mean(), f_revised.detach().mean()
+    return {
+        "f_real": f_real,
+        "f_fake": revision.f_start,
+        "f_revised": f_revised,
+        "gap": f_real - f_revised,
+        "grad": revision.gradient,
+        "displacement": revision.displacement,
+        "saturated": revision.saturated,
+        "saturated_fake": saturated(fake),
+        "saturated_real": saturated(real),
+    }
+
+
 class Duel:
-    """The duel of a step over one micro-batch. revised: what became of the generator's images in a cooperative one."""
+    """The duel of a step over one micro-batch: what D is `shown` as fake, `negatives` besides, and real images.
+
+    revised: what became of the generator's images where they were revised.
+    """
 
     teaches = False  # whether it is a cooperative one
+    revised: Tensor | None = None
 
-    def __init__(self, adversarial: Adversarial, fake: Tensor, real: Tensor, ctx: StepContext) -> None:
-        self.adversarial, self.fake, self.real, self.ctx = adversarial, fake, real, ctx
-        self.revised: Tensor | None = None
+    def __init__(
+        self,
+        adversarial: Adversarial,
+        shown: Tensor,
+        real: Tensor,
+        ctx: StepContext,
+        negatives: Negatives | None = None,
+    ) -> None:
+        self.adversarial, self.shown, self.real, self.ctx, self.negatives = adversarial, shown, real, ctx, negatives
+        if negatives is not None and negatives.revision is not None:
+            self.revised = negatives.images
 
-    def d_loss(self, shown: Tensor) -> Losses:
-        """What D minimizes on real images and on those it is `shown` as fake: half the sum of both, as in CUT."""
-        a, ctx = self.adversarial, self.ctx
-        fake_scores, real_scores = a.judge(a.noisy(shown, ctx), a.noisy(self.real, ctx))
-        D_fake, D_real = a.gan.fake(fake_scores), a.gan.real(real_scores)
-        loss = (D_fake + D_real) * 0.5
+    def d_loss(self) -> Losses:
+        """What D minimizes on real images and on those it is shown as fake: half the sum of both, as in CUT."""
+        a, ctx, shown = self.adversarial, self.ctx, self.shown
+        others = [] if self.negatives is None else [self.negatives.images]
+        scores = a.judge(*(a.noisy(images, ctx) for images in (shown, *others, self.real)))
+        D_fake, D_real = a.gan.fake(scores[0]), a.gan.real(scores[-1])
         logged = {"D_real": D_real.detach(), "D_fake": D_fake.detach()}
+        if self.negatives is not None:
+            D_revised, share = a.gan.fake(scores[1]), self.negatives.share
+            D_fake = share * D_revised + (1 - share) * D_fake
+            logged["D_revised"] = D_revised.detach()
+            if (revision := self.negatives.revision) is not None:
+                logged |= diagnostics(revision, scores[1] - a.gan.offset, scores[-1] - a.gan.offset, shown, self.real)
+        loss = (D_fake + D_real) * 0.5
         if a.gan.gradient_penalty > 0:
             where = ctx.rand((len(shown), 1, 1, 1))
             with a.D.exact():

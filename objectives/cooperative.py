@@ -10,35 +10,38 @@ energy E(x) = -f(x) and p(x) ~ exp f(x) on [-1, 1], a cooperative step
 
 Then the ordinary duel goes on with the same networks and optimizers. D's last bias starts at the offset, so that the
 energies start at 0, and the first adversarial step finds D where its loss wants it.
+
+With --coop_negatives D goes on to meet revised images after the start, among those it is shown as fake: "revised
+negatives". G then learns as it does without them.
 """
 
 from collections.abc import Generator, Mapping
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from coopcut.engine.position import Position
 from coopcut.engine.step import Losses, StepContext, Together
 from coopcut.losses.cooperative import likelihood_loss, teaching_loss
-from coopcut.objectives.adversarial import Adversarial, Duel
+from coopcut.objectives.adversarial import Adversarial, Duel, Negatives, diagnostics
 from coopcut.objectives.base import Objective
 from coopcut.objectives.cooperative_advice import advice
+from coopcut.objectives.replay import Replay
+from coopcut.objectives.reviser import Reviser
 from coopcut.options.option import Option, Options
-from coopcut.sampling.langevin import Langevin, Revision, saturated
+from coopcut.sampling.langevin import Revision
+from coopcut.util.errors import OptionError
 
 COOP_OPTIONS = (
     Option("coop_epochs", 0, "epochs of the cooperative start (coopcut: 10); 0: none", low=0),
     Option("coop_iters", 0, "length of the start in steps, in place of --coop_epochs; 0: count epochs", low=0),
     Option("coop_fade", 0.0, "after the start, fade its losses out over this many times its length", low=0, high=1000),
     Option("coop_keep", 0.0, "weight that these losses keep to the end; each step then costs more", low=0, high=1),
-    Option("langevin_steps", 15, "steps of the revision", low=1, high=10000),
-    Option("langevin_displacement", 0.1, "mean change of a value over all steps; each image's gradient is rescaled to "
-           "it; images are in [-1, 1]", above=0, high=2),
-    Option("langevin_step_size", 0.0, "factor on the gradient of the scores' sum (delta^2 / 2); 0: rescale", low=0),
-    Option("langevin_stop", False, "stop revising an image once it scores as high as the real image beside it"),
-    Option("langevin_noise", 0.0, "standard deviation of a step's noise (delta); images are in [-1, 1]", low=0),
-    Option("langevin_clip", 0.05, "largest change of a value by the gradient in a step; 0: no limit", low=0),
+    Option("coop_anneal", False, "shorten the revision toward the end of the start"),
+    Option("coop_negatives", 0.0, "after the start, share of revised images among those that D is shown as fake", low=0,
+           below=1),
+    Option("coop_every", 1, "after the start, revise in every so many steps only", low=1),
+    Option("coop_replay", 16, "between these steps D is shown one of the last so many revised batches; 0: none", low=0),
     Option("lambda_coop", 10.0, "weight of the teaching loss, the mean squared distance to the revision", low=0),
     Option("lambda_energy", 1.0, "weight of the squared energies; 1: the likelihood loss is that of lsgan", low=0),
     Option("coop_data_noise", 0.0, "standard deviation of noise on the real images of the energy", low=0),
@@ -48,7 +51,7 @@ COOP_OPTIONS = (
 class Cooperative(Objective):
     """An `Adversarial` with a cooperative start. Without one (--coop_epochs 0) it is that `Adversarial`."""
 
-    options = COOP_OPTIONS
+    options = (*COOP_OPTIONS, *Reviser.options)
     bounds: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)  # of the values of images
 
     def __init__(self, opt: Options, adversarial: Adversarial) -> None:
@@ -56,17 +59,18 @@ class Cooperative(Objective):
         self.opt, self.adversarial = opt, adversarial
         self.D, self.networks = adversarial.D, adversarial.networks
         self.offset = adversarial.gan.offset  # of the scores: f = D - offset
-        self.langevin = Langevin(
-            steps=opt.langevin_steps,
-            step_size=opt.langevin_step_size,
-            noise=opt.langevin_noise,
-            clip=opt.langevin_clip,
-            displacement=0.0 if opt.langevin_step_size > 0 else opt.langevin_displacement,
-            bounds=self.bounds,
-        )
+        self.reviser = Reviser(opt, adversarial, self.bounds)
+        self.replay = Replay(opt.coop_replay if opt.coop_every > 1 else 0)
         bias = self.D.net.score_bias
         if self.weight(Position()) > 0 and bias is not None:
             nn.init.constant_(bias, self.offset)
+
+    @classmethod
+    def check(cls, opt: Options) -> None:
+        if opt.coop_negatives > 0 and opt.coop_keep > 0:
+            raise OptionError(
+                "--coop_keep shows D revised images already: leave --coop_negatives out, or give it alone"
+            )
 
     # -- over time ------------------------------------------------------------------------------------------------
 
@@ -97,41 +101,47 @@ class Cooperative(Objective):
             return "fading"
         return "mixed" if self.opt.coop_keep > 0 else self.adversarial.stage(position)
 
+    def length(self, position: Position) -> float:
+        """Of the revision after `position`: 1, or with --coop_anneal falling within the start."""
+        if not (self.opt.coop_anneal and self.starting(position)):
+            return 1.0
+        if self.opt.coop_iters > 0:
+            return 1 - position.step / self.opt.coop_iters
+        return 1 - (position.epoch - 1) / self.opt.coop_epochs
+
     # -- in a step ------------------------------------------------------------------------------------------------
 
-    def shown(self, fake: Tensor, ctx: StepContext) -> Generator[Together, Any, Tensor]:
-        """As `Adversarial.shown`; in the start D is shown revised images alone."""
-        if self.weight(ctx.position) == 1:
-            return fake
-        return (yield from self.adversarial.shown(fake, ctx))
+    def duel(self, fake: Tensor, real: Tensor, ctx: StepContext) -> Generator[Together, Any, Duel]:
+        """As `Adversarial.duel`, with the revision of `fake` if the cooperative losses have a weight.
 
-    def duel(self, fake: Tensor, real: Tensor, ctx: StepContext) -> Duel:
-        """As `Adversarial.duel`, with the revision of `fake` if the cooperative losses have a weight."""
-        weight = self.weight(ctx.position)
-        adversarial = self.adversarial.duel(fake, real, ctx) if weight < 1 else None
-        if adversarial is not None and weight == 0:
-            return adversarial
+        In the start D is shown revised images alone.
+        """
+        weight, share = self.weight(ctx.position), self.opt.coop_negatives
+        shown = fake if weight == 1 else (yield from self.adversarial.shown(fake, ctx))
+        if weight == 0:
+            negatives = (yield from self.negatives(fake, real, ctx)) if share > 0 else None
+            return Duel(self.adversarial, shown, real, ctx, negatives)
         data = real
         if self.opt.coop_data_noise > 0:
             data = real + self.opt.coop_data_noise * ctx.randn(real.shape)
-        return CooperativeDuel(self, weight, adversarial, (fake, real, data), self.revise(fake, data, ctx))
+        revision = self.reviser(fake, data, ctx, self.length(ctx.position))
+        other = None
+        if weight < 1:
+            other = Duel(self.adversarial, shown, real, ctx, Negatives(revision.x, share) if share > 0 else None)
+        return CooperativeDuel(self, weight, other, (fake, real, data), revision)
 
-    def f(self, images: Tensor) -> Tensor:
-        """Minus the energy of each patch: [B, C, H, W] -> [B, 1, h, w]."""
-        return self.D(images) - self.offset
-
-    def revise(self, fake: Tensor, real: Tensor, ctx: StepContext) -> Revision:
-        """`fake` moved up the scores of D, whose weights rest meanwhile.
-
-        With --langevin_stop each only until it scores as its image of `real` does: image by image, so that neither
-        other processes nor micro-batches change what becomes of one.
-        """
-        with self.D.frozen(), self.D.exact():
-            ceiling = None
-            if self.opt.langevin_stop:
-                with torch.no_grad():
-                    ceiling = self.f(real).flatten(1).mean(dim=1)
-            return self.langevin.revise(self.f, fake, ceiling, ctx.randn)
+    def negatives(self, fake: Tensor, real: Tensor, ctx: StepContext) -> Generator[Together, Any, Negatives | None]:
+        """Revised images for D, of this step or of an earlier one; None between revisions without --coop_replay."""
+        if ctx.position.step % self.opt.coop_every:
+            if self.opt.coop_replay == 0:
+                return None
+            earlier = yield Together(lambda like: self.replay.draw(like, ctx.rng.cpu), (fake,))
+            if earlier is not None:
+                return Negatives(earlier, self.opt.coop_negatives)
+        revision = self.reviser(fake, real, ctx)
+        if self.opt.coop_every > 1:
+            yield Together(self.replay.add, (revision.x,))
+        return Negatives(revision.x, self.opt.coop_negatives, revision)
 
     def likelihood(self, f_revised: Tensor, f_real: Tensor) -> Tensor:
         """The loss of D on the scores f of revised and real images, [B, 1, h, w] each."""
@@ -147,10 +157,11 @@ class Cooperative(Objective):
         return advice(self.opt, own, position)
 
     def state_dict(self) -> dict[str, Any]:
-        return self.adversarial.state_dict()
+        return self.adversarial.state_dict() | {"replay": self.replay.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.adversarial.load_state_dict(state)
+        self.replay.load_state_dict(state.get("replay", []), self.D.device)  # earlier states had none
 
 
 class CooperativeDuel(Duel):
@@ -170,29 +181,18 @@ class CooperativeDuel(Duel):
         self.fake, self.real, self.data = images  # data: the real images as the energy is shown them
         self.revised = revision.x
 
-    def d_loss(self, shown: Tensor) -> Losses:
+    def d_loss(self) -> Losses:
         """What D minimizes, minus the likelihood of the real images; the log shows how the sampler does, too."""
-        coop, revision = self.cooperative, self.revision
-        scores = coop.adversarial.judge(revision.x, self.data)
+        coop = self.cooperative
+        scores = coop.adversarial.judge(self.revision.x, self.data)
         f_revised, f_real = (each - coop.offset for each in scores)
         loss = total = coop.likelihood(f_revised, f_real)
         mixed: dict[str, Tensor] = {}
         if self.other is not None:
-            adversarial = self.other.d_loss(shown)
+            adversarial = self.other.d_loss()
             total, mixed = self.weight * loss + (1 - self.weight) * adversarial.total, adversarial.logged
-        f_real, f_revised = f_real.detach().mean(), f_revised.detach().mean()
-        diagnostics = {
-            "f_real": f_real,
-            "f_fake": revision.f_start,
-            "f_revised": f_revised,
-            "gap": f_real - f_revised,
-            "grad": revision.gradient,
-            "displacement": revision.displacement,
-            "saturated": revision.saturated,
-            "saturated_fake": saturated(self.fake),
-            "saturated_real": saturated(self.real),
-        }
-        losses = coop.adversarial.losses(total, {"D": loss.detach()} | diagnostics)
+        logged = diagnostics(self.revision, f_revised, f_real, self.fake, self.real)
+        losses = coop.adversarial.losses(total, {"D": loss.detach()} | logged)
         return Losses(total, losses.logged | mixed)
 
     def g_loss(self, fake: Tensor) -> Losses:

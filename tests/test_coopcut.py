@@ -54,7 +54,7 @@ def test_energies_start_at_zero_and_every_mode_takes_over(mode: str) -> None:
     first = trainer.step(batch(), Position(step=0)).losses
     assert abs(float(first["f_real"])) < 0.01
     trainer.step(batch(), Position(step=1))
-    f_real = float(coop.f(batch()["B"]).detach().mean())
+    f_real = float(coop.reviser.f(batch()["B"]).detach().mean())
     scores = float(coop.D(batch()["B"]).detach().mean())
     assert scores - f_real == pytest.approx(0.5 if mode == "lsgan" else 0.0, abs=1e-6)
     fading = trainer.step(batch(), Position(step=2))
@@ -149,9 +149,9 @@ def test_revision_stops_at_the_score_of_the_real_image() -> None:
     generator = torch.Generator().manual_seed(3)
     A, B = (torch.rand(6, 3, 32, 32, generator=generator) - 0.5 for _ in "AB")
     moved, stopped = (
-        method.adversarial.revise(A, B, context(trainer_of(method), batch_of(A, B))) for method in (free, stopping)
+        method.adversarial.reviser(A, B, context(trainer_of(method), batch_of(A, B))) for method in (free, stopping)
     )
-    f = stopping.adversarial.f
+    f = stopping.adversarial.reviser.f
     start, limit, end = (f(x).detach().flatten(1).mean(1) for x in (A, B, stopped.x))
     assert 0 < int((start >= limit).sum()) < 6
     assert ((end == start) == (start >= limit)).all()
@@ -163,7 +163,7 @@ def test_revision_leaves_every_entry_of_D(norm: str) -> None:
     method = method_with(COOP, "--normD", norm, "--normG", norm)
     before = {name: value.clone() for name, value in method.networks["D"].net.state_dict().items()}
     real = batch()["B"]
-    method.adversarial.revise(real, real, context(trainer_of(method), batch()))
+    method.adversarial.reviser(real, real, context(trainer_of(method), batch()))
     same(before, dict(method.networks["D"].net.state_dict()))
     assert all(p.grad is None for p in method.networks["D"].net.parameters())
 

@@ -12,7 +12,7 @@ import pytest
 
 from coopcut.data import DATASETS
 from coopcut.models import MODELS
-from coopcut.objectives.cooperative import COOP_OPTIONS
+from coopcut.objectives.cooperative import Cooperative
 from coopcut.options.parser import OptionParser
 from docs import make_options
 from tests.project import copy_project
@@ -137,7 +137,7 @@ def test_page_of_coopcut_has_every_cooperative_option_and_its_default() -> None:
     text = (ROOT / "docs/coopcut.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| `--(\w+)` \| `([^`]+)` \|", text, re.M)
     opt = OptionParser(True).parse(["--dataroot", "none", "--model", "coopcut"])
-    assert table == [(option.name, str(getattr(opt, option.name))) for option in COOP_OPTIONS]
+    assert table == [(option.name, str(getattr(opt, option.name))) for option in Cooperative.options]
 
 
 def test_pre_commit_runs_what_make_lint_runs() -> None:

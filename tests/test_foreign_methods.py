@@ -31,9 +31,8 @@ class Near(Method):
 
     def step(self, batch, ctx):
         fake = self.G(batch["A"])
-        duel = self.adversarial.duel(fake.detach(), batch["B"], ctx)
-        shown = yield from self.adversarial.shown(fake.detach(), ctx)
-        yield minimize(duel.d_loss(shown), "D")
+        duel = yield from self.adversarial.duel(fake.detach(), batch["B"], ctx)
+        yield minimize(duel.d_loss(), "D")
         near = (fake - batch["A"]).abs().mean()
         total = Losses(self.opt.lambda_near * near, {"near": near.detach()}) + duel.g_loss(fake)
         yield minimize(total.labeled("G"), "G")

@@ -54,6 +54,9 @@ def make_images(folder: Path, number: int, size: int, seed: int = 0) -> list[Pat
 TINY_NETWORKS = "--ngf 4 --ndf 4 --netF_nc 8 --num_patches 16 --netG resnet_4blocks".split()
 TINY_RUN = "--load_size 36 --crop_size 32 --num_threads 0 --gpu_ids -1 --display_id 0".split()
 TINY = [*TINY_NETWORKS, *TINY_RUN]
+COOPERATIVE = (
+    "--coop_iters 2 --coop_fade 1 --langevin_steps 2 --coop_negatives 0.5 --coop_every 2 --coop_replay 2".split()
+)
 METHODS = list(MODELS)  # every one that is registered: what is tested of all of them names none
 
 
@@ -64,11 +67,11 @@ def options_known_to(model: str) -> set[str]:
 
 
 def tiny(model: str) -> list[str]:
-    """`--model` and the flags of `TINY` that it knows, with a cooperative start of two steps if it can have one."""
+    """`--model` and the flags of `TINY` that it knows, with a cooperative start of two steps and negatives if it can."""
     known = options_known_to(model)
     pairs = zip(TINY_NETWORKS[::2], TINY_NETWORKS[1::2], strict=True)
     networks = [text for flag, value in pairs if flag[2:] in known for text in (flag, value)]
-    start = "--coop_iters 2 --coop_fade 1 --langevin_steps 2".split() if "coop_iters" in known else []
+    start = COOPERATIVE if "coop_iters" in known else []
     return ["--model", model, *networks, *TINY_RUN, *start]
 
 

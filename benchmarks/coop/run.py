@@ -101,7 +101,7 @@ def _switch(trainer: Trainer, sources: Tensor, targets: Tensor) -> dict[str, Ten
     with torch.no_grad():
         fake_B = trainer.networks["G"](sources)
     ctx = StepContext(Position(), batch_of(sources, targets).shard, True, trainer.rng)
-    revised_B = _cooperative(trainer).revise(fake_B, targets, ctx).x
+    revised_B = _cooperative(trainer).reviser(fake_B, targets, ctx).x
     if isinstance(trainer.method, Variant):
         for name in trainer.method.forgetting:
             trainer.optimizers.optimizers[name].state.clear()

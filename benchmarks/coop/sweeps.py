@@ -11,7 +11,7 @@ from benchmarks.coop.variants import (
 )
 from coopcut.models import Method
 from coopcut.objectives.adversarial import Adversarial
-from coopcut.objectives.cooperative import COOP_OPTIONS
+from coopcut.objectives.cooperative import Cooperative
 from coopcut.options.train_options import TRAIN
 
 # option -> values, in runs that end with the warm-up
@@ -48,7 +48,7 @@ AT_SWITCH: dict[str, type[Method]] = {
 
 def arm_of(option: str, value: str) -> str:
     """The arm that has this value of an option: option=value, or the one with all defaults."""
-    declared = [*COOP_OPTIONS, *Adversarial.options, *(one for group in TRAIN for one in group.options)]
+    declared = [*Cooperative.options, *Adversarial.options, *(one for group in TRAIN for one in group.options)]
     default = ({one.name: one.default for one in declared} | {"coop_iters": WARMUP, "instance_noise": 0})[option]
     if value != str(default) and (isinstance(default, bool) or float(value) != float(default)):
         return f"{option}={value}"

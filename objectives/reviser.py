@@ -1,0 +1,69 @@
+"""The revision of images by short-run Langevin dynamics on the scores of a discriminator."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from coopcut.engine.step import StepContext
+from coopcut.objectives.adversarial import Adversarial
+from coopcut.options.option import Option, Options
+from coopcut.sampling.langevin import Langevin, Revision
+
+
+class Reviser:
+    """Moves images up f(x) = D(x) - offset, the negative energy of `objectives.cooperative`."""
+
+    options = (
+        Option("langevin_steps", 15, "steps of the revision", low=1, high=10000),
+        Option("langevin_displacement", 0.1, "mean change of a value over all steps; each image's gradient is rescaled "
+               "to it; images are in [-1, 1]", above=0, high=2),
+        Option("langevin_step_size", 0.0, "factor on the gradient of the scores' sum (delta^2 / 2); 0: rescale", low=0),
+        Option("langevin_stop", False, "stop revising an image once it scores as high as the real image beside it"),
+        Option("langevin_adaptive", False, "make --langevin_displacement the most that an image moves: a step is as "
+               "long as the slope needs to reach the score of the real image beside it; implies --langevin_stop"),
+        Option("langevin_backtrack", False, "undo a step that lowers an image's score and halve its later ones"),
+        Option("langevin_noise", 0.0, "standard deviation of a step's noise (delta); images are in [-1, 1]", low=0),
+        Option("langevin_clip", 0.05, "largest change of a value by the gradient in a step; 0: no limit", low=0),
+    )  # fmt: skip
+
+    def __init__(
+        self, opt: Options, adversarial: Adversarial, bounds: tuple[float, float] | None = (-1.0, 1.0)
+    ) -> None:
+        self.D, self.offset = adversarial.D, adversarial.gan.offset
+        self.stops = bool(opt.langevin_stop or opt.langevin_adaptive)
+        self.langevin = Langevin(
+            steps=opt.langevin_steps,
+            step_size=opt.langevin_step_size,
+            noise=opt.langevin_noise,
+            clip=opt.langevin_clip,
+            displacement=0.0 if opt.langevin_step_size > 0 else opt.langevin_displacement,
+            bounds=bounds,
+            adaptive=opt.langevin_adaptive,
+            backtrack=opt.langevin_backtrack,
+        )
+
+    def f(self, images: Tensor) -> Tensor:
+        """Minus the energy of each patch: [B, C, H, W] -> [B, 1, h, w]."""
+        return self.D(images) - self.offset
+
+    def __call__(self, fake: Tensor, real: Tensor, ctx: StepContext, length: float = 1.0) -> Revision:
+        """`fake` moved up the scores of D, whose weights rest meanwhile; `length` of the way, in (0, 1].
+
+        With --langevin_stop each only until it scores as its image of `real` does: image by image, so that neither
+        other processes nor micro-batches change what becomes of one.
+        """
+        with self.D.frozen(), self.D.exact():
+            ceiling = None
+            if self.stops:
+                with torch.no_grad():
+                    ceiling = self.f(real).flatten(1).mean(dim=1)
+            return shortened(self.langevin, length).revise(self.f, fake, ceiling, ctx.randn)
+
+
+def shortened(langevin: Langevin, length: float) -> Langevin:
+    """The same sampler with `length` of its steps, at least one, each as long as before."""
+    if length == 1:
+        return langevin
+    steps = max(1, round(langevin.steps * length))
+    return replace(langevin, steps=steps, displacement=langevin.displacement * steps / langevin.steps)
