@@ -67,7 +67,7 @@ def options_known_to(model: str) -> set[str]:
 
 
 def tiny(model: str) -> list[str]:
-    """`--model` and the flags of `TINY` that it knows, with a cooperative start of two steps and negatives if it can."""
+    """`--model` and the flags of `TINY` that it knows, with a short cooperative start and negatives if it can."""
     known = options_known_to(model)
     pairs = zip(TINY_NETWORKS[::2], TINY_NETWORKS[1::2], strict=True)
     networks = [text for flag, value in pairs if flag[2:] in known for text in (flag, value)]

@@ -1,0 +1,176 @@
+"""Compare methods over data sets and seeds at equal cost.
+
+    python compare.py --runs cut coopcut "coopcut --coop_negatives 0.67" --dataroot ./datasets/digits \
+        --seeds 1-8 --equal time --budget 1000 --out results/digits
+
+Each of --runs is a method with any flags of train.py; "supervised" is cut's generator on the true counterparts, which
+a test bed has (python -m coopcut.datasets.make_bed). A finished run is not done again: stop and start as you like.
+"""
+
+import coopcut.util.interrupts  # noqa: F401 (before torch)
+
+# isort: split
+import json
+import logging
+import multiprocessing
+import os
+import shlex
+import time
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import torch
+
+from coopcut.comparison import cost, pictures, references, tables
+from coopcut.comparison.judge import FIGURES, Judge, images_of
+from coopcut.comparison.one_run import quiet, run
+from coopcut.comparison.plan import Job, Method, jobs, parse_seeds
+from coopcut.util.arguments import Parser
+from coopcut.util.cli import run_script
+from coopcut.util.errors import DataError, OptionError
+from coopcut.util.files import write_text
+from coopcut.util.launch import refuse_several
+
+log = logging.getLogger("compare")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run what is missing and write the tables. Returns the exit code."""
+    refuse_several()
+    told = parse(argv)
+    methods = [Method(text, tuple(shlex.split(told.flags))) for text in told.runs]
+    for root in told.dataroot:
+        if not root.is_dir():
+            raise DataError(f"--dataroot {root}: no such folder")
+    for method in methods:
+        method.options(told.dataroot[0])
+    todo = list(planned(told, methods))
+    if not told.report:
+        train([job for job in todo if not job.path.is_file()], told.jobs)
+    for root in told.dataroot:
+        report(told, root, [job for job in todo if job.dataroot == root])
+    return 0
+
+
+def parse(argv: Sequence[str]) -> Namespace:
+    """The arguments. Raises `OptionError`."""
+    parser = Parser(__doc__, "compare.py")
+    parser.add_argument("--runs", nargs="+", required=True, metavar="METHOD", help="methods with their flags, quoted")
+    parser.add_argument("--dataroot", nargs="+", type=Path, required=True, help="one or more data sets")
+    parser.add_argument("--seeds", default="1-8", help="1-8, or 1,3,5 [default: 1-8]")
+    parser.add_argument("--flags", default="", help="flags of train.py for all runs, quoted")
+    parser.add_argument(
+        "--equal",
+        choices=("steps", "time", "operations"),
+        default="time",
+        help="what all get alike: steps, processor time as measured, or operations at CUT's defaults [default: time]",
+    )
+    parser.add_argument("--budget", type=int, default=1000, help="steps of the first of --runs [default: 1000]")
+    parser.add_argument(
+        "--primary", choices=list(FIGURES), default="KID", help="the figure that decides [default: KID]"
+    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time, a core each")
+    parser.add_argument("--out", type=Path, required=True, help="folder of figures, tables and pictures")
+    parser.add_argument("--report", action="store_true", help="write the tables of what is finished; no runs")
+    told = parser.parse_args(list(argv))
+    told.seeds = parse_seeds(told.seeds)
+    for name in ("budget", "jobs"):
+        if getattr(told, name) < 1:
+            raise OptionError(f"--{name} {getattr(told, name)}: it must be 1 or more")
+    if len(set(told.runs)) < len(told.runs):
+        raise OptionError("--runs: name each method once")
+    return told
+
+
+def planned(told: Namespace, methods: Sequence[Method]) -> list[Job]:
+    """All jobs, with the steps that each method can afford on each data set."""
+    found: list[Job] = []
+    for root in told.dataroot:
+        costs = None if told.equal == "steps" else costs_of(told, methods, root)
+        steps = {
+            method.text: told.budget
+            if costs is None
+            else cost.steps_for(method.options(root), costs[method.text], told.budget)
+            for method in methods
+        }
+        found += jobs(methods, [root], told.seeds, steps, told.out)
+    return sorted(found, key=lambda job: told.seeds.index(job.seed))
+
+
+def costs_of(told: Namespace, methods: Sequence[Method], root: Path) -> dict[str, list[float]]:
+    """The costs of the methods, measured once and kept in --out, so that a comparison goes on as it began."""
+    path = told.out / root.name / f"costs_{told.equal}.json"
+    kept: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    keys = {method.text: shlex.join([methods[0].text, "|", *method.flags]) for method in methods}
+    missing = [method for method in methods if keys[method.text] not in kept]
+    if missing:
+        images = images_of(root / "trainA", 16), images_of(root / "trainB", 16)
+        torch.set_num_threads(1)
+        chosen = [methods[0], *(method for method in missing if method is not methods[0])]
+        with quiet():
+            found = (
+                cost.time_costs(chosen, root, images) if told.equal == "time" else cost.operation_costs(chosen, root)
+            )
+        kept |= {keys[method.text]: found[method.text] for method in missing}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(kept, indent=1) + "\n")
+    costs = {method.text: kept[keys[method.text]] for method in methods}
+    for name, values in costs.items():
+        log.info(
+            "%s: a step costs %s times that of %s", name, " then ".join(f"{v:.2f}" for v in values), methods[0].text
+        )
+    return costs
+
+
+def train(todo: Sequence[Job], at_once: int) -> None:
+    """Do the jobs, each in a process of its own."""
+    began, context = time.perf_counter(), multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(at_once, context, max_tasks_per_child=1) as pool:
+        futures = {pool.submit(one, job): job for job in todo}
+        for done, future in enumerate(as_completed(futures), 1):
+            job, figures = futures[future], future.result()
+            left = (time.perf_counter() - began) / done * (len(todo) - done) / 60
+            shown = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+            log.info("%d of %d, %.0f min left: %s on %s, seed %d: %s", done, len(todo), left, job.method.text,
+                     job.dataroot.name, job.seed, shown)  # fmt: skip
+
+
+def one(job: Job) -> Mapping[str, float]:
+    """A job in its process, on one core; returns its last figures."""
+    torch.set_num_threads(1)
+    figures: Mapping[str, float] = run(job)["figures"]
+    return figures
+
+
+def report(told: Namespace, root: Path, todo: Sequence[Job]) -> None:
+    """Tables, plot, contact sheet and commands of a data set."""
+    folder, found = told.out / root.name, tables.read(todo)
+    if not found:
+        log.info("%s: no run is finished", root)
+        return
+    judge, methods = Judge.load(root), list(dict.fromkeys(job.method.text for job in todo))
+    stand_ins = references.references(judge, root)
+    measured = {name: judge.figures(images) for name, images in stand_ins.items()}
+    table = tables.rows(found, measured, methods, told.primary)
+    write_text(folder / "table.md", tables.markdown(table))
+    write_text(folder / "table.tex", tables.latex(table))
+    write_text(folder / "figures.csv", tables.comma_separated(found))
+    write_text(folder / "table.json", json.dumps(table, indent=1) + "\n")
+    commands = [f"python train.py {shlex.join(job.flags())} --name {job.path.parent.name}_{job.seed}" for job in todo]
+    write_text(folder / "commands.txt", "\n".join(commands) + "\n")
+    pictures.plot(found, methods, folder / "plot.png")
+    pictures.contact_sheet(stand_ins, todo, folder / "contact_sheet.png")
+    log.info(
+        "\n%s, primary figure %s\n\n%s\nin %s", root.name, FIGURES[told.primary][0], tables.markdown(table), folder
+    )
+
+
+def command() -> None:
+    """What `coopcut-compare` runs."""
+    run_script(main)
+
+
+if __name__ == "__main__":
+    command()
