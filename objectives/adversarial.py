@@ -10,14 +10,16 @@ from torch import Tensor
 from coopcut.engine.position import Position
 from coopcut.engine.precision import Network
 from coopcut.engine.step import Losses, StepContext, Together
-from coopcut.losses.gan import GAN_LOSSES, gradient_penalty
+from coopcut.losses.gan import GAN_LOSSES, gradient_penalty, matched
 from coopcut.networks import NET_D
 from coopcut.networks.contract import Discriminator
 from coopcut.networks.taps import is_pure
 from coopcut.objectives.base import Objective
 from coopcut.objectives.image_pool import ImagePool
+from coopcut.objectives.stabilizers import Stabilizers
 from coopcut.options.option import Option, Options
 from coopcut.sampling.langevin import Revision, saturated
+from coopcut.util.errors import OptionError
 
 
 class Adversarial(Objective):
@@ -29,19 +31,28 @@ class Adversarial(Objective):
     options = (
         NET_D,
         Option("gan_mode", "lsgan", "adversarial loss", tuple(GAN_LOSSES), fixed=True),
+        Option("label_smoothing", 0.0, "probability with which D's loss takes a real image for a fake one", low=0,
+               high=0.5),
         Option("lambda_GAN", 1.0, "weight of the adversarial loss of the generator", low=0),
         Option("pool_size", 0, "show D up to this many earlier translations, too; 0: only new ones", low=0),
         Option("instance_noise", 0.0, "standard deviation of noise on all that D is shown; images are in [-1, 1]",
                low=0),
+        *Stabilizers.options,
     )  # fmt: skip
+
+    @classmethod
+    def check(cls, opt: Options) -> None:
+        if opt.label_smoothing > 0 and (opt.gan_mode == "wgangp" or GAN_LOSSES[opt.gan_mode].relative):
+            raise OptionError(f"--label_smoothing has no meaning with --gan_mode {opt.gan_mode}: leave it out")
 
     def __init__(self, opt: Options, D: Network[Discriminator], name: str = "D") -> None:
         super().__init__()
         self.D, self.networks, self.suffix = D, {name: D}, name[1:]
-        self.gan = GAN_LOSSES[opt.gan_mode]
+        self.gan = GAN_LOSSES[opt.gan_mode].smoothed(opt.label_smoothing)
         self.weight, self.noise = float(opt.lambda_GAN), float(opt.instance_noise)
         self.pure = is_pure(D.net)  # else real images and translations are normalized apart, as in CUT
         self.pool = ImagePool(opt.pool_size)
+        self.stabilizers = Stabilizers(opt, D)
 
     def stage(self, position: Position) -> str:
         return "adversarial"
@@ -59,6 +70,7 @@ class Adversarial(Objective):
     def duel(self, fake: Tensor, real: Tensor, ctx: StepContext) -> Generator[Together, Any, "Duel"]:
         """The duel of a step over images of the generator, without gradient, and real ones: [b, C, H, W] each."""
         shown = yield from self.shown(fake, ctx)
+        yield from self.stabilizers.follow(shown, real)
         return Duel(self, shown, real, ctx)
 
     def judge(self, *images: Tensor) -> list[Tensor]:
@@ -79,10 +91,12 @@ class Adversarial(Objective):
         return Losses(total, {f"{name}{self.suffix}": value for name, value in logged.items()})
 
     def state_dict(self) -> dict[str, Any]:
-        return {"pool": self.pool.state_dict()}
+        return {"pool": self.pool.state_dict(), "stabilizers": self.stabilizers.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.pool.load_state_dict(state["pool"], self.D.device)
+        if "stabilizers" in state:  # earlier states had none
+            self.stabilizers.load_state_dict(state["stabilizers"])
 
 
 @dataclass(frozen=True)
@@ -136,11 +150,12 @@ class Duel:
         a, ctx, shown = self.adversarial, self.ctx, self.shown
         others = [] if self.negatives is None else [self.negatives.images]
         scores = a.judge(*(a.noisy(images, ctx) for images in (shown, *others, self.real)))
-        D_fake, D_real = a.gan.fake(scores[0]), a.gan.real(scores[-1])
+        D_real, D_fake = a.gan.discriminator(scores[-1], scores[0])
         logged = {"D_real": D_real.detach(), "D_fake": D_fake.detach()}
         if self.negatives is not None:
-            D_revised, share = a.gan.fake(scores[1]), self.negatives.share
-            D_fake = share * D_revised + (1 - share) * D_fake
+            share = self.negatives.share
+            D_real_too, D_revised = a.gan.discriminator(scores[-1], scores[1])
+            D_real, D_fake = share * D_real_too + (1 - share) * D_real, share * D_revised + (1 - share) * D_fake
             logged["D_revised"] = D_revised.detach()
             if (revision := self.negatives.revision) is not None:
                 logged |= diagnostics(revision, scores[1] - a.gan.offset, scores[-1] - a.gan.offset, shown, self.real)
@@ -151,7 +166,9 @@ class Duel:
                 penalty = gradient_penalty(a.D, *_same_size(self.real, shown), where)
             loss = loss + 0.5 * a.gan.gradient_penalty * penalty  # as the critic's own terms
             logged["D_gp"] = penalty.detach()
-        return a.losses(loss, logged)
+        penalties = a.stabilizers.loss(shown, self.real, scores[0], scores[-1], ctx)
+        loss = sum(penalties.values(), loss)
+        return a.losses(loss, logged | {name: penalty.detach() for name, penalty in penalties.items()})
 
     def g_loss(self, fake: Tensor) -> Losses:
         """What G minimizes to look real, weighted; `fake` with its graph. D's weights get no gradient of it."""
@@ -160,7 +177,12 @@ class Duel:
             G_GAN = fake.new_zeros(())
         else:
             with a.D.frozen():
-                G_GAN = a.gan.generator(a.D(a.noisy(fake, self.ctx))) * a.weight
+                scores = a.D(a.noisy(fake, self.ctx))
+                if a.gan.relative:
+                    with torch.no_grad():
+                        others = a.D(a.noisy(self.real, self.ctx))
+                    scores = matched(scores, others) - matched(others, scores)
+                G_GAN = a.gan.generator(scores) * a.weight
         return a.losses(G_GAN, {"G_GAN": G_GAN.detach()})
 
 

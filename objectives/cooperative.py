@@ -117,7 +117,10 @@ class Cooperative(Objective):
         In the start D is shown revised images alone.
         """
         weight, share = self.weight(ctx.position), self.opt.coop_negatives
-        shown = fake if weight == 1 else (yield from self.adversarial.shown(fake, ctx))
+        shown = fake
+        if weight < 1:
+            shown = yield from self.adversarial.shown(fake, ctx)
+            yield from self.adversarial.stabilizers.follow(shown, real)
         if weight == 0:
             negatives = (yield from self.negatives(fake, real, ctx)) if share > 0 else None
             return Duel(self.adversarial, shown, real, ctx, negatives)
