@@ -110,7 +110,7 @@ def supervised(dataroot: Path, trainer: Trainer, seed: int) -> Stepper:
         a, true = (side.flip(-1) for side in sides) if torch.rand((), generator=rng) < 0.5 else sides
         loss: Tensor = l1_loss(trainer.networks["G"](a.to(trainer.runtime.device)), true.to(trainer.runtime.device))
         loss.backward()
-        trainer.optimizers.step(["G"], Shard.whole(len(a)))
+        trainer.optimizers.step({"G": 1.0}, Shard.whole(len(a)))
         for name, average in trainer.averages.items():
             average.update_parameters(trainer.networks[name])
         return StepOutput({"G": loss.detach()}, {})

@@ -1,5 +1,6 @@
 """What a method is: networks, the objectives that train them, and the order in which a step uses them."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,6 +113,15 @@ class Method(ABC):
         """What the log calls the step after `position`."""
         stages = (objective.stage(position) for objective in self.objectives.values())
         return next(filter(None, stages), "train")
+
+    def rate(self, network: str, position: Position) -> float:
+        """The factor on the learning rate of a network in the step after `position`."""
+        return math.prod(objective.rate(network, position) for objective in self.objectives.values())
+
+    def restarting(self, position: Position | None = None) -> set[str]:
+        """The networks that get their initial weights again: before the step after `position`, or ever."""
+        objectives = [o for o in self.objectives.values() if position is None or o.restarts(position)]
+        return {name for objective in objectives for name in objective.restarting(list(self.networks))}
 
     def advice(self, losses: Mapping[str, float], position: Position) -> list[str]:
         """Warnings in view of logged losses, each naming the option to change."""

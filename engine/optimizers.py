@@ -1,7 +1,8 @@
 """The optimizers of a method's networks and their learning-rate schedules."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -35,19 +36,28 @@ class Optimizers:
         """The learning rate of the first one."""
         return float(next(iter(self.optimizers.values())).param_groups[0]["lr"])
 
-    def step(self, names: Iterable[str], shard: Shard) -> None:
-        """Move the weights of the networks `names` along their gradients, summed over the processes."""
-        chosen = [self.optimizers[name] for name in names if name in self.optimizers]
-        sum_gradients(_parameters(chosen), shard)
-        for optimizer in chosen:
-            if self.scaler is None:
-                optimizer.step()
-            else:
-                self.scaler.step(optimizer)
+    def step(self, rates: Mapping[str, float], shard: Shard) -> None:
+        """Move the weights of networks along their gradients, summed over the processes.
+
+        rates: of each network that is to move, a factor on its learning rate.
+        """
+        chosen = {self.optimizers[name]: rate for name, rate in rates.items() if name in self.optimizers}
+        sum_gradients(_parameters(list(chosen)), shard)
+        for optimizer, rate in chosen.items():
+            with _at_rate(optimizer, rate):
+                if self.scaler is None:
+                    optimizer.step()
+                else:
+                    self.scaler.step(optimizer)
         if self.scaler is not None:
             self.scaler.update()
         for optimizer in self.optimizers.values():  # a loss may have reached more than the chosen
             optimizer.zero_grad(set_to_none=True)
+
+    def forget(self, name: str) -> None:
+        """Let the optimizer of a network begin anew; its learning rate goes on."""
+        if name in self.optimizers:
+            self.optimizers[name].state.clear()
 
     def end_epoch(self, mean_loss: float) -> None:
         """Move the rates to the next epoch; `mean_loss` steers the policy `plateau`."""
@@ -75,6 +85,20 @@ class Optimizers:
             functions = {"lr_lambdas": [None] * len(scheduler.lr_lambdas)} if hasattr(scheduler, "lr_lambdas") else {}
             scheduler.load_state_dict(functions | state["schedulers"][name])  # early states had no such entry
             follow_options(optimizer, scheduler, fresh, before, self.opt)
+
+
+@contextmanager
+def _at_rate(optimizer: torch.optim.Optimizer, factor: float) -> Iterator[None]:
+    """Within the block the learning rate is `factor` times what the schedule says."""
+    before = [group["lr"] for group in optimizer.param_groups]
+    if factor != 1:
+        for group in optimizer.param_groups:
+            group["lr"] *= factor
+    try:
+        yield
+    finally:
+        for group, rate in zip(optimizer.param_groups, before, strict=True):
+            group["lr"] = rate
 
 
 def _parameters(optimizers: Sequence[torch.optim.Optimizer]) -> Iterable[nn.Parameter]:

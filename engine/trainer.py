@@ -1,5 +1,6 @@
 """The engine: drives a method's steps, and holds everything that training changes."""
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -43,6 +44,8 @@ class Trainer:
             for name, net in self.networks.items()
             if name in exported
         }
+        # a run that goes on makes its networks with the same seed: these weights are those that it began with
+        self._initial = {name: copy.deepcopy(self.networks[name].state_dict()) for name in method.restarting()}
         self._advised: dict[str, int] = {}
         self.check(opt)
 
@@ -90,6 +93,8 @@ class Trainer:
         Raises `DataError` for images that a network cannot take.
         """
         self._check_sizes(batch)
+        for name in self.method.restarting(position):
+            self._restart(name)
         parts = [p for p in (Shard.of(len(batch), i, self._parts) for i in range(self._parts)) if p.counted]
         weights = [part.weight for part in parts]
         steps: list[Step] = []
@@ -102,7 +107,8 @@ class Trainer:
             requests = self._segment(steps, answers, weights)
             first = requests[0]
             if isinstance(first, Minimize):
-                self.optimizers.step(first.networks, batch.shard)
+                rates = {name: self.method.rate(name, position) for name in first.networks}
+                self.optimizers.step(rates, batch.shard)
                 losses |= mean([request.losses.logged for request in requests], weights)
                 answers = [None] * len(steps)
             elif isinstance(first, Together):
@@ -112,6 +118,13 @@ class Trainer:
         for name, average in self.averages.items():
             average.update_parameters(self.networks[name])
         return StepOutput(losses, {name: joined([images[name] for images in requests]) for name in first})
+
+    def _restart(self, name: str) -> None:
+        """Give a network its initial weights, its optimizer no memory, and its average nothing but these weights."""
+        self.networks[name].load_state_dict(self._initial[name])
+        self.optimizers.forget(name)
+        if name in self.averages:
+            self.averages[name].module.load_state_dict(self._initial[name])
 
     @property
     def _parts(self) -> int:

@@ -28,6 +28,18 @@ class Objective:
         """What the log calls the step after `position`; empty: the objective has no stages."""
         return ""
 
+    def rate(self, network: str, position: Position) -> float:
+        """A factor on the learning rate of any network of the method in the step after `position`."""
+        return 1.0
+
+    def restarting(self, networks: Sequence[str]) -> Sequence[str]:
+        """Those of the method's `networks` that get their initial weights again at some time."""
+        return ()
+
+    def restarts(self, position: Position) -> bool:
+        """Whether they get them before the step after `position`."""
+        return False
+
     def advice(self, losses: Mapping[str, float], position: Position) -> list[str]:
         """Warnings in view of logged losses, each naming the option to change."""
         return []

@@ -15,7 +15,7 @@ With --coop_negatives D goes on to meet revised images after the start, among th
 negatives". G then learns as it does without them.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -38,6 +38,9 @@ COOP_OPTIONS = (
     Option("coop_fade", 0.0, "after the start, fade its losses out over this many times its length", low=0, high=1000),
     Option("coop_keep", 0.0, "weight that these losses keep to the end; each step then costs more", low=0, high=1),
     Option("coop_anneal", False, "shorten the revision toward the end of the start"),
+    Option("coop_reset", "none", "networks that get their initial weights again at the end of the start; G: all but D",
+           ("none", "G", "D", "all")),
+    Option("coop_lr_G", 1.0, "factor on the learning rate of all networks but D after the start", above=0),
     Option("coop_negatives", 0.0, "after the start, share of revised images among those that D is shown as fake", low=0,
            below=1),
     Option("coop_every", 1, "after the start, revise in every so many steps only", low=1),
@@ -93,6 +96,18 @@ class Cooperative(Objective):
         else:
             beyond, length = position.epoch - self.opt.coop_epochs, self.opt.coop_epochs
         return max(0.0, 1.0 - beyond / (self.opt.coop_fade * length + 1))
+
+    def rate(self, network: str, position: Position) -> float:
+        return self.opt.coop_lr_G if network not in self.networks and not self.starting(position) else 1.0
+
+    def restarting(self, networks: Sequence[str]) -> Sequence[str]:
+        chosen = {"D": self.networks, "G": [name for name in networks if name not in self.networks], "all": networks}
+        return list(chosen.get(self.opt.coop_reset, ()))
+
+    def restarts(self, position: Position) -> bool:
+        if self.opt.coop_iters > 0:
+            return bool(position.step == self.opt.coop_iters)
+        return bool(position.epoch == self.opt.coop_epochs + 1 and position.samples == 0 < self.opt.coop_epochs)
 
     def stage(self, position: Position) -> str:
         if self.starting(position):

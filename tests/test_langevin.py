@@ -155,3 +155,46 @@ def test_a_revision_stops_at_the_ceiling_of_its_image() -> None:
         .x
     )
     torch.testing.assert_close(patches[:, 0, 0, 0], torch.tensor([0.0, 0.2, 0.5]))  # the mean over the patches counts
+
+
+def test_an_adaptive_revision_goes_just_as_far_as_the_slope_needs() -> None:
+    """A score of slope s at each of 12 values: to rise by r a value moves by r / (12 s), at most by `displacement`."""
+    x0 = torch.zeros(4, 3, 2, 2)
+    steepness = torch.tensor([1.0, 0.01, 1.0, 1.0])
+    ceiling = torch.tensor([0.6, 0.6, -1.0, 120.0])
+
+    def score(x: Tensor) -> Tensor:
+        return steepness * x.sum((1, 2, 3))
+
+    sampler = Langevin(steps=5, displacement=0.1, bounds=None, adaptive=True)
+    moved = sampler.revise(score, x0, ceiling=ceiling).x[:, 0, 0, 0]
+    torch.testing.assert_close(moved, torch.tensor([0.05, 0.1, 0.0, 0.1]))
+    patches = sampler.revise(lambda x: score(x)[:, None].expand(-1, 7), x0, ceiling=ceiling).x[:, 0, 0, 0]
+    torch.testing.assert_close(patches, moved)  # the number of patches does not change the way
+
+
+def test_a_step_that_lowers_the_score_is_taken_back_and_halved() -> None:
+    """f = -(x - 1)^2 from 0: steps of 3 to 4 times the gradient overshoot, half and quarter steps do not."""
+
+    def score(x: Tensor) -> Tensor:
+        return -((x - 1) ** 2).sum((1, 2, 3))
+
+    x0 = torch.zeros(2, 1, 1, 1)
+    plain, careful = (Langevin(3, step_size=1.6, bounds=None, backtrack=b).revise(score, x0).x for b in (False, True))
+    assert (score(plain) < score(x0)).all()
+    # 3.2 is worse than 0, then half a step to 1.6, then half of the gradient there, -1.2 * 1.6 / 2, to 0.64
+    torch.testing.assert_close(careful, torch.full_like(x0, 0.64))
+    assert (score(careful) > score(x0)).all()
+
+
+def test_backtracking_never_ends_below_the_start() -> None:
+    """Near the top of f = -|x - 0.3|^2 long steps end below the start, and with backtracking above it."""
+
+    def score(x: Tensor) -> Tensor:
+        return -((x - 0.3) ** 2).mean((1, 2, 3))
+
+    x0 = 0.3 + 0.01 * torch.randn(8, 3, 8, 8, generator=generator())
+    for far in (0.1, 1.0, 2.0):
+        free, careful = (Langevin(5, displacement=far, backtrack=b).revise(score, x0).x for b in (False, True))
+        assert (score(free) < score(x0)).all()
+        assert (score(careful) >= score(x0)).all()

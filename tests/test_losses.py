@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from coopcut.losses.cooperative import likelihood_loss
-from coopcut.losses.gan import GAN_LOSSES, gradient_penalty
+from coopcut.losses.gan import GAN_LOSSES, gradient_penalty, lecam, squared_slope
 from coopcut.losses.patchnce import patch_nce
 
 SCORES = torch.tensor([[[[-0.5, 2.0]]]])
@@ -38,12 +38,45 @@ def test_gan_losses(mode: str, real: float, fake: float, generator: float | None
 def test_energies_of_zero_are_midway(mode: str) -> None:
     """At the offset a patch is as much real as fake: both losses are equal there, and push apart with equal force."""
     loss = GAN_LOSSES[mode]
-    scores = torch.tensor([loss.offset], requires_grad=True)
-    assert loss.real(scores).item() == pytest.approx(loss.fake(scores).item())
-    (up,) = torch.autograd.grad(loss.real(scores), scores)
-    (down,) = torch.autograd.grad(loss.fake(scores), scores)
+    real, fake = (torch.full((1, 1, 1, 1), loss.offset, requires_grad=True) for _ in "rf")
+    of_real, of_fake = loss.discriminator(real, fake)
+    assert of_real.item() == pytest.approx(of_fake.item())
+    up, down = torch.autograd.grad(of_real + of_fake, (real, fake))
     assert float(up) == pytest.approx(-float(down))
     assert float(up) < 0
+
+
+def test_relativistic_pairs_each_patch_or_the_means_of_images() -> None:
+    loss = GAN_LOSSES["relativistic"]
+    real, fake = torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[[0.0, 1.0]]]])
+    expected = (log1pexp(-1) + log1pexp(-2)) / 2
+    assert [float(x) for x in loss.discriminator(real, fake)] == pytest.approx([expected, expected])
+    assert float(loss.discriminator(real, fake[..., :1])[0]) == pytest.approx(log1pexp(-2))  # 2 - 0
+
+
+@pytest.mark.parametrize("mode", ["lsgan", "nonsaturating", "hinge"])
+def test_label_smoothing_moves_the_target_of_real_images(mode: str) -> None:
+    """The score at which the loss of real images is least: lsgan 1 - s, nonsaturating log((1 - s) / s)."""
+    loss = GAN_LOSSES[mode].smoothed(0.1)
+    best = {"lsgan": 0.9, "nonsaturating": math.log(9), "hinge": 1.0}[mode]
+    least, low, high = (float(loss.real(torch.tensor(best + move))) for move in (0.0, -0.01, 0.01))
+    assert least < min(low, high)
+    assert torch.equal(loss.fake(SCORES), GAN_LOSSES[mode].fake(SCORES))
+
+
+def test_squared_slope_of_a_linear_critic() -> None:
+    """The mean of n patches of <w, x> has the gradient w; R1's own gradient by w is gamma w."""
+    w = torch.randn(3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    x = torch.rand(2, 3, 4, 4, dtype=torch.float64)
+    found = squared_slope(lambda x: (w * x).sum((1, 2, 3))[:, None, None, None].expand(-1, 1, 2, 2), x)
+    assert float(found.detach()) == pytest.approx(float(w.detach().square().sum()))
+    torch.testing.assert_close(torch.autograd.grad(found, w)[0], 2 * w.detach())
+
+
+def test_lecam_by_hand() -> None:
+    real, fake = torch.tensor([1.0, 3.0]), torch.tensor([0.0, -2.0])
+    found = lecam(real, fake, torch.tensor(2.0), torch.tensor(-1.0))
+    assert float(found) == pytest.approx((4 + 16) / 2 + (4 + 16) / 2)
 
 
 def test_lsgan_is_half_of_the_likelihood_loss_plus_a_quarter() -> None:

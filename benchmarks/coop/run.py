@@ -121,7 +121,7 @@ def _batches(data: Data, size: int, steps: int, seed: int) -> Iterator[tuple[Ten
 
 def _supervised_step(trainer: Trainer, a: Tensor, true: Tensor) -> None:
     l1_loss(trainer.networks["G"](a), true).backward()
-    trainer.optimizers.step(["G"], Shard.whole(len(a)))
+    trainer.optimizers.step({"G": 1.0}, Shard.whole(len(a)))
     for name, average in trainer.averages.items():
         average.update_parameters(trainer.networks[name])
 
