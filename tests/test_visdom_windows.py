@@ -105,7 +105,7 @@ def test_state_of_the_run_with_its_options_and_text_stays_text(shown: Callable[.
     assert rows["speed"] == "10.00 images/s, 25 % of it waiting for data"
     assert rows["data"] == rows["--dataroot"] == "&lt;img src=x&gt;"
     assert rows["--lambda_NCE"] == "1.0"
-    assert "width:25.0%" in text
+    assert " 25.0%," in text
     assert "<b>&" not in text
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 Data = dict[str, Any]  # for JSON
+Plot = tuple[list[Data], Data]  # traces and layout, as Plotly wants them
 TIMEOUT = 5.0  # seconds to connect, and for each silence
 
 
@@ -46,13 +47,11 @@ class Client:
             probe.settimeout(0.5)
             return probe.connect_ex((self.host, self.port)) == errno.ECONNREFUSED
 
-    def send(
-        self, win: int, title: str, size: tuple[int, int], data: str | list[Data], layout: Data | None = None
-    ) -> None:
-        """A window of so many pixels with lines, as Plotly describes them, or with HTML."""
+    def send(self, win: int, title: str, size: tuple[int, int], content: str | Plot) -> None:
+        """A window of so many pixels with HTML, or with a plot."""
         opts = {"title": title, "width": size[0], "height": size[1]}
-        panes = [{"type": "text", "content": data}] if isinstance(data, str) else data
-        if self._post("events", {"layout": layout or {}, "win": str(win), "opts": opts}, panes) != str(win):
+        data, layout = content if not isinstance(content, str) else ([{"type": "text", "content": content}], {})
+        if self._post("events", {"layout": layout, "win": str(win), "opts": opts}, data) != str(win):
             raise OSError("what answers there is no Visdom server")
 
     def has(self, win: int) -> bool:

@@ -18,7 +18,7 @@ from coopcut.monitors.base import MONITORS, Monitor, Record, RunInfo, in_order
 from coopcut.monitors.curves import RECORDS, Thinned, read_records
 from coopcut.monitors.text import as_dict
 from coopcut.monitors.visdom import windows
-from coopcut.monitors.visdom.client import Client
+from coopcut.monitors.visdom.client import Client, Plot
 
 log = logging.getLogger(__name__)
 
@@ -150,25 +150,25 @@ class VisdomWindows(Monitor):
                 title, images = self.pictures.popleft()
                 self.shown = title, {label: to_image(image) for label, image in images.items()}
         everything = stale or not self.client.has(self.first)
-        run, opt, records = self.run, self.run.opt, self.curve.records
+        records = self.curve.records
         newest = records[-1] if records else None
-        text = windows.status(run.title, self.state, opt, run.total_steps, run.last_epoch, newest)
-        self.client.send(self.first, f"{run.title}: {self.state}", STATUS, text)
+        self._send(0, self.state, STATUS, windows.status(self.run, self.state, newest))
         if everything or new_pictures:
-            self._draw_pictures(opt.display_ncols)
+            self._draw_pictures(self.run.opt.display_ncols)
         if records and (everything or new_figures):
-            for title, (traces, layout) in windows.plots(records).items():
-                number = self.first + 2 + windows.TITLES.index(title)
-                self.client.send(number, f"{run.title}: {title}", PLOT, traces, layout)
+            for title, plot in windows.plots(records).items():
+                self._send(2 + windows.TITLES.index(title), title, PLOT, plot)
         self.stale = False
 
     def _draw_pictures(self, columns: int) -> None:
         """All in one window with so many in a row, or for 0 each in a window of its own, after all others."""
         title, shown = self.shown or ("pictures", {})
         groups = [shown] if columns else [{label: image} for label, image in shown.items()]
-        for number, group in enumerate(groups, self.first + (1 if columns else ALONE)):
-            html = windows.table_of_pictures(group, columns or 1, self.width)
+        for number, group in enumerate(groups, 1 if columns else ALONE):
+            html, size = windows.pictures(group, columns or 1, self.width)
             if not group:  # before the first ones a word in their place
                 html = f'<div style="{windows.FONT};padding:8px">pictures come every {self.every_images} images</div>'
-            size = windows.size_of_pictures(group, columns or 1, self.width)
-            self.client.send(number, f"{self.run.title}: {title}", size, html)
+            self._send(number, title, size, html)
+
+    def _send(self, number: int, title: str, size: tuple[int, int], content: str | Plot) -> None:
+        self.client.send(self.first + number, f"{self.run.title}: {title}", size, content)
