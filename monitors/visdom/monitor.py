@@ -31,12 +31,11 @@ STATUS, PLOT, PICTURE = (440, 270), (440, 270), 205
 WINDOWS = 100  # numbers of a run
 ALONE = 20  # from this window of the run on, pictures that have a window each
 COMMAND = [sys.executable, "-m", "coopcut.monitors.visdom"]
-IDLE_MINUTES = 30  # a server that a training started ends after so long without figures, requests or an open page
 
 
 def start_server(port: int) -> subprocess.Popen[bytes]:
-    """Start a server on this machine, in a process of its own that may outlive the training."""
-    command, quiet = [*COMMAND, "--port", str(port), "--exit_when_idle", str(IDLE_MINUTES)], subprocess.DEVNULL
+    """Start a server that may outlive the training: until 30 minutes without figures, requests or an open page."""
+    command, quiet = [*COMMAND, "--port", str(port), "--exit_when_idle", "30"], subprocess.DEVNULL
     root = Path(__file__).resolve().parents[2]
     # In a session of its own: Ctrl-C ends the training, not the page.
     return subprocess.Popen(command, cwd=root, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
@@ -47,7 +46,8 @@ class VisdomWindows(Monitor):
     """Windows from number --display_id on: state, pictures, curves.
 
     What earlier sessions logged comes from the run's folder. However long a server is away, it costs one warning.
-    A server is started where nobody listens on this machine.
+    A server is started where nobody listens on this machine. Training calls only what a `Monitor` has, which waits for
+    nothing. A run whose state is not "running" is drawn once.
     """
 
     def __init__(self, run: RunInfo, state: str = "running") -> None:
@@ -74,14 +74,14 @@ class VisdomWindows(Monitor):
         self.in_torch, self.left = threading.Lock(), False
         self.wake, self.ending = threading.Event(), threading.Event()
         self.wake.set()  # the state is there to be shown
+        if state != "running":
+            self.ending.set()
         self.thread = threading.Thread(target=self._work, name="visdom", daemon=True)
         self.thread.start()
 
     @classmethod
     def create(cls, run: RunInfo) -> "VisdomWindows | None":
         return None if run.opt.display_id is not None and run.opt.display_id <= 0 else cls(run)
-
-    # -- called by training: none of these waits ------------------------------------------------------------------
 
     def log(self, record: Record) -> None:
         self.records.append(as_dict(record) | {"left": record.left, "at": time.strftime("%H:%M:%S")})
@@ -106,11 +106,9 @@ class VisdomWindows(Monitor):
                 self.left = True
             self._warn(f"Visdom at {self.client.address} did not take the last losses within {FAREWELL:g} s")
 
-    # -- the thread -----------------------------------------------------------------------------------------------
-
     def _work(self) -> None:
-        pause = PAUSE
-        while True:
+        pause, ended = PAUSE, False
+        while not ended:
             self.wake.wait(STILL_HERE)
             self.wake.clear()
             ended, began = self.ending.is_set(), time.monotonic()
@@ -129,8 +127,6 @@ class VisdomWindows(Monitor):
                     self._warn(f"no Visdom at {self.client.address}: {error}; trying again ({hint}off: --display_id 0)")
             except Exception as error:  # a mistake of ours: it must not fill the screen
                 self._warn(f"Visdom is given up: {type(error).__name__}: {error}")
-                return
-            if ended:
                 return
             self.ending.wait(pause)
 

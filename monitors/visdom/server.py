@@ -1,8 +1,8 @@
 """A Visdom server that keeps to itself: this machine only by default, and no other site let in.
 
 It is Visdom's own server (`visdom.server.app.Application`) with the scripts of its page from a folder of ours, and a
-check in front of every request. It writes nothing to the disk: a running training draws all its windows again, and
-those of a finished one are drawn from the run's own files. Nothing is written into Visdom's package either.
+check in front of every request. It writes nothing to the disk, and nothing into Visdom's package: a running training
+draws all its windows again, and those of a finished one are drawn from the run's own files.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import tornado.ioloop
 import tornado.web
 from tornado.httputil import HTTPServerRequest
 from visdom.server import app as stock
@@ -28,8 +28,6 @@ from coopcut.monitors.visdom.client import clean
 from coopcut.util.errors import UserError
 
 log = logging.getLogger(__name__)
-
-OURS = Path(__file__).resolve().parent / "static"
 
 
 class StaticFiles(tornado.web.StaticFileHandler):
@@ -65,8 +63,9 @@ class Server(stock.Application):
         super().__init__(port=port, env_path=None)
         self.state = Environments(self.state)
         scripts = "|".join(re.escape(asset.target) for asset in ASSETS)
-        ours = (r"/static/js/mathjax/.*/([\w-]+\.js)", StaticFiles, {"path": str(OURS)})  # a "$" in a name is a "$"
-        self.add_handlers(".*", [(f"/static/({scripts})", StaticFiles, {"path": str(assets)}), ours])
+        mathjax = Path(__file__).with_name("static")  # in its place: a "$" in a name is a "$"
+        ours = (r"/static/js/mathjax/.*/([\w-]+\.js)", StaticFiles, {"path": mathjax})
+        self.add_handlers(".*", [(f"/static/({scripts})", StaticFiles, {"path": assets}), ours])
 
     def load_user_settings(self) -> dict[str, str]:
         return {"config_dir": "", "user_css": ""}
@@ -84,11 +83,7 @@ class Server(stock.Application):
         return super().find_handler(request, **keywords)
 
     def allows(self, host: str, origin: str | None) -> bool:
-        """Whether a request to `host` from a page of `origin` is let in.
-
-        A name that is not known could be another site's that now points here; an IP address could not. A page may
-        talk to the server that it came from, and to no other.
-        """
+        """Whether no page asks, or one from here, by a name of ours or an IP address, which no other site can have."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
             if name not in self.hosts:
@@ -98,11 +93,10 @@ class Server(stock.Application):
         return origin is None or origin.lower() in (f"http://{host.lower()}", f"https://{host.lower()}")
 
 
-async def serve(server: Server, address: str, idle_minutes: float, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP, after a call of `ready`.
+async def serve(server: Server, address: str, idle_minutes: float, ready: Callable[[], object]) -> None:
+    """Serve until SIGTERM, SIGINT or SIGHUP, or after so long without a request or an open page (0: never).
 
-    idle_minutes: end by itself after so long without a request or an open page; 0: never. Raises `UserError` if the
-    port cannot be had.
+    Calls `ready` first. Raises `UserError` if the port cannot be had.
     """
     try:
         listening = server.listen(server.port, address=address)
@@ -115,17 +109,14 @@ async def serve(server: Server, address: str, idle_minutes: float, ready: Callab
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, stop.set)
-
-    def look_if_idle() -> None:
-        if server.subs:
-            server.last_request = time.monotonic()
-        elif time.monotonic() - server.last_request > 60 * idle_minutes:
-            log.info("nobody has looked for %g minutes", idle_minutes)
-            stop.set()
-
-    if idle_minutes > 0:
-        tornado.ioloop.PeriodicCallback(look_if_idle, min(30_000, 15_000 * idle_minutes)).start()
     log.info("Visdom: http://%s:%d", "localhost" if address == "127.0.0.1" else address, server.port)
     ready()
-    await stop.wait()
+    while not stop.is_set():
+        if server.subs:
+            server.last_request = time.monotonic()
+        elif 0 < 60 * idle_minutes < time.monotonic() - server.last_request:
+            log.info("nobody has looked for %g minutes", idle_minutes)
+            break
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), min(30, 15 * idle_minutes) if idle_minutes > 0 else None)
     listening.stop()
