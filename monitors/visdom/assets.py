@@ -11,8 +11,8 @@ import os
 import subprocess
 import tarfile
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from coopcut.util.errors import UserError
 from coopcut.util.files import write_bytes
@@ -20,8 +20,7 @@ from coopcut.util.files import write_bytes
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Asset:
+class Asset(NamedTuple):
     """A file of an npm package, where the page wants it, and its SHA-256."""
 
     package: str
@@ -38,10 +37,7 @@ ASSETS = tuple(Asset(*line.split()) for line in _LIST.splitlines() if not line.s
 
 
 def find_assets() -> Path:
-    """The folder with the assets, in the user's cache, filled first if need be (3 MB to load, 4.4 MB to keep).
-
-    Raises `UserError` that says what to do if they cannot be had.
-    """
+    """The folder of the user's cache with the assets (4.4 MB), filled first if need be. Raises `UserError`."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coopcut" / "visdom-assets"
     if all((folder / a.target).is_file() and a.is_sound((folder / a.target).read_bytes()) for a in ASSETS):
         return folder

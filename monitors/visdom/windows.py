@@ -1,10 +1,10 @@
 """What the windows of a run hold: its state as text, its curves, its pictures. Every text is escaped."""
 
 import base64
-import html
 import io
 import math
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from coopcut.monitors.curves import GROUPS, Record, grouped, names_of, of_its_ki
 from coopcut.monitors.visdom.client import Data, Plot
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#999933")  # told apart by all
+AXIS: Data = {"automargin": True, "gridcolor": "#eee", "zerolinecolor": "#ccc"}
 SMOOTHED_FROM = 20  # points: a shorter curve is drawn as it is
 FONT = "font:13px/1.45 system-ui,sans-serif;color:#222"
 LOGARITHMIC = "warm-up: sampler"  # the group whose figures differ by orders of magnitude
@@ -33,10 +34,8 @@ def plots(records: Sequence[Record]) -> dict[str, Plot]:
     speed = _line(records, [1 / time for time in seconds], "images/s", COLORS[0])
     shares = [100 * record["waiting"] / time for record, time in zip(records, seconds, strict=True)]
     waiting = _line(records, shares, "waiting for data [%]", COLORS[1]) | {"yaxis": "y2"}
-    layout = _layout(records, rangemode="tozero")
-    layout["margin"]["r"] = 40
-    layout["yaxis2"] = _axis(side="right", overlaying="y", range=[0, 100], showgrid=False, ticksuffix=" %")
-    return found | {"speed": ([speed, waiting], layout)}
+    percent = {"side": "right", "overlaying": "y", "range": [0, 100], "showgrid": False, "ticksuffix": " %"}
+    return found | {"speed": ([speed, waiting], _layout(records, rangemode="tozero") | {"yaxis2": AXIS | percent})}
 
 
 def _curves(records: Sequence[Record], log: bool, names: Sequence[str]) -> Plot:
@@ -58,15 +57,11 @@ def _line(records: Sequence[Record], y: Sequence[float] | NDArray[np.float64], n
     return {
         "x": [round(record["epochs"], 5) for record in records],
         "y": [float(f"{value:.5g}") if math.isfinite(value) else None for value in y],  # a third of the text
-        "name": _text(name),
+        "name": escape(name),
         "type": "scatter",
         "mode": "lines" if len(records) > 1 else "markers",
         "line": {"color": color, "width": 2},
     }
-
-
-def _axis(**more: Any) -> Data:
-    return {"automargin": True, "gridcolor": "#eee", "zerolinecolor": "#ccc", **more}
 
 
 def _layout(records: Sequence[Record], **yaxis: Any) -> Data:
@@ -80,10 +75,10 @@ def _layout(records: Sequence[Record], **yaxis: Any) -> Data:
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 11}},
         "hovermode": "x unified",
         "uirevision": "same",  # a zoomed view stays when new points come
-        "xaxis": _axis(title={"text": "epochs", "standoff": 4}, rangemode="tozero"),
-        "yaxis": _axis(**yaxis),
+        "xaxis": AXIS | {"title": {"text": "epochs", "standoff": 4}, "rangemode": "tozero"},
+        "yaxis": AXIS | yaxis,
         "shapes": [line | {"x0": at, "x1": at} for at, _ in marks],
-        "annotations": [note | {"x": at, "text": _text(phase)} for at, phase in marks],
+        "annotations": [note | {"x": at, "text": escape(phase)} for at, phase in marks],
     }
 
 
@@ -102,17 +97,14 @@ def status(run: RunInfo, state: str, record: Record | None) -> str:
             ("speed", f"{1 / seconds:.2f} images/s, {100 * record['waiting'] / seconds:.0f} % of it waiting for data"),
             ("learning rate", f"{record['lr']:.3g}"),
         ]
-    rows += [
-        ("model", f"{opt.model}, {opt.netG}"),
-        ("data", opt.dataroot),
-        ("last losses", record.get("at", "\u2013") if record else "\u2013"),
-    ]
+    at = (record or {}).get("at", "\u2013")
+    rows += [("model", f"{opt.model}, {opt.netG}"), ("data", opt.dataroot), ("last losses", at)]
     colors = f"linear-gradient(90deg,{COLORS[2]} {100 * done:.1f}%,#ddd 0)"
     bar = f'<div style="height:8px;border-radius:4px;background:{colors}"></div>'
     every = {f"--{name}": value for name, value in sorted(vars(opt).items()) if name not in ("given", "isTrain")}
     typed = [(f"--{name}", every[f"--{name}"]) for name in opt.given if f"--{name}" in every]
     return (
-        f'<div style="{FONT};padding:4px 8px"><b style="font-size:15px">{_text(run.title)}</b>'
+        f'<div style="{FONT};padding:4px 8px"><b style="font-size:15px">{escape(run.title)}</b>'
         f"{bar}{_table(rows)}<p><b>typed</b></p>{_table(typed)}"
         f"<details><summary>all options</summary>{_table(list(every.items()))}</details></div>"
     )
@@ -128,7 +120,7 @@ def pictures(images: Mapping[str, Image.Image], columns: int, width: int) -> tup
         file = io.BytesIO()
         image.save(file, "PNG")
         source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-        shown = f'<img src="{source}" width="{width}"><br>{_text(label)}'
+        shown = f'<img src="{source}" width="{width}"><br>{escape(label)}'
         cells.append(f'<td align="center" style="{FONT};padding:2px 4px">{shown}</td>')
     rows = ["".join(cells[i : i + columns]) for i in range(0, len(cells), columns)]
     shapes = [image.size for image in images.values()] or [(1, 1)] * 4
@@ -151,9 +143,5 @@ def saved_pictures(folder: Path) -> tuple[str, dict[str, Image.Image]] | None:
 
 def _table(rows: Sequence[tuple[str, object]]) -> str:
     style = 'style="color:#777;padding-right:10px;vertical-align:top"'
-    cells = (f"<tr><td {style}>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in rows)
+    cells = (f"<tr><td {style}>{escape(name)}</td><td>{escape(str(value))}</td></tr>" for name, value in rows)
     return f'<table style="word-break:break-word">{"".join(cells)}</table>'
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))
