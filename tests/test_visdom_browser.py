@@ -76,6 +76,7 @@ def test_a_training_is_followed_live(tmp_path: Path) -> None:
             os.kill(int(subprocess.check_output(["pgrep", "-f", f"coopcut.monitors.visdom --port {port}"])), 9)
             until(lambda: "offline" in texts(page, "button"), 60)
             assert [problem for problem in problems if not problem.startswith("data:image/")] == []
+            until(lambda: "no Visdom at" in (tmp_path / "log").read_text(), 60)
             seen = step(page)
             with real_server(port):
                 until(lambda: "online" in texts(page, "button"), 60)  # it comes back by itself
