@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock, call
@@ -24,22 +24,20 @@ WANTED = {"running", "epoch 1, 0 images", "generator: total and contrastive", "l
 
 
 @pytest.fixture(autouse=True)
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Make:
     """Builds sinks that try again at once, where a proxy for the internet would be of no help; none starts a server."""
     for name, value in {"start_server": START, "PAUSE": 0.02, "LONGEST_PAUSE": 0.05, "FAREWELL": 0.3}.items():
         monkeypatch.setattr(monitor, name, value)
     START.reset_mock()
     START.return_value.poll.return_value = None  # the server may be on its way
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
-    sinks: list[VisdomWindows] = []
 
     def build(port: int, address: str = "127.0.0.1") -> VisdomWindows:
-        sinks.append(VisdomWindows(run_info(tmp_path, port, "--display_server", address)))
-        return sinks[-1]
+        sink = VisdomWindows(run_info(tmp_path, port, "--display_server", address))
+        request.addfinalizer(sink.close)
+        return sink
 
-    yield build
-    for sink in sinks:
-        sink.close()
+    return build
 
 
 def flood(sink: VisdomWindows) -> None:

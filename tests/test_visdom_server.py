@@ -37,9 +37,7 @@ FILES = ("/static/../server/app.py", "/static/%2e%2e/server/app.py", "/static/js
         ("echo 'npm error network down' >&2; exit 1", "network down"),
     ],
 )
-def test_scripts_are_loaded_once_and_checked(
-    place: Path, monkeypatch: pytest.MonkeyPatch, fault: str, says: str
-) -> None:
+def test_scripts_are_loaded_and_checked(place: Path, monkeypatch: pytest.MonkeyPatch, fault: str, says: str) -> None:
     npm, file = place / "npm", place / "cache/coopcut/visdom-assets/js/a.js"
     (place / "package").mkdir()
     (place / "package" / "a.js").write_bytes(SOUND)

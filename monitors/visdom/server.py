@@ -30,14 +30,6 @@ from coopcut.util.errors import UserError
 log = logging.getLogger(__name__)
 
 
-class StaticFiles(tornado.web.StaticFileHandler):
-    """Files of Visdom's package, asked for without a version: tornado 6.6 finds none of `../user/style.css`."""
-
-    @classmethod
-    def make_static_url(cls, settings: dict[str, Any], path: str, include_version: bool = True) -> str:
-        return f"{settings['static_url_prefix']}{path}"
-
-
 class Environments(dict[str, Any]):
     """What Visdom calls its state: sets of windows by name. The page takes a name for HTML: none but clean ones."""
 
@@ -53,7 +45,8 @@ class Server(stock.Application):
     def __init__(self, assets: Path, host: str, port: int) -> None:
         server_utils.escape_eid = socket_handlers.escape_eid = clean
         stock.tornado_settings |= {
-            "static_handler_class": StaticFiles,
+            # Without a version: tornado 6.6 finds none of `../user/style.css`.
+            "ui_methods": {"static_url": lambda _, path: f"/static/{path}"},
             "autoreload": False,
             "serve_traceback": False,
             "websocket_ping_interval": 30,  # seconds; a page that does not answer is forgotten, with what waits for it
@@ -64,8 +57,8 @@ class Server(stock.Application):
         self.state = Environments(self.state)
         scripts = "|".join(re.escape(asset.target) for asset in ASSETS)
         mathjax = Path(__file__).with_name("static")  # in its place: a "$" in a name is a "$"
-        ours = (r"/static/js/mathjax/.*/([\w-]+\.js)", StaticFiles, {"path": mathjax})
-        self.add_handlers(".*", [(f"/static/({scripts})", StaticFiles, {"path": assets}), ours])
+        for name, folder in ((f"({scripts})", assets), (r"js/mathjax/.*/([\w-]+\.js)", mathjax)):
+            self.add_handlers(".*", [(f"/static/{name}", tornado.web.StaticFileHandler, {"path": folder})])
 
     def load_user_settings(self) -> dict[str, str]:
         return {"config_dir": "", "user_css": ""}
