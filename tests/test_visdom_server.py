@@ -17,7 +17,7 @@ import pytest
 from coopcut.engine.position import Position
 from coopcut.monitors.text import LossFiles
 from coopcut.monitors.visdom import assets
-from coopcut.monitors.visdom.assets import Asset, find_assets
+from coopcut.monitors.visdom.assets import find_assets
 from coopcut.monitors.visdom.client import clean
 from coopcut.util.errors import UserError
 from tests.tools import ROOT, Outcome, check_refusal, make_images
@@ -44,8 +44,8 @@ def test_scripts_are_loaded_and_checked(place: Path, monkeypatch: pytest.MonkeyP
     npm.touch(0o755)
     monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
-    one = Asset("pack@1.0.0", "a.js", "js/a.js", hashlib.sha256(SOUND).hexdigest())
-    monkeypatch.setattr(assets, "ASSETS", (one,))
+    one = ["pack@1.0.0", "a.js", "js/a.js", hashlib.sha256(SOUND).hexdigest()]
+    monkeypatch.setattr(assets, "ASSETS", [one])
     npm.write_text(f"#!/bin/sh\ncd '{place}'; {PACK}")
     assert find_assets() == file.parents[1]
     npm.write_text(f"#!/bin/sh\ncd '{place}'; {fault}; {PACK}")

@@ -6,7 +6,6 @@ draws all its windows again, and those of a finished one are drawn from the run'
 """
 
 import asyncio
-import ipaddress
 import logging
 import re
 import time
@@ -14,7 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import tornado.web
 from tornado.httputil import HTTPServerRequest
@@ -51,11 +49,12 @@ class Server(stock.Application):
             "serve_traceback": False,
             "websocket_ping_interval": 30,  # seconds; a page that does not answer is forgotten, with what waits for it
         }
-        self.hosts = ("localhost", host.lower())
+        # A name that is not known could be another site's that now points here; an IP address could not.
+        self.hosts = re.compile(rf"(localhost|{re.escape(host.lower())}|[\d.]+|\[[\da-f:.]+\])(:\d*)?")
         self.last_request = time.monotonic()
         super().__init__(port=port, env_path=None)
         self.state = Environments(self.state)
-        scripts = "|".join(re.escape(asset.target) for asset in ASSETS)
+        scripts = "|".join(re.escape(target) for _, _, target, _ in ASSETS)
         mathjax = Path(__file__).with_name("static")  # in its place: a "$" in a name is a "$"
         for name, folder in ((f"({scripts})", assets), (r"js/mathjax/.*/([\w-]+\.js)", mathjax)):
             self.add_handlers(".*", [(f"/static/{name}", tornado.web.StaticFileHandler, {"path": folder})])
@@ -66,24 +65,16 @@ class Server(stock.Application):
     def find_handler(self, request: HTTPServerRequest, **keywords: Any) -> Any:
         headers = request.headers
         elsewhere = headers.get("Sec-Fetch-Site") == "cross-site" and headers.get("Sec-Fetch-Mode") != "navigate"
+        host, origin = headers.get("Host", "").lower(), headers.get("Origin", "").lower()
+        foreign = "Origin" in headers and origin not in (f"http://{host}", f"https://{host}")
         polling = request.path.endswith("_wrap")  # the page has no use for it, and each would leave a queue that grows
-        if elsewhere or polling or not self.allows(headers.get("Host", ""), headers.get("Origin")):
+        if elsewhere or foreign or polling or not self.hosts.fullmatch(host):
             return self.get_handler_delegate(request, tornado.web.ErrorHandler, {"status_code": 403})
         self.last_request = time.monotonic()
         for page in list(self.subs.values()):
             if page.ws_connection is None or page.ws_connection.is_closing():
                 page.on_close()  # left without a word; in Visdom, it makes every later window fail
         return super().find_handler(request, **keywords)
-
-    def allows(self, host: str, origin: str | None) -> bool:
-        """Whether no page asks, or one from here, by a name of ours or an IP address, which no other site can have."""
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-            if name not in self.hosts:
-                ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return origin is None or origin.lower() in (f"http://{host.lower()}", f"https://{host.lower()}")
 
 
 async def serve(server: Server, address: str, idle_minutes: float, ready: Callable[[], object]) -> None:
