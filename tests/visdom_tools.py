@@ -1,6 +1,5 @@
 """What the tests of the live view share: a stand-in for Visdom's server, a real one, and records to log."""
 
-import contextlib
 import json
 import logging
 import socket
@@ -9,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class StandIn(ThreadingHTTPServer):
         super().__exit__(*error)
 
 
-@contextlib.contextmanager
+@contextmanager
 def real_server(port: int, *flags: str) -> Iterator[subprocess.Popen[str]]:
     """Visdom's server in a process of its own; the test is skipped where its page cannot be had."""
     pytest.importorskip("visdom", reason="the package visdom is not installed")
@@ -68,13 +68,11 @@ def real_server(port: int, *flags: str) -> Iterator[subprocess.Popen[str]]:
     except UserError as error:
         pytest.skip(str(error))
     command = [sys.executable, "-m", "coopcut.monitors.visdom", "--port", str(port), *flags]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process, ExitStack() as ending:
+        ending.callback(process.kill)
         assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == f"Visdom: http://localhost:{port}\n"
-            yield process
-        finally:
-            process.kill()
+        assert process.stdout.readline() == f"Visdom: http://localhost:{port}\n"
+        yield process
 
 
 def free_port() -> int:

@@ -1,8 +1,7 @@
 """The scripts, styles and fonts of Visdom's page, which its package leaves out: from npm, by checksum, once.
 
-Visdom itself downloads them at every first start, unchecked, from three content networks, and cannot start without
-the internet. The same files are in npm packages, so they come from wherever this machine's npm gets its packages (a
-mirror inside a closed network, say). They are kept outside the project and outside Visdom's package.
+Visdom itself downloads them from three content networks, unchecked, and cannot start without the internet. They come
+from wherever npm gets its packages (a mirror, say), and are kept outside the project and outside Visdom's package.
 """
 
 import hashlib

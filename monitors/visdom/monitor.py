@@ -43,11 +43,10 @@ def start_server(port: int) -> subprocess.Popen[bytes]:
 
 @MONITORS.register("visdom")
 class VisdomWindows(Monitor):
-    """Windows from number --display_id on: state, pictures, curves.
+    """Windows from number --display_id on: state, pictures, curves. What the run logged earlier comes from its folder.
 
-    What earlier sessions logged comes from the run's folder. However long a server is away, it costs one warning.
-    A server is started where nobody listens on this machine. Training calls only what a `Monitor` has, which waits for
-    nothing. A run whose state is not "running" is drawn once.
+    However long a server is away, it costs one warning; where nobody listens on this machine, one is started. Training
+    calls only what a `Monitor` has, which waits for nothing. A run whose state is not "running" is drawn once.
     """
 
     def __init__(self, run: RunInfo, state: str = "running") -> None:
