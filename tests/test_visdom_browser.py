@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from coopcut.monitors.base import LABELS
-from tests.tools import ROOT, TINY, make_images
+from tests.tools import ROOT, TINY
 from tests.visdom_tools import free_port, real_server, until
 
 QUIET = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -47,15 +47,14 @@ def see_the_run(page: Any, past: int) -> None:
     assert page.title() == "visdom"
 
 
-def test_a_training_is_followed_live(tmp_path: Path) -> None:
+def test_a_training_is_followed_live(tmp_path: Path, images: Path) -> None:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
     with real_server(free_port()):  # or it is skipped
         port = free_port()
-    for domain in "AB":
-        make_images(tmp_path / FOLDER / f"train{domain}", 4, 40, ord(domain))
+    images.rename(tmp_path / FOLDER)
     flags = f"--model coopcut --coop_epochs 100000 --langevin_steps 3 --display_port {port} --display_id 1".split()
     flags += "--display_freq 1 --print_freq 1 --monitor visdom,files --n_epochs 100000 --dataroot".split()
     flags += [FOLDER, "--name", NAME, *TINY[:-2]]
@@ -76,6 +75,7 @@ def test_a_training_is_followed_live(tmp_path: Path) -> None:
             os.kill(int(subprocess.check_output(["pgrep", "-f", f"coopcut.monitors.visdom --port {port}"])), 9)
             until(lambda: "offline" in texts(page, "button"), 60)
             assert [problem for problem in problems if not problem.startswith("data:image/")] == []
+            until(lambda: "no Visdom at" in (tmp_path / "log").read_text(), 60)
             seen = step(page)
             with real_server(port):
                 until(lambda: "online" in texts(page, "button"), 60)  # it comes back by itself

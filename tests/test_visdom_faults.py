@@ -3,10 +3,10 @@
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 import torch
@@ -18,37 +18,32 @@ from tests import training
 from tests.visdom_tools import ADVERSARIAL, StandIn, free_port, real_server, record, run_info, until, warnings
 
 Make = Callable[..., VisdomWindows]
-STARTED = SimpleNamespace(poll=lambda: None, ports=[])  # in place of a server process that may be on its way
+START = Mock()  # in place of what starts a server
+PICTURES = {"real_A": torch.zeros(1, 3, 2, 2)}
 WANTED = {"running", "epoch 1, 0 images", "generator: total and contrastive", "learning rate", "speed"}
 
 
-def start_server(port: int) -> SimpleNamespace:
-    STARTED.ports.append(port)
-    return STARTED
-
-
 @pytest.fixture(autouse=True)
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Make:
     """Builds sinks that try again at once, where a proxy for the internet would be of no help; none starts a server."""
-    changes = {"start_server": start_server, "PAUSE": 0.02, "LONGEST_PAUSE": 0.05, "FAREWELL": 0.3}
-    for name, value in changes.items():
+    for name, value in {"start_server": START, "PAUSE": 0.02, "LONGEST_PAUSE": 0.05, "FAREWELL": 0.3}.items():
         monkeypatch.setattr(monitor, name, value)
+    START.reset_mock()
+    START.return_value.poll.return_value = None  # the server may be on its way
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
-    sinks: list[VisdomWindows] = []
 
     def build(port: int, address: str = "127.0.0.1") -> VisdomWindows:
-        sinks.append(VisdomWindows(run_info(tmp_path, port, "--display_server", address)))
-        return sinks[-1]
+        sink = VisdomWindows(run_info(tmp_path, port, "--display_server", address))
+        request.addfinalizer(sink.close)
+        return sink
 
-    yield build
-    for sink in sinks:
-        sink.close()
+    return build
 
 
 def flood(sink: VisdomWindows) -> None:
     for step in range(1, 3 * POINTS):
         sink.log(record(step, ADVERSARIAL))
-        sink.show(Position(), {"real_A": torch.zeros(1, 3, 2, 2)})
+        sink.show(Position(), PICTURES)
         assert (len(sink.records) <= POINTS, len(sink.pictures) <= 1) == (True, True)
 
 
@@ -57,7 +52,7 @@ def test_a_server_that_is_late_or_restarted_gets_the_whole_curve(make: Make, cap
     sink.client.host = "127.0.0.1"
     for step in range(1, 301):
         sink.log(record(step, {"NCE": float(step)}))
-    sink.show(Position(), {"real_A": torch.zeros(1, 3, 2, 2)})
+    sink.show(Position(), PICTURES)
     until(lambda: warnings(caplog))
     for last in (300, 302):
         with StandIn(port) as server:
@@ -72,14 +67,12 @@ def test_a_server_that_is_late_or_restarted_gets_the_whole_curve(make: Make, cap
     assert [f":{port}: [Errno 111] Connection refused" in line for line in warnings(caplog)] == [True]
 
 
-@pytest.mark.parametrize(("status", "says", "warning"), [(500, None, "HTTP 500"), (200, "<html>", "no Visdom server")])
-def test_a_server_with_errors_and_another_program(
-    make: Make, caplog: pytest.LogCaptureFixture, status: int, says: str | None, warning: str
-) -> None:
-    with StandIn(status=status, says=says) as server:
+@pytest.mark.parametrize(("answer", "warns"), [((500, None), "HTTP 500"), ((200, "<html>"), "no Visdom server")])
+def test_errors_and_another_program(make: Make, caplog: pytest.LogCaptureFixture, answer: Any, warns: str) -> None:
+    with StandIn(0, *answer) as server:
         make(server.port).log(record(1, ADVERSARIAL))
         until(lambda: len(server.posts) >= 3)
-        assert [warning in line for line in warnings(caplog)] == [True]
+        assert [warns in line for line in warnings(caplog)] == [True]
         server.status, server.says = 200, None
         until(lambda: {"adversarial losses", "speed"} <= set(server.titles()))
 
@@ -98,17 +91,14 @@ def test_a_server_that_never_answers(make: Make, caplog: pytest.LogCaptureFixtur
     assert (sink.thread.is_alive(), len(sink.pictures)) == (False, 1)  # it turned no picture of torch into one to send
 
 
-def test_one_is_started_where_nobody_listens_and_waited_for(
-    make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    STARTED.ports.clear()
+def test_one_is_started_where_nobody_listens_and_waited_for(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     with StandIn() as other:
         make(other.port), make(1, "192.0.2.1")
         make(port := free_port(), "localhost")
         until(lambda: other.posts)
-    assert STARTED.ports == [port]
+    assert START.call_args_list == [call(port)]
     assert f":{port}:" not in caplog.text
-    monkeypatch.setattr(STARTED, "poll", lambda: 2)
+    START.return_value.poll.return_value = 2
     until(lambda: f":{port}:" in caplog.text)
     assert "coopcut.monitors.visdom says why" in caplog.text
 
@@ -121,13 +111,12 @@ def test_same_weights_whatever_happens_to_the_server(
     expected = training.run(images, "alone", *steps, "none")
     with real_server(port := free_port()) as server:
 
-        def log(sink: VisdomWindows, record: Any, unchanged: Any = VisdomWindows.log) -> None:
-            unchanged(sink, record)
-            if record.position.step == 3:
+        def step(sink: VisdomWindows, position: Position) -> None:
+            if position.step == 3:
                 until(lambda: sink.reached)
                 os.kill(server.pid, number)
 
-        monkeypatch.setattr(VisdomWindows, "log", log)
+        monkeypatch.setattr(VisdomWindows, "step", step)
         state = training.run(images, "seen", *steps, "visdom", "--display_port", str(port), "--display_id", "1")
     for key in ("model", "position", "mean_loss"):
         training.same(state[key], expected[key], key)

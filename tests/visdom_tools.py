@@ -1,6 +1,5 @@
 """What the tests of the live view share: a stand-in for Visdom's server, a real one, and records to log."""
 
-import contextlib
 import json
 import logging
 import socket
@@ -9,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,45 +26,40 @@ COOPERATIVE = {"D": 0.1, "f_real": 0.3, "gap": 0.2, "teach": 0.01, "G": 2.0, "NC
 ADVERSARIAL = {"D_real": 0.2, "G_GAN": 0.5, "NCE": 3.0}
 
 
-class StandIn:
+class Handler(BaseHTTPRequestHandler):
+    server: "StandIn"
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        said = str(any(post["win"] == body["win"] for post in list(self.server.posts))).lower()
+        if self.path == "/events":
+            self.server.posts.append(body)
+            said = body["win"] if self.server.says is None else self.server.says
+        self.send_response_only(self.server.status)
+        self.end_headers()
+        self.wfile.write(said.encode())
+
+
+class StandIn(ThreadingHTTPServer):
     """Records what is posted, newest last, and answers `status` with the name of the window, or with `says`."""
 
     def __init__(self, port: int = 0, status: int = 200, says: str | None = None) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.posts: list[dict[str, Any]] = []
         self.status, self.says = status, says
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                said = str(any(post["win"] == body["win"] for post in list(outer.posts))).lower()
-                if self.path == "/events":
-                    outer.posts.append(body)
-                    said = body["win"] if outer.says is None else outer.says
-                self.send_response(outer.status)
-                self.end_headers()
-                self.wfile.write(said.encode())
-
-            def log_message(self, format: str, *args: Any) -> None:
-                return
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.port = self.http.server_address[1]
-        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+        self.port = self.server_port
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def titles(self) -> dict[str, dict[str, Any]]:
         """The newest window of each title, which is without the name of the run."""
         return {post["opts"]["title"].split(": ", 1)[1]: post for post in list(self.posts)}
 
-    def __enter__(self) -> "StandIn":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.http.shutdown()
-        self.http.server_close()
+    def __exit__(self, *error: Any) -> None:
+        self.shutdown()
+        super().__exit__(*error)
 
 
-@contextlib.contextmanager
+@contextmanager
 def real_server(port: int, *flags: str) -> Iterator[subprocess.Popen[str]]:
     """Visdom's server in a process of its own; the test is skipped where its page cannot be had."""
     pytest.importorskip("visdom", reason="the package visdom is not installed")
@@ -73,19 +68,16 @@ def real_server(port: int, *flags: str) -> Iterator[subprocess.Popen[str]]:
     except UserError as error:
         pytest.skip(str(error))
     command = [sys.executable, "-m", "coopcut.monitors.visdom", "--port", str(port), *flags]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process, ExitStack() as ending:
+        ending.callback(process.kill)
         assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == f"Visdom: http://localhost:{port}\n"
-            yield process
-        finally:
-            process.kill()
+        assert process.stdout.readline() == f"Visdom: http://localhost:{port}\n"
+        yield process
 
 
 def free_port() -> int:
     """A port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
@@ -96,8 +88,8 @@ def run_info(folder: Path, port: int, *flags: str) -> RunInfo:
 
 def record(step: int, losses: dict[str, float], phase: str = "adversarial") -> Record:
     """After `step` steps of one image."""
-    epoch = (step - 1) // PER_EPOCH + 1
-    position = Position(epoch, step - (epoch - 1) * PER_EPOCH, step, step)
+    epochs, samples = divmod(step - 1, PER_EPOCH)
+    position = Position(epochs + 1, samples + 1, step, step)
     return Record(position, phase, losses, lr=2e-4, seconds=0.1, waiting=0.025, epochs=step / PER_EPOCH, left=65.0)
 
 

@@ -30,18 +30,13 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser(__doc__, "coopcut.monitors.visdom")
     add = parser.add_argument
     add("--port", type=partial(whole, low=1, high=65535), default=8097, help="port [default: 8097]")
-    add(
-        "--hostname",
-        default="127.0.0.1",
-        help="listen on this address, or that of this name [default: this machine only]",
-    )
+    add("--hostname", default="127.0.0.1", help="listen on this address or name [default: this machine only]")
     add("--name", default="", help="show the windows of this run again, from the files in its folder")
     add("--checkpoints_dir", default="./checkpoints", help="folder that holds the runs [default: ./checkpoints]")
     add("--exit_when_idle", type=float, default=0.0, metavar="M", help="end after M minutes unused [default: never]")
     opt = parser.parse_args(argv)
-    logging.getLogger().setLevel(logging.WARNING)  # Visdom tells all that it does
-    logging.getLogger("coopcut").setLevel(logging.INFO)
-    logging.getLogger("tornado").setLevel(logging.ERROR)
+    for name, level in (("", "WARNING"), ("coopcut", "INFO"), ("tornado", "ERROR")):
+        logging.getLogger(name).setLevel(level)  # Visdom tells all that it does
     run = _finished(opt) if opt.name else None
     assets = find_assets()
     os.environ.setdefault("LOGNAME", "user")  # Visdom asks who it is, and fails where the user has no name
@@ -50,7 +45,8 @@ def main(argv: Sequence[str]) -> int:
         from coopcut.monitors.visdom.server import Server, serve
     except ImportError as error:
         raise UserError(f"the package {error.name} is not installed: make venv does it") from None
-    asyncio.run(serve(Server(assets, opt.hostname, opt.port), opt.hostname, opt.exit_when_idle, partial(_draw, run)))
+    server = Server(assets, opt.hostname, opt.port)
+    asyncio.run(serve(server, opt.hostname, opt.exit_when_idle, lambda: run and VisdomWindows(run, "ended")))
     return 0
 
 
@@ -68,14 +64,6 @@ def _finished(opt: argparse.Namespace) -> RunInfo:
     last = records[-1]
     steps = round(last["step"] * (run.n_epochs + run.n_epochs_decay) / max(last["epochs"], 1e-9))
     return RunInfo(run, folder, Position(step=last["step"]), steps, 0)
-
-
-def _draw(run: RunInfo | None) -> None:
-    """Draw a finished run, once."""
-    if run is not None:
-        windows = VisdomWindows(run, "ended")
-        windows.ending.set()
-        windows.wake.set()
 
 
 if __name__ == "__main__":

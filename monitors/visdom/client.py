@@ -10,10 +10,12 @@ import json
 import re
 import socket
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
 Data = dict[str, Any]  # for JSON
+Plot = tuple[list[Data], Data]  # traces and layout, as Plotly wants them
 TIMEOUT = 5.0  # seconds to connect, and for each silence
 
 
@@ -36,8 +38,7 @@ class Client:
         self.is_local = parts.scheme == "http" and self.host in ("localhost", "127.0.0.1")
         self._kind = http.client.HTTPConnection if parts.scheme == "http" else http.client.HTTPSConnection
         self._path = parts.path.rstrip("/")
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        self.address = f"{parts.scheme}://{host}:{port}{self._path}"
+        self.address = f"{parts.scheme}://{parts.netloc.rstrip(':')}:{port}{self._path}"
         self.page = self.address if self.env == "main" else f"{self.address}/env/{self.env}"
 
     def is_refused(self) -> bool:
@@ -46,13 +47,11 @@ class Client:
             probe.settimeout(0.5)
             return probe.connect_ex((self.host, self.port)) == errno.ECONNREFUSED
 
-    def send(
-        self, win: int, title: str, size: tuple[int, int], data: str | list[Data], layout: Data | None = None
-    ) -> None:
-        """A window of so many pixels with lines, as Plotly describes them, or with HTML."""
+    def send(self, win: int, title: str, size: tuple[int, int], content: str | Plot) -> None:
+        """A window of so many pixels with HTML, or with a plot."""
         opts = {"title": title, "width": size[0], "height": size[1]}
-        panes = [{"type": "text", "content": data}] if isinstance(data, str) else data
-        if self._post("events", {"layout": layout or {}, "win": str(win), "opts": opts}, panes) != str(win):
+        data, layout = content if not isinstance(content, str) else ([{"type": "text", "content": content}], {})
+        if self._post("events", {"layout": layout, "win": str(win), "opts": opts}, data) != str(win):
             raise OSError("what answers there is no Visdom server")
 
     def has(self, win: int) -> bool:
@@ -64,15 +63,13 @@ class Client:
         # A line at a time: the encoder lets no other thread of Python run meanwhile, training's neither.
         lines = ", ".join(json.dumps(line, allow_nan=False) for line in data)
         text = json.dumps(body | {"eid": self.env}, allow_nan=False)[:-1] + f', "data": [{lines}]}}'
-        connection = self._kind(self.host, self.port, timeout=TIMEOUT)
         try:
-            connection.request("POST", f"{self._path}/{path}", text.encode(), {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            said = answer.read(1000).decode("utf-8", "replace")
+            with closing(self._kind(self.host, self.port, timeout=TIMEOUT)) as connection:
+                connection.request("POST", f"{self._path}/{path}", text.encode(), {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                said = answer.read(1000).decode("utf-8", "replace")
         except http.client.HTTPException as error:
             raise OSError(f"it does not answer as a server does ({type(error).__name__})") from None
-        finally:
-            connection.close()
         if answer.status != 200:
             raise OSError(f"it answers with HTTP {answer.status}")
         return said

@@ -18,7 +18,7 @@ from coopcut.monitors.base import MONITORS, Monitor, Record, RunInfo, in_order
 from coopcut.monitors.curves import RECORDS, Thinned, read_records
 from coopcut.monitors.text import as_dict
 from coopcut.monitors.visdom import windows
-from coopcut.monitors.visdom.client import Client
+from coopcut.monitors.visdom.client import Client, Plot
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +31,11 @@ STATUS, PLOT, PICTURE = (440, 270), (440, 270), 205
 WINDOWS = 100  # numbers of a run
 ALONE = 20  # from this window of the run on, pictures that have a window each
 COMMAND = [sys.executable, "-m", "coopcut.monitors.visdom"]
-IDLE_MINUTES = 30  # a server that a training started ends after so long without figures, requests or an open page
 
 
 def start_server(port: int) -> subprocess.Popen[bytes]:
-    """Start a server on this machine, in a process of its own that may outlive the training."""
-    command, quiet = [*COMMAND, "--port", str(port), "--exit_when_idle", str(IDLE_MINUTES)], subprocess.DEVNULL
+    """Start a server that may outlive the training: until 30 minutes without figures, requests or an open page."""
+    command, quiet = [*COMMAND, "--port", str(port), "--exit_when_idle", "30"], subprocess.DEVNULL
     root = Path(__file__).resolve().parents[2]
     # In a session of its own: Ctrl-C ends the training, not the page.
     return subprocess.Popen(command, cwd=root, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
@@ -44,10 +43,10 @@ def start_server(port: int) -> subprocess.Popen[bytes]:
 
 @MONITORS.register("visdom")
 class VisdomWindows(Monitor):
-    """Windows from number --display_id on: state, pictures, curves.
+    """Windows from number --display_id on: state, pictures, curves. What the run logged earlier comes from its folder.
 
-    What earlier sessions logged comes from the run's folder. However long a server is away, it costs one warning.
-    A server is started where nobody listens on this machine.
+    However long a server is away, it costs one warning; where nobody listens on this machine, one is started. Training
+    calls only what a `Monitor` has, which waits for nothing. A run whose state is not "running" is drawn once.
     """
 
     def __init__(self, run: RunInfo, state: str = "running") -> None:
@@ -74,14 +73,14 @@ class VisdomWindows(Monitor):
         self.in_torch, self.left = threading.Lock(), False
         self.wake, self.ending = threading.Event(), threading.Event()
         self.wake.set()  # the state is there to be shown
+        if state != "running":
+            self.ending.set()
         self.thread = threading.Thread(target=self._work, name="visdom", daemon=True)
         self.thread.start()
 
     @classmethod
     def create(cls, run: RunInfo) -> "VisdomWindows | None":
         return None if run.opt.display_id is not None and run.opt.display_id <= 0 else cls(run)
-
-    # -- called by training: none of these waits ------------------------------------------------------------------
 
     def log(self, record: Record) -> None:
         self.records.append(as_dict(record) | {"left": record.left, "at": time.strftime("%H:%M:%S")})
@@ -106,11 +105,9 @@ class VisdomWindows(Monitor):
                 self.left = True
             self._warn(f"Visdom at {self.client.address} did not take the last losses within {FAREWELL:g} s")
 
-    # -- the thread -----------------------------------------------------------------------------------------------
-
     def _work(self) -> None:
-        pause = PAUSE
-        while True:
+        pause, ended = PAUSE, False
+        while not ended:
             self.wake.wait(STILL_HERE)
             self.wake.clear()
             ended, began = self.ending.is_set(), time.monotonic()
@@ -130,8 +127,6 @@ class VisdomWindows(Monitor):
             except Exception as error:  # a mistake of ours: it must not fill the screen
                 self._warn(f"Visdom is given up: {type(error).__name__}: {error}")
                 return
-            if ended:
-                return
             self.ending.wait(pause)
 
     def _warn(self, message: str) -> None:
@@ -150,25 +145,25 @@ class VisdomWindows(Monitor):
                 title, images = self.pictures.popleft()
                 self.shown = title, {label: to_image(image) for label, image in images.items()}
         everything = stale or not self.client.has(self.first)
-        run, opt, records = self.run, self.run.opt, self.curve.records
+        records = self.curve.records
         newest = records[-1] if records else None
-        text = windows.status(run.title, self.state, opt, run.total_steps, run.last_epoch, newest)
-        self.client.send(self.first, f"{run.title}: {self.state}", STATUS, text)
+        self._send(0, self.state, STATUS, windows.status(self.run, self.state, newest))
         if everything or new_pictures:
-            self._draw_pictures(opt.display_ncols)
+            self._draw_pictures(self.run.opt.display_ncols)
         if records and (everything or new_figures):
-            for title, (traces, layout) in windows.plots(records).items():
-                number = self.first + 2 + windows.TITLES.index(title)
-                self.client.send(number, f"{run.title}: {title}", PLOT, traces, layout)
+            for title, plot in windows.plots(records).items():
+                self._send(2 + windows.TITLES.index(title), title, PLOT, plot)
         self.stale = False
 
     def _draw_pictures(self, columns: int) -> None:
         """All in one window with so many in a row, or for 0 each in a window of its own, after all others."""
         title, shown = self.shown or ("pictures", {})
         groups = [shown] if columns else [{label: image} for label, image in shown.items()]
-        for number, group in enumerate(groups, self.first + (1 if columns else ALONE)):
-            html = windows.table_of_pictures(group, columns or 1, self.width)
+        for number, group in enumerate(groups, 1 if columns else ALONE):
+            html, size = windows.pictures(group, columns or 1, self.width)
             if not group:  # before the first ones a word in their place
                 html = f'<div style="{windows.FONT};padding:8px">pictures come every {self.every_images} images</div>'
-            size = windows.size_of_pictures(group, columns or 1, self.width)
-            self.client.send(number, f"{self.run.title}: {title}", size, html)
+            self._send(number, title, size, html)
+
+    def _send(self, number: int, title: str, size: tuple[int, int], content: str | Plot) -> None:
+        self.client.send(self.first + number, f"{self.run.title}: {title}", size, content)

@@ -1,21 +1,19 @@
 """A Visdom server that keeps to itself: this machine only by default, and no other site let in.
 
 It is Visdom's own server (`visdom.server.app.Application`) with the scripts of its page from a folder of ours, and a
-check in front of every request. It writes nothing to the disk: a running training draws all its windows again, and
-those of a finished one are drawn from the run's own files. Nothing is written into Visdom's package either.
+check in front of every request. It writes nothing to the disk, and nothing into Visdom's package: a running training
+draws all its windows again, and those of a finished one are drawn from the run's own files.
 """
 
 import asyncio
-import ipaddress
 import logging
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import tornado.ioloop
 import tornado.web
 from tornado.httputil import HTTPServerRequest
 from visdom.server import app as stock
@@ -28,16 +26,6 @@ from coopcut.monitors.visdom.client import clean
 from coopcut.util.errors import UserError
 
 log = logging.getLogger(__name__)
-
-OURS = Path(__file__).resolve().parent / "static"
-
-
-class StaticFiles(tornado.web.StaticFileHandler):
-    """Files of Visdom's package, asked for without a version: tornado 6.6 finds none of `../user/style.css`."""
-
-    @classmethod
-    def make_static_url(cls, settings: dict[str, Any], path: str, include_version: bool = True) -> str:
-        return f"{settings['static_url_prefix']}{path}"
 
 
 class Environments(dict[str, Any]):
@@ -55,18 +43,21 @@ class Server(stock.Application):
     def __init__(self, assets: Path, host: str, port: int) -> None:
         server_utils.escape_eid = socket_handlers.escape_eid = clean
         stock.tornado_settings |= {
-            "static_handler_class": StaticFiles,
+            # Without a version: tornado 6.6 finds none of `../user/style.css`.
+            "ui_methods": {"static_url": lambda _, path: f"/static/{path}"},
             "autoreload": False,
             "serve_traceback": False,
             "websocket_ping_interval": 30,  # seconds; a page that does not answer is forgotten, with what waits for it
         }
-        self.hosts = ("localhost", host.lower())
+        # A name that is not known could be another site's that now points here; an IP address could not.
+        self.hosts = re.compile(rf"(localhost|{re.escape(host.lower())}|[\d.]+|\[[\da-f:.]+\])(:\d*)?")
         self.last_request = time.monotonic()
         super().__init__(port=port, env_path=None)
         self.state = Environments(self.state)
-        scripts = "|".join(re.escape(asset.target) for asset in ASSETS)
-        ours = (r"/static/js/mathjax/.*/([\w-]+\.js)", StaticFiles, {"path": str(OURS)})  # a "$" in a name is a "$"
-        self.add_handlers(".*", [(f"/static/({scripts})", StaticFiles, {"path": str(assets)}), ours])
+        scripts = "|".join(re.escape(target) for _, _, target, _ in ASSETS)
+        mathjax = Path(__file__).with_name("static")  # in its place: a "$" in a name is a "$"
+        for name, folder in ((f"({scripts})", assets), (r"js/mathjax/.*/([\w-]+\.js)", mathjax)):
+            self.add_handlers(".*", [(f"/static/{name}", tornado.web.StaticFileHandler, {"path": folder})])
 
     def load_user_settings(self) -> dict[str, str]:
         return {"config_dir": "", "user_css": ""}
@@ -74,8 +65,10 @@ class Server(stock.Application):
     def find_handler(self, request: HTTPServerRequest, **keywords: Any) -> Any:
         headers = request.headers
         elsewhere = headers.get("Sec-Fetch-Site") == "cross-site" and headers.get("Sec-Fetch-Mode") != "navigate"
+        host, origin = headers.get("Host", "").lower(), headers.get("Origin", "").lower()
+        foreign = "Origin" in headers and origin not in (f"http://{host}", f"https://{host}")
         polling = request.path.endswith("_wrap")  # the page has no use for it, and each would leave a queue that grows
-        if elsewhere or polling or not self.allows(headers.get("Host", ""), headers.get("Origin")):
+        if elsewhere or foreign or polling or not self.hosts.fullmatch(host):
             return self.get_handler_delegate(request, tornado.web.ErrorHandler, {"status_code": 403})
         self.last_request = time.monotonic()
         for page in list(self.subs.values()):
@@ -83,26 +76,11 @@ class Server(stock.Application):
                 page.on_close()  # left without a word; in Visdom, it makes every later window fail
         return super().find_handler(request, **keywords)
 
-    def allows(self, host: str, origin: str | None) -> bool:
-        """Whether a request to `host` from a page of `origin` is let in.
 
-        A name that is not known could be another site's that now points here; an IP address could not. A page may
-        talk to the server that it came from, and to no other.
-        """
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-            if name not in self.hosts:
-                ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return origin is None or origin.lower() in (f"http://{host.lower()}", f"https://{host.lower()}")
+async def serve(server: Server, address: str, idle_minutes: float, ready: Callable[[], object]) -> None:
+    """Serve until SIGTERM, SIGINT or SIGHUP, or after so long without a request or an open page (0: never).
 
-
-async def serve(server: Server, address: str, idle_minutes: float, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP, after a call of `ready`.
-
-    idle_minutes: end by itself after so long without a request or an open page; 0: never. Raises `UserError` if the
-    port cannot be had.
+    Calls `ready` first. Raises `UserError` if the port cannot be had.
     """
     try:
         listening = server.listen(server.port, address=address)
@@ -115,17 +93,14 @@ async def serve(server: Server, address: str, idle_minutes: float, ready: Callab
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, stop.set)
-
-    def look_if_idle() -> None:
-        if server.subs:
-            server.last_request = time.monotonic()
-        elif time.monotonic() - server.last_request > 60 * idle_minutes:
-            log.info("nobody has looked for %g minutes", idle_minutes)
-            stop.set()
-
-    if idle_minutes > 0:
-        tornado.ioloop.PeriodicCallback(look_if_idle, min(30_000, 15_000 * idle_minutes)).start()
     log.info("Visdom: http://%s:%d", "localhost" if address == "127.0.0.1" else address, server.port)
     ready()
-    await stop.wait()
+    while not stop.is_set():
+        if server.subs:
+            server.last_request = time.monotonic()
+        elif 0 < 60 * idle_minutes < time.monotonic() - server.last_request:
+            log.info("nobody has looked for %g minutes", idle_minutes)
+            break
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), min(30, 15 * idle_minutes) if idle_minutes > 0 else None)
     listening.stop()
