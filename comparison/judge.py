@@ -23,6 +23,7 @@ from coopcut.metrics.looks import reverse_kl
 RARE = 3  # classes
 COVERED = 0.02  # share of the translations from which on a class is covered: one lucky picture is no class
 SHOWN = 8  # test images in a picture
+FEATURE_SIZE = 64  # pixels: beds have 16 to 128, and the figure is taken many times in a run
 MOST = 400  # target images that KID is measured against
 # figure -> (caption, whether more is better)
 FIGURES = {
@@ -53,7 +54,7 @@ class Judge:
         phase = phase_of(str(root), "test", "AB")
         sources = [Path(path) for path in list_images(root / f"{phase}A")]
         truths = [_counterpart(path, root / f"{phase}B") for path in sources]
-        features = create_features("builtin")
+        features = create_features("builtin", size=FEATURE_SIZE)
         reference = root / "refB" if (root / "refB").is_dir() else root / "trainB"
         real = torch.stack([_image(Path(path)) for path in list_images(reference)[:MOST]])
         return cls(
