@@ -92,10 +92,10 @@ def _tell(folder: str, kind: str, seen: _Seen, chosen: Range | None) -> None:
         percent = 100 - 2 * TAIL
         log.warning(
             "%s, %g %% of them in less than 1/16 of the range %g (black) to %g (white): %s",
-            found, percent, low, high, "look at --value_range" if chosen else GIVE_RANGE + ", if that is not meant",
+            found, percent, low, high, "check --value_range" if chosen else f"if that is not intended, {GIVE_RANGE}",
         )  # fmt: skip
     elif chosen is not None:
         level = logging.WARNING if np.mean(seen.beyond) > MOST_OUTSIDE else logging.INFO
         log.log(level, "%s; %g becomes black and %g white, %s", found, low, high, beyond)
     elif kind != "8-bit":
-        log.info("%s; %g becomes black and %g white; --value_range LOW,HIGH changes that", found, low, high)
+        log.info("%s; %g becomes black and %g white; to change that, use --value_range LOW,HIGH", found, low, high)

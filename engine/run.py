@@ -64,7 +64,7 @@ class Run:
         state = self.folder / STATE
         if self.opt.continue_train and state.is_file():
             if "pretrained_name" in self.opt.given:
-                raise OptionError("--pretrained_name begins a run and --continue_train goes on with one: leave one out")
+                raise OptionError("--pretrained_name starts a run and --continue_train resumes one: leave one out")
             self._restore(read_file(state), state)
         elif self.opt.pretrained_name:
             self._refuse_to_overwrite()
@@ -77,8 +77,8 @@ class Run:
                 )
             if load_options(self.folder):  # written here: CUT keeps no train_opt.json
                 raise CheckpointError(
-                    f"{state} is missing, without which nothing goes on exactly: restore it, or start a run from the "
-                    f"weights that are there with --pretrained_name {self.opt.name} and another --name"
+                    f"{state} is missing, and the run cannot resume exactly without it: restore it, or start a new run "
+                    f"from the saved weights with --pretrained_name {self.opt.name} and another --name"
                 )
             self._start_from(self.folder)  # weights of CUT, without the state of optimizers and schedule
         else:
@@ -121,14 +121,14 @@ class Run:
         found = sorted(self.folder.glob("*_net_*.pth")) + sorted(self.folder.glob(STATE))
         if found:
             raise CheckpointError(
-                f"{self.folder} already holds a trained run ({found[0].name}): go on with --continue_train, "
+                f"{self.folder} already holds a trained run ({found[0].name}): resume it with --continue_train, "
                 "choose another --name, or move the folder away"
             )
 
     def _restore(self, state: Any, source: Path) -> None:
         if self.opt.epoch != "latest":
             raise OptionError(
-                f"--epoch {self.opt.epoch}: the full state is kept for 'latest' alone; to start again from those "
+                f"--epoch {self.opt.epoch}: only 'latest' keeps the full state; to start again from those "
                 f"weights use --pretrained_name {self.opt.name} --epoch {self.opt.epoch} with another --name"
             )
         try:
@@ -185,7 +185,7 @@ class Run:
             if not all(bool(value.isfinite().all()) for value in values.values()):
                 raise NonFiniteLossError(
                     f"net{name} is no longer finite at step {self.position.step}; saved files are unchanged: "
-                    "lower --lr, then go on with --continue_train, or start again"
+                    "lower --lr, then resume with --continue_train, or start again"
                 )
         files = {f"{BEST}_net_{n}.pth": w for n, w in weights.items() if n.removesuffix("_ema") in best}
         files |= {f"{label}_net_{n}.pth": w for label in (*keep, "latest") for n, w in weights.items()}

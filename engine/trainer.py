@@ -171,7 +171,7 @@ class Trainer:
                 log.info("%s", net)
             log.info("net%s: %.3f million parameters", name, sum(p.numel() for p in net.parameters()) / 1e6)
         if self.runtime.compile:
-            log.info("--compile: the first steps wait for the compiler, on a CPU for minutes")
+            log.info("--compile: the first steps wait for the compiler; on a CPU this takes minutes")
 
     def advise(self, losses: Mapping[str, float], position: Position) -> None:
         """Log the method's advice, each warning at most once in an epoch."""

@@ -99,7 +99,7 @@ class Training:
             position, device = run.position, self.trainer.runtime.device
             log.info("run %s on %s: epoch %d of %d", run.folder, device, position.epoch, self.last_epoch)
             if position.epoch > self.last_epoch or position.step >= opt.max_iters:
-                log.info("all epochs or steps are done: to go on, raise --n_epochs, --n_epochs_decay or --max_iters")
+                log.info("all epochs or steps are done; to train on, raise --n_epochs, --n_epochs_decay or --max_iters")
             self._began = position.step
             info = RunInfo(opt, run.folder, position, self._total_steps(), self.loader.samples_per_epoch)
             stop = self.stop
@@ -112,10 +112,10 @@ class Training:
         """Say how the training ended; the exit code."""
         signal, position = self.stop.received, self.position
         if signal and not position.step:
-            log.info("stopped by %s before the first step; nothing is kept", signal.name)
+            log.info("stopped by %s before the first step; nothing was saved", signal.name)
         elif signal:
             again = resume_command(self.opt)
-            log.info("stopped by %s after step %d, saved; go on with: %s", signal.name, position.step, again)
+            log.info("stopped by %s after step %d, saved; resume with: %s", signal.name, position.step, again)
         else:
             steps = "1 step" if position.step == 1 else f"{position.step} steps"
             log.info("done: %s; weights and options are in %s", steps, self.run.folder)

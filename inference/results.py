@@ -42,8 +42,8 @@ class Results:
         self.source = source if os.path.isdir(source) else os.path.dirname(source)
         if Path(self.source).resolve().is_relative_to(self.folder.resolve()):
             raise DataError(
-                f"{source} lies in {self.folder}, where the translations go: they would take the place of the inputs; "
-                "name another --results_dir"
+                f"{source} is inside {self.folder}, where the translations are written: they would overwrite the "
+                "inputs; name another --results_dir"
             )
         self.rows: list[tuple[str, list[str]]] = []  # file name, and the labels of its pictures
         self._names = PictureNames()
@@ -146,7 +146,7 @@ class Results:
         folder = self.folder / FAKES
         older = len(earlier_pictures(self.folder))
         if older:
-            log.warning("%s also holds %d pictures of an earlier run, which are not on the page", folder, older)
+            log.warning("%s also holds %d pictures from an earlier run, which are not on the page", folder, older)
 
     def _contact_sheet(self) -> Image.Image:
         """Up to 8 translations, evenly chosen, one in a row: real_A, fake_B, real_B, each with its caption."""
@@ -196,4 +196,4 @@ def _write_page(
     try:
         write_page(path, title, rows, width, links)
     except ImportError:
-        log.warning("no %s: the package dominate is not installed (pip install dominate)", path)
+        log.warning("cannot write %s: the package dominate is not installed (pip install dominate)", path)

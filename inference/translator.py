@@ -99,7 +99,7 @@ class Translator:
         fill(generator, content, path, opt)
         broken = [name for name, value in generator.state_dict().items() if not bool(value.isfinite().all())]
         if broken:
-            raise CheckpointError(f"{path}: {broken[0]} is not finite (NaN or infinite); take another --epoch or run")
+            raise CheckpointError(f"{path}: {broken[0]} is not finite (NaN or infinite); use another --epoch or run")
         device = choose_device(opt.gpu_ids)
         check_device(opt, device)
         translator = cls(generator, channels(opt, export.source), device, opt.eval, opt.amp, opt.compile)

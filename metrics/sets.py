@@ -97,7 +97,7 @@ class ImageSet:
         ends = sizes if len(sizes) == 1 else [sizes[0], sizes[-1]]
         text = f"{len(self)} images of {' to '.join(f'{w}x{h}' for w, h in ends)} in {self.folder}"
         folders = len({name.rpartition("/")[0] for name in self.keys} - {""})
-        details = [f"with {folders} sub-folder{'s' * (folders > 1)}"] if folders else []
+        details = [f"with {folders} subfolder{'s' * (folders > 1)}"] if folders else []
         details += [f"{len(self.skipped)} unreadable"] if self.skipped else []
         details += [f"left out: {', '.join(self.left_out)}"] if self.left_out else []
         return text + (f" ({'; '.join(details)})" if details else "")

@@ -201,6 +201,6 @@ class Monitors:
         try:
             getattr(sink, method)(*arguments)
         except Exception as error:
-            log.warning("monitor %s dropped: %s: %s", type(sink).__name__, type(error).__name__, error)
+            log.warning("monitor %s failed and is now off: %s: %s", type(sink).__name__, type(error).__name__, error)
             if sink in self.sinks:
                 self.sinks.remove(sink)

@@ -111,9 +111,9 @@ class Option:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
         if self.low is not None and value < self.low:
-            return f"{value} is too small: the least is {self.low}"
+            return f"{value} is too small: the minimum is {self.low}"
         if self.high is not None and value > self.high:
-            return f"{value} is too large: the most is {self.high}"
+            return f"{value} is too large: the maximum is {self.high}"
         if self.above is not None and value <= self.above:
             return f"{value} is too small: it must be above {self.above}"
         if self.below is not None and value >= self.below:

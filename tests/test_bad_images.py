@@ -25,7 +25,7 @@ def test_dataroot_missing_or_empty(place: Path) -> None:
 
 def test_folder_empty(place: Path) -> None:
     (place / "empty").mkdir()
-    refused("train", [*TRAIN, "--dataroot", "empty"], "empty/trainA: no such folder", "no sub-folders and no images")
+    refused("train", [*TRAIN, "--dataroot", "empty"], "empty/trainA: no such folder", "no subfolders and no images")
     for name in ("trainA", "trainB"):
         (place / "empty" / name).mkdir()
     refused("train", [*TRAIN, "--dataroot", "empty"], "empty/trainA: no images", ".png")
@@ -37,7 +37,7 @@ def test_without_train_folders_says_what_it_found(place: Path) -> None:
     refused("train", TRAIN, "data/trainB: no such folder", "trainA and trainB", found)
     make_images(place / "flat", 2, 40)
     refused(
-        "train", [*TRAIN, "--dataroot", "flat"], "found in flat: 2 images not in a sub-folder", "--dataset_mode single"
+        "train", [*TRAIN, "--dataroot", "flat"], "found in flat: 2 images not in a subfolder", "--dataset_mode single"
     )
 
 

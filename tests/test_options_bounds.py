@@ -33,8 +33,8 @@ def wrong(option: Option) -> list[tuple[str, str]]:
     values = [
         ("no_such_name", "is not one of") if option.known else ("", ""),
         ("perhaps", "is not a boolean: write True or False") if isinstance(option.default, bool) else ("", ""),
-        (f"{(option.low or 0) - step:g}", "the least is") if option.low is not None else ("", ""),
-        (f"{int((option.high or 0) + 1)}", "the most is") if option.high is not None else ("", ""),
+        (f"{(option.low or 0) - step:g}", "the minimum is") if option.low is not None else ("", ""),
+        (f"{int((option.high or 0) + 1)}", "the maximum is") if option.high is not None else ("", ""),
         (f"{option.above:g}", "it must be above") if option.above is not None else ("", ""),
         (f"{option.below:g}", "it must be below") if option.below is not None else ("", ""),
     ]

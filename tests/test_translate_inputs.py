@@ -186,7 +186,7 @@ def test_more_than_cuts_fifty(a_run: Path) -> None:
 def test_results_of_an_earlier_run_are_mentioned(a_run: Path) -> None:
     translate("--dataroot", "data")
     outcome = translate("--dataroot", "data", "--num_test", 1)
-    assert outcome.err == f"warning: {FAKES} also holds 2 pictures of an earlier run, which are not on the page\n"
+    assert outcome.err == f"warning: {FAKES} also holds 2 pictures from an earlier run, which are not on the page\n"
     assert len(Page(RESULTS / "index.html").images) == 3
 
 

@@ -57,7 +57,7 @@ SIZES = [(37, 51), (5, 7), (1, 1), (64, 48), (33, 20), (17, 16), (2, 90)]
 def test_preprocess_none_keeps_any_size(a_run: Path, size: tuple[int, int]) -> None:
     path = write_image(Path("album/odd.png"), *size)
     outcome = translate("--dataroot", "album", "--preprocess", "none")
-    assert "pixels, as CUT does" not in outcome.out
+    assert "pixels, as in CUT" not in outcome.out
     shown = pixels(FAKES / "odd.png")
     assert shown.shape == (size[1], size[0], 3)
     assert np.array_equal(pixels(RESULTS / "images/real_A/odd.png"), np.asarray(read_image(path, 3)))

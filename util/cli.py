@@ -92,7 +92,7 @@ def _run(main: Callable[[Sequence[str]], int]) -> None:
         if isinstance(error, OSError):
             complain(script, of_system(error))
         if "start new thread" in str(error):
-            complain(script, "no thread can be started: raise the limit of processes (ulimit -u, or the container's)")
+            complain(script, "cannot start a thread: raise the limit of processes (ulimit -u, or the container's)")
         raise
     except KeyboardInterrupt as error:
         what, code = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)

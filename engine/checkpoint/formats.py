@@ -15,7 +15,7 @@ def current(state: Mapping[str, Any], source: Path) -> Mapping[str, Any]:
         return state
     if state["format"] == 1:
         return _from_1(state)
-    raise CheckpointError(f"{source} has the format {state['format']}, of another version; here: {FORMAT}")
+    raise CheckpointError(f"{source} has format {state['format']}, but this version reads formats 1 to {FORMAT}")
 
 
 def _from_1(state: Mapping[str, Any]) -> Mapping[str, Any]:

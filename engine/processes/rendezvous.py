@@ -37,7 +37,7 @@ def _wait_for_first(here: Place, deadline: float) -> None:
             socket.create_connection((here.host, here.port), timeout=max(deadline - time.monotonic(), PAUSE)).close()
             return
         except OSError as error:
-            _pause(deadline, f"nobody answers: {error.strerror or error}")
+            _pause(deadline, f"no answer: {error.strerror or error}")
 
 
 def name_of_start(store: Store, rank: int, size: int, timeout: timedelta) -> str:

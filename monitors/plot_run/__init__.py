@@ -41,8 +41,8 @@ def main(argv: Sequence[str]) -> int:
     refuse_several()
     parser = Parser(__doc__, "coopcut.monitors.plot_run")
     parser.add_argument("runs", nargs="+", metavar="NAME", help="name or folder of a run")
-    parser.add_argument("--checkpoints_dir", type=Path, default=Path("./checkpoints"), help="folder of the runs")
-    parser.add_argument("--out", type=Path, help="the picture: .png, .pdf or .svg")
+    parser.add_argument("--checkpoints_dir", type=Path, default=Path("./checkpoints"), help="folder with the runs")
+    parser.add_argument("--out", type=Path, help="file to write: .png, .pdf or .svg")
     opt = parser.parse_args(list(argv))
     runs = {name: read_run(opt.checkpoints_dir, name) for name in opt.runs}
     first = _folder(opt.checkpoints_dir, opt.runs[0])
