@@ -140,15 +140,24 @@ class Run:
                     f"--epoch_count {self.opt.epoch_count}: {self.folder} is in epoch {position.epoch}; leave it out"
                 )
             self.opt.epoch_count = began  # the schedule counts from where the run began
+            weights = state["model"]["networks"]
+            if self.trainer.networks.keys() - weights.keys():
+                raise CheckpointError(
+                    f"{source} holds the networks {', '.join(weights)}, but this --model needs "
+                    f"{', '.join(self.trainer.networks)}: restore the file, or start again with another --name"
+                )
             for name, net in self.trainer.networks.items():
-                load_weights(net, state["model"]["networks"][name], source)
+                load_weights(net, weights[name], source)
             self.trainer.load_state_dict(state["model"], state["options"])
             self.mean_loss = torch.as_tensor(state["mean_loss"])
             self.best, self.unfinished = dict(state["best"]), state.get("unfinished")
         except UserError:
             raise
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError, ArithmeticError, AttributeError) as error:
-            raise CheckpointError(f"{source} does not fit this training ({type(error).__name__}: {error})") from None
+            raise CheckpointError(
+                f"{source} does not fit this training ({type(error).__name__}: {error}): restore the file, or start "
+                "again with another --name"
+            ) from None
         self.position = position
         log.info("continuing %s: epoch %d, step %d", self.folder, position.epoch, position.step)
 

@@ -176,7 +176,7 @@ class Training:
             self.peers.settle(self.guard)
             self.run.save()
             steps = "step before it is" if step == 1 else f"{step} steps before it are"
-            raise DataError(f"{error}; the {steps} saved") from None
+            raise DataError(f"{error}; the {steps} saved: resume with --continue_train") from None
 
     def note(self, output: StepOutput, batch: Batch) -> None:
         """A step is done: move on, and watch its losses."""

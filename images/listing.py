@@ -54,7 +54,7 @@ def list_files(folder: str | Path) -> list[str]:
     """
 
     def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")
+        raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions")
 
     paths: list[str] = []
     visited: set[str] = set()

@@ -25,12 +25,20 @@ def boolean(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"'{text}' is not a boolean: write True or False")
 
 
+def whole(text: str) -> int:
+    """A whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
+
+
 def count(text: str) -> float:
     """A whole number, or `inf` for no limit."""
-    return math.inf if text.lower() in ("inf", "all") else int(text)
-
-
-count.__name__ = "whole number or inf"
+    try:
+        return math.inf if text.lower() in ("inf", "all") else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number or inf") from None
 
 
 def ranges(text: str) -> str:
@@ -50,9 +58,6 @@ def _fraction(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"'{text}' is not a finite number")
     return value
-
-
-_fraction.__name__ = "number"
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Option:
             return self.parse
         if isinstance(self.default, bool):
             return boolean
-        return _fraction if isinstance(self.default, float) else int if isinstance(self.default, int) else str
+        return _fraction if isinstance(self.default, float) else whole if isinstance(self.default, int) else str
 
     def complaint(self, value: Any) -> str | None:
         """What is wrong with `value`, in one line without the flag's name, or None."""

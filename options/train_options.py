@@ -3,7 +3,7 @@
 import math
 
 from coopcut.monitors import MONITORS
-from coopcut.options.option import Group, Option, count
+from coopcut.options.option import Group, Option, count, whole
 
 SCHEDULE = Group(
     "training",
@@ -90,7 +90,7 @@ DISPLAY = Group(
             "display_id",
             None,
             "number of the first Visdom window (none: the run's own numbers); 0 or less: no Visdom",
-            parse=int,
+            parse=whole,
             metavar="N",
         ),
         Option("display_ncols", 4, "Visdom: images per row of the one image panel; 0: a window per image", low=0),

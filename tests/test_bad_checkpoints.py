@@ -202,6 +202,14 @@ def test_continuing_with_another_architecture(a_run: Path) -> None:
     refused("train", [*TRAIN, "--pretrained_name", "tiny", "--ngf", 8], "latest_net_G.pth", "a different architecture")
 
 
+def test_continuing_with_the_state_of_another_model(a_run: Path) -> None:
+    state = torch.load(a_run / "latest_state.pth", weights_only=True)
+    networks = state["model"]["networks"]
+    state["model"]["networks"] = {"G_A": networks["G"], "D_A": networks["D"]}
+    torch.save(state, a_run / "latest_state.pth")
+    refused("train", CONTINUE, "latest_state.pth holds the networks G_A, D_A, but this --model needs G, ", "--name")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite(a_run: Path, value: float) -> None:
     weights = torch.load(a_run / "latest_net_G.pth", weights_only=True)

@@ -95,7 +95,9 @@ def test_image_truncated_in_mid_training(place: Path) -> None:
     truncate(place / "data" / "trainA" / "2.png")
     flags = [*TRAIN, "--serial_batches", "--max_iters", 4]
     outcome = run("train", *flags)
-    check_refusal(outcome, ("data/trainA/2.png", "damaged", "replace or remove it", "the 2 steps before it are saved"))
+    check_refusal(
+        outcome, ("data/trainA/2.png", "damaged", "replace or remove it", "2 steps before it are saved: resume")
+    )
     assert torch.load("checkpoints/new/latest_state.pth", weights_only=True)["position"]["step"] == 2
     write_image(place / "data" / "trainA" / "2.png", 40, 40)
     again = run("train", *flags, "--continue_train")

@@ -105,7 +105,9 @@ def test_what_fails_while_it_reads_is_one_line_and_saved(
     folder = images.parent / "checkpoints"
     outcome = run("train", "--dataroot", images, "--checkpoints_dir", folder, "--name", "r", *TINY, "--no_html")
     assert outcome.code == 2
-    assert re.fullmatch(f"train.py: error: {says}; the 2 steps before it are saved\n", outcome.err)
+    assert re.fullmatch(
+        f"train.py: error: {says}; the 2 steps before it are saved: resume with --continue_train\n", outcome.err
+    )
     assert torch.load(folder / "r/latest_state.pth", weights_only=True)["position"]["step"] == 2
 
 

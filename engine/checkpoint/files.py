@@ -106,7 +106,9 @@ def read_file(path: Path) -> Any:
         if is_out_of_memory(error) and not _wants_too_much(error, path):
             raise
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # that one: sought beyond the end
-            raise CheckpointError(f"{path} cannot be read ({error.strerror})") from None
+            raise CheckpointError(
+                f"{path} cannot be read ({error.strerror}): check the file and its permissions"
+            ) from None
         raise CheckpointError(f"{path} {_what_is_wrong(path, str(error))}") from None
 
 
@@ -177,7 +179,7 @@ def _is_plain_pickle(path: Path) -> bool:
 
 def _whats_there(folder: Path) -> str:
     if not folder.is_dir():
-        return " nor does its folder: check --name (in training also --pretrained_name) and --checkpoints_dir"
+        return ", nor does its folder: check --name (in training also --pretrained_name) and --checkpoints_dir"
     names = sorted(p.name for p in folder.iterdir() if p.suffix in (".pth", ".pt", ".ckpt", ".safetensors"))
     return f"; {folder} holds {', '.join(names[:8]) or 'no checkpoint'}{', ...' if len(names) > 8 else ''}"
 
