@@ -62,7 +62,12 @@ def test_starting_anew_over_a_run(a_run: Path) -> None:
 
 def test_run_that_does_not_exist(a_run: Path) -> None:
     refused("test", [*TEST, "--name", "tony"], "checkpoints/tony/latest_net_G.pth does not exist", "--name")
-    refused("test", [*TEST, "--epoch", "7"], "checkpoints/tiny/7_net_G.pth does not exist", "holds", "latest_net_G.pth")
+    for epoch in (5, *range(10, 60, 5)):
+        (a_run / f"{epoch}_net_G.pth").touch()
+    says = (
+        "holds ..., 25_net_G.pth, 30_net_G.pth, 35_net_G.pth, 40_net_G.pth, 45_net_G.pth, 50_net_G.pth, 55_net_G.pth, "
+    )
+    refused("test", [*TEST, "--epoch", "7"], "checkpoints/tiny/7_net_G.pth does not exist", f"{says}latest_net_G.pth\n")
     refused("train", [*TRAIN, "--pretrained_name", "tony"], "checkpoints/tony", "does not exist", "--pretrained_name")
     flags = [*TEST[:2], *TEST[4:]]
     for path in ("checkpoints/tony", "checkpoints/tiny/7_net_G.pth", "nowhere/latest_net_G.pth"):

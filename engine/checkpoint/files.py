@@ -86,12 +86,12 @@ def finish_writing(folder: Path) -> None:
 def read_file(path: Path) -> Any:
     """The content of a file that `write_files`, CUT, Lightning or safetensors wrote, on the CPU.
 
-    Raises `CheckpointError`, which says what a file is that is none of these.
+    Raises `CheckpointError`, which says what any other file is.
     """
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder: name a weights file in it")
     if not path.exists():
-        raise CheckpointError(f"{path} does not exist{_whats_there(path.parent)}")
+        raise CheckpointError(f"{path} does not exist{_whats_there(path)}")
     if not path.is_file():
         raise CheckpointError(f"{path} is a pipe or a device: save the weights as a regular file")
     try:
@@ -118,7 +118,7 @@ ANOTHER = "it belongs to a different architecture: check --netG, --ngf, --netD, 
 def load_weights(net: nn.Module, weights: Mapping[str, Tensor], source: Path, hint: str = ANOTHER) -> None:
     """Fill `net`. Raises `CheckpointError`, naming the first difference, if the weights are of another network.
 
-    hint: what is said of it then.
+    hint: the end of that message.
     """
     ours = net.state_dict()
     for name in (*ours, *weights):
@@ -150,7 +150,7 @@ def _check_sums(path: Path) -> None:
 
 
 def _wants_too_much(error: BaseException, path: Path) -> bool:
-    """Whether more was to be allocated for a tensor than the file holds: then it is the file that is wrong."""
+    """Whether a tensor needs more memory than the file has bytes: then the file is at fault."""
     asked = re.search(r"allocate (\d+) bytes", str(error))
     return asked is not None and int(asked[1]) > path.stat().st_size
 
@@ -177,11 +177,16 @@ def _is_plain_pickle(path: Path) -> bool:
     return len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5 and start[2:] != LEGACY
 
 
-def _whats_there(folder: Path) -> str:
+def _whats_there(path: Path) -> str:
+    """What lies where a file is missing; for <epoch>_net_<name>.pth only those of the other epochs, the newest last."""
+    folder = path.parent
     if not folder.is_dir():
         return ", nor does its folder: check --name (in training also --pretrained_name) and --checkpoints_dir"
-    names = sorted(p.name for p in folder.iterdir() if p.suffix in (".pth", ".pt", ".ckpt", ".safetensors"))
-    return f"; {folder} holds {', '.join(names[:8]) or 'no checkpoint'}{', ...' if len(names) > 8 else ''}"
+    found = [p.name for p in folder.iterdir() if p.suffix in (".pth", ".pt", ".ckpt", ".safetensors")]
+    _, net, network = path.name.rpartition("_net_")
+    names = [name for name in found if net and name.endswith(net + network)] or found
+    names.sort(key=lambda name: (len(name), name))  # 5 before 10 before latest
+    return f"; {folder} holds {'..., ' * (len(names) > 8)}{', '.join(names[-8:]) or 'no checkpoint'}"
 
 
 def _flush_folder(folder: Path) -> None:
