@@ -157,7 +157,7 @@ def _path(text: str) -> Path:
 
 
 def check(opt: argparse.Namespace, sources: Sources) -> None:
-    """Before the work: raise `OptionError` for a file that cannot be written, `DataError` for folders of no use."""
+    """Before the work: raise `OptionError` for a file that cannot be written, `DataError` for unusable folders."""
     for flag, path in (("--json", opt.json), ("--plot", opt.plot)):
         if path is not None and path.is_dir():
             raise OptionError(f"{flag} {path} is a folder: name a file")

@@ -1,4 +1,4 @@
-"""The images to translate: of them only the source domain is needed, in whatever folder it lies."""
+"""The images to translate: only the source domain is needed, in any folder."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Which values of the image files become black and white: said at the start, so that nothing is guessed in silence."""
+"""Which values of the image files become black and white: logged at the start, so that nothing is guessed silently."""
 
 import logging
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def tell_range(domain: Domain, chosen: Range | None) -> None:
 
 
 def _refuse_untold(paths: Sequence[str]) -> None:
-    """Raise `DataError` for the first of all files that tells no range, so that training does not end at its turn."""
+    """Raise `DataError` now for the first file whose type implies no range, so that it does not end training later."""
     with ThreadPoolExecutor(CHECKING_THREADS) as pool:
         for path, kind in zip(paths, pool.map(_untold, paths), strict=True):
             if kind is not None:

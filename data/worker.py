@@ -28,7 +28,7 @@ GRACE = 0.5  # seconds in which a process whose work nobody wants any more may e
 
 
 class WorkerError(Exception):
-    """Where an error arose in another process: the cause of the same error here."""
+    """The traceback of an error in another process, as the cause of the same error here."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
@@ -128,7 +128,7 @@ def _prepare(connection: socket.socket, number: int) -> None:
 
 
 def _end_with_the_other_side(connection: socket.socket) -> None:
-    """End this process when nobody is at the other end any more, whatever it does at that time."""
+    """End this process once the other end is gone, whatever it is doing at that time."""
     gone = select.poll()
     gone.register(connection, 0)  # no data, but the end
     gone.poll()

@@ -138,7 +138,7 @@ class WorkerPool(Generic[T]):
         return result
 
     def _broken(self, request: _Request, error: Exception) -> DataError:
-        """What to raise for a process that cannot be asked any more. Ends all of them."""
+        """What to raise for a process that can no longer be asked. Ends all of them."""
         images = self._images(request.indices)
         code = request.worker.exit_code()
         self.close()
@@ -152,7 +152,7 @@ class WorkerPool(Generic[T]):
         )
 
     def _wait(self, request: _Request) -> None:
-        """Return when the answer is there, or will not come."""
+        """Return once the answer is there or cannot come any more."""
         began, told = time.monotonic(), False
         while not wait([request.future], 1.0).done:
             if not request.worker.alive:

@@ -49,7 +49,7 @@ def lower(net: nn.Module, amp: str, device: torch.device) -> None:
 
 
 class Network(Generic[N]):
-    """A network in training, and how it is called: under autocast, compiled, or as it is. It answers in float32.
+    """A network in training, and how it is called: under autocast, compiled, or as it is. It returns float32.
 
     net: the network itself, whose weights are saved.
     """

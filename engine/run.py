@@ -53,7 +53,7 @@ class Run:
     # -- at the start ---------------------------------------------------------------------------------------------
 
     def claim(self) -> None:
-        """Keep others from the folder, if it is there, and finish what a killed save had begun; to be called first."""
+        """Lock the folder, if it exists, and finish what a killed save had begun; to be called first."""
         if self.writes and self.folder.is_dir():
             with self._writing():
                 self._lock = lock_folder(self.folder, patience=30 if restarted() else 0)
@@ -107,7 +107,7 @@ class Run:
             ) from None
 
     def close(self) -> None:
-        """Let others use the folder; one that was made for a run of not a single step goes again."""
+        """Let others use the folder; a folder made for a run that took no step is removed."""
         if self.position.step == 0 and not (self.folder / STATE).exists() and self.folder in self._made:
             shutil.rmtree(self.folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # something else is in a folder above: it stays
@@ -202,7 +202,7 @@ class Run:
         write_files(self.folder, {**files, **options, STATE: self.state_dict() | {"mean_loss": mean_loss}})
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on exactly."""
+        """All that is needed to resume exactly."""
         return {
             "format": FORMAT,
             "options": to_dict(self.opt),

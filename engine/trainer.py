@@ -47,7 +47,7 @@ class Trainer:
         self.check(opt)
 
     def check(self, opt: Options) -> None:
-        """Raise `OptionError` for what the networks cannot do, and for what the method refuses."""
+        """Raise `OptionError` for options that the networks or the method do not support."""
         self.method.check(opt)
         needed, multiple = self.min_size, self.multiple
         if opt.preprocess.endswith("crop") and round(opt.crop_size / multiple) * multiple < needed:

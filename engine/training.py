@@ -1,4 +1,4 @@
-"""A training from its flags to its last word: what `train.py` does, in verbs."""
+"""A training run from its flags to its last message: what `train.py` does, step by step."""
 
 import contextlib
 import logging
@@ -166,7 +166,7 @@ class Training:
 
     @contextmanager
     def saved_before_errors(self) -> Iterator[None]:
-        """Within the block images that cannot be used leave all steps before them saved."""
+        """Within the block an unusable image ends training only after all steps before it are saved."""
         try:
             yield
         except DataError as error:
@@ -229,7 +229,7 @@ class Training:
             self.run.save(*keep, best=best)
 
     def save(self) -> None:
-        """Save what is new at the end; else the options stay those of what is there."""
+        """Save at the end if there is anything new; otherwise the saved options stay as they are."""
         if self.position.step > self._began:
             if self.stop.received:
                 log.info("%s: saving before the end", self.stop.received.name)
@@ -243,7 +243,7 @@ def _check_same(peers: Peers, opt: Options, loader: EpochLoader, held_out: HeldO
 
 
 def resume_command(opt: Any) -> str:
-    """What to type in a shell to go on with the run."""
+    """The shell command that resumes the run."""
     flags = [f"--checkpoints_dir={opt.checkpoints_dir}", f"--name={opt.name}"]
     if opt.max_iters < math.inf:  # of the call, not of the run
         flags.append(f"--max_iters={opt.max_iters}")

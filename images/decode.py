@@ -1,4 +1,4 @@
-"""What an image file holds, whatever its format, and what is said of a file that cannot be read."""
+"""What an image file holds, whatever its format, and the messages for a file that cannot be read."""
 
 import logging
 import os

@@ -76,7 +76,7 @@ def count_other_pictures(files: Iterable[str]) -> list[str]:
 
 
 def file_size(path: str) -> int:
-    """Bytes; -1 for a file that is not there, of which reading tells in its turn."""
+    """Bytes; -1 for a missing file, which is reported when it is read."""
     try:
         return os.path.getsize(path)
     except OSError:

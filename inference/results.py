@@ -139,7 +139,7 @@ class Results:
         return self.folder / names[0], sheet
 
     def _tell_of_earlier_results(self, pages: list[str]) -> None:
-        """Remove the pages that an earlier, larger run left; its pictures stay, with a word that they are there."""
+        """Remove the pages that an earlier, larger run left; its pictures stay, with a warning that they are there."""
         for page in self.folder.glob("page_*.html"):
             if page.name not in pages:
                 page.unlink()
@@ -167,7 +167,7 @@ class Results:
 
 
 def _remove(picture: Path) -> None:
-    """Remove the picture of an earlier translation, which would be taken for one of this."""
+    """Remove the picture of an earlier translation, which would pass for one of this translation."""
     try:
         picture.unlink(missing_ok=True)
     except OSError as error:
@@ -192,7 +192,7 @@ def _fitted(picture: Image.Image, side: int) -> Image.Image:
 def _write_page(
     path: Path, title: str, rows: list[tuple[str, list[ImageCell]]], width: int, links: list[tuple[str, str]]
 ) -> None:
-    """The page, or where dominate is not installed nothing: the pictures are there anyway."""
+    """Write the page; without dominate only warn: the pictures are there anyway."""
     try:
         write_page(path, title, rows, width, links)
     except ImportError:

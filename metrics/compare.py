@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 def warn_of_sets(sources: Sources, real: ImageSet, fake: ImageSet, features: Features) -> None:
-    """One line for each thing about the sets that makes figures say less than they seem to."""
+    """One warning for each property of the sets that makes the figures less meaningful than they look."""
     least = min(len(real), len(fake))
     if least <= features.dims:
         log.warning(
@@ -127,7 +127,7 @@ def _some(pictures: Iterator[T], folder: Path) -> Iterator[T]:
 def detect(
     sets: Sequence[ImageSet], found: Counterparts, truth: Folder | None, looks: LookFigures | None
 ) -> list[Finding]:
-    """What the detectors say of what there is to look at; nothing of fewer than 8 images.
+    """What the detectors find; nothing for fewer than 8 images.
 
     sets: of the real images and the translations, and of the inputs if there are any.
     """

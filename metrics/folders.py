@@ -126,7 +126,7 @@ def is_domain_beside(folder: Path, other: Path) -> bool:
 
 
 def count_copies(files: Iterable[str], others: Iterable[str]) -> int:
-    """How many files have the content of one of the others. Those of equal size are read; the lost ones are passed."""
+    """How many files have the content of one of the others. Only files of equal size are read, missing ones skipped."""
     of_size: dict[int, list[str]] = {}
     for path in others:
         of_size.setdefault(file_size(path), []).append(path)

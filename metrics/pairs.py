@@ -32,7 +32,7 @@ class Counterparts:
 def find_counterparts(fake: Folder, inputs: Folder | None, truth: Folder | None) -> Counterparts:
     """All that the folders allow; warnings name translations and inputs without a counterpart.
 
-    Raises `DataError` if names leave open which belong together, or if none in a folder has a counterpart.
+    Raises `DataError` if names do not say which belong together, or if none in a folder has a counterpart.
     """
     images = made_of(fake, inputs)
     of_inputs = _checked(pair_images(images, inputs.names, pair_pictures), fake, inputs) if inputs else {}

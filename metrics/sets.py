@@ -58,7 +58,7 @@ class Folder:
         return {name: name for name in self.paths} | translated_images(self.path)
 
     def left_out(self) -> list[str]:
-        """What is there and is no image of the set: pictures that are `WRITTEN`, and numbers of kinds not read."""
+        """What is there but not part of the set: pictures that are `WRITTEN`, and counts of unsupported types."""
         return [*self._written(), *count_other_pictures(list_files(self.path))]
 
     def read(self, name: str) -> Picture:

@@ -1,4 +1,4 @@
-"""Where the images to be compared lie: as folders are named, or as an experiment has them."""
+"""Where the images to compare are: in the named folders, or in those of a run."""
 
 import json
 import logging
@@ -48,7 +48,7 @@ class Sources:
 
 
 def find_sources(opt: Namespace) -> Sources:
-    """The folders that the flags name; with --name, folders that are named too go before those of the run."""
+    """The folders that the flags name; with --name, named folders take precedence over those of the run."""
     roles = ("real", "truth", "inputs", "train")
     typed = {role: one_set(f"--{role}", getattr(opt, role)) for role in roles if getattr(opt, role)}
     if opt.name is not None and opt.fake is not None:
@@ -153,7 +153,7 @@ def check_folders(sources: Sources, plot: Path | None) -> None:
 
 
 def _against_the_note(fake: Path) -> str:
-    """What there is more or less in a folder of translations than test.py noted; nothing if all is well."""
+    """How a folder of translations differs from what test.py noted; empty if it does not."""
     results = fake.absolute().parent.parent
     if results / FAKES != fake.absolute():
         return ""

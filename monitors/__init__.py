@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def create_monitors(run: RunInfo, shows: bool = True) -> Monitors:
     """The sinks that `--monitor` names; none unless this process `shows` the run, as one of several does.
 
-    A sink that cannot be had is left out with one warning.
+    A sink that is not available is left out with one warning.
     """
     sinks: list[Monitor] = []
     names = dict.fromkeys(run.opt.monitor.split(",")) if shows else {}

@@ -126,7 +126,7 @@ class Option:
         return None
 
     def _other_type(self, value: Any) -> str | None:
-        """What `value` should have been, if it has another type than the flag gives: as in JSON edited by hand."""
+        """What `value` should have been, if its type is not that of the flag, as in JSON edited by hand."""
         if isinstance(self.default, str):
             return None if isinstance(value, str) else "text"
         if self.parse not in (None, count) or self.default is None:

@@ -232,7 +232,7 @@ class OptionParser:
         }
 
     def _check(self, opt: Options, known: Iterable[Option], file: Path | None, saved: Collection[str]) -> None:
-        """Raise an error for values that cannot be; those of the options `saved` come from `file`."""
+        """Raise an error for invalid values; those of the options `saved` come from `file`."""
         for option in known:
             complaint = option.complaint(getattr(opt, option.name))
             if complaint and option.name in saved:

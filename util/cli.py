@@ -21,7 +21,7 @@ from coopcut.util.memory import is_out_of_memory, no_memory
 class _Console(logging.Handler):
     """Messages above a progress bar instead of through it; warnings and errors go to stderr.
 
-    Nobody may be there to read them (a closed pipe, a terminal that is gone): that ends no training.
+    Their stream may be gone (a closed pipe, a lost terminal): that does not end training.
     """
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -11,7 +11,7 @@ from coopcut.util.launch import find_place
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, where nothing else answers it."""
+    """SIGTERM, where nothing else handles it."""
 
 
 def _say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

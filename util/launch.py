@@ -47,7 +47,7 @@ def find_place(environ: Mapping[str, str] | None = None) -> Place:
 
     Alone is a process without RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE, or with WORLD_SIZE 1. One of several
     has RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; without LOCAL_RANK and LOCAL_WORLD_SIZE it has a machine to
-    itself. Raises `OptionError` for everything else: nobody but this process can be counted on to say it.
+    itself. Raises `OptionError` for everything else: no other process can be relied on to report it.
     """
     environ = os.environ if environ is None else environ
     found = {name: environ.get(name, "") for name in (*NUMBERS, *ADDRESS) if environ.get(name, "").strip()}
@@ -77,7 +77,7 @@ def find_place(environ: Mapping[str, str] | None = None) -> Place:
 
 
 def cure_of_several(environ: Mapping[str, str] | None = None) -> str:
-    """What to do for a process that is to be alone, whatever the environment says."""
+    """How to run a process alone, whatever the environment says."""
     environ = os.environ if environ is None else environ
     return f"put 'env {' '.join(f'-u {name}' for name in NUMBERS if name in environ)}' before the command"
 

@@ -1,4 +1,4 @@
-"""Out of memory: which errors mean it, how it is told, and how the memory is free again afterwards."""
+"""Out of memory: which errors mean it, how it is reported, and how the memory is freed afterwards."""
 
 import ctypes
 import errno

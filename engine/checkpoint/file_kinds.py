@@ -1,4 +1,4 @@
-"""What a file is that was taken for a checkpoint and is none, by its content: so that the answer can say it."""
+"""Tells by its content what a file is that is not a checkpoint, so that the error can say so."""
 
 import codecs
 import tarfile
@@ -51,7 +51,7 @@ def kind_of(path: Path) -> str:
 
 
 def damaged(path: Path, why: str = "") -> str:
-    """What is said of a file that begins like a checkpoint, or like nothing that is known."""
+    """The message for a file that begins like a checkpoint, or like nothing known."""
     what = f"({path.stat().st_size} bytes)" + (f", {why}" if why else "")
     return f"is damaged or not a checkpoint {what}: restore it, or use another --epoch or run"
 

@@ -60,7 +60,7 @@ def options_of_generator(content: Any, source: Path) -> dict[str, Any]:
 
 
 def network_of_state(content: Any, network: str, source: Path) -> Any:
-    """Of the full state of a training, as `Run` saves it, a network, averaged if it is; else `content` itself."""
+    """A network of the full state that `Run` saves, its average if there is one; any other `content` as it is."""
     model = content.get("model") if isinstance(content, Mapping) and {"position", "format"} <= content.keys() else None
     if not isinstance(model, Mapping) or not {"networks", "ema"} <= model.keys() or network not in model["networks"]:
         return content
@@ -89,7 +89,7 @@ def _unknown(net: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
 
 
 def _refuse_unknown(net: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
-    """Raise `CheckpointError` for tensors that belong to no layer of `net`: what they are for cannot be told."""
+    """Raise `CheckpointError` for tensors that belong to no layer of `net`: their purpose is unknown."""
     layers = {name for name, module in net.named_modules() if next(module.children(), None) is None}
     unknown = _unknown(net, weights)
     if unknown and not any(name.rpartition(".")[0] in layers for name in unknown):

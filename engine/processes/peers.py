@@ -87,7 +87,7 @@ def join() -> Iterator["Peers"]:
 
 @contextmanager
 def _told_of_waiting(here: Place) -> Iterator[None]:
-    """Within the block a process that waits for the others for long says so: they may never have been started."""
+    """Within the block a process that waits long for the others says so: they may never have been started."""
     log.setLevel(logging.WARNING)  # also where a process leaves it to the first to talk
     patience = f"up to {here.timeout:g} seconds ({TIMEOUT})"
     message = f"{_who(here)} is waiting for the others, {patience}; to run it alone, {cure_of_several()}"

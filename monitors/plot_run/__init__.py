@@ -37,7 +37,7 @@ DASHES = ("-", "--", ":", "-.")  # one for each run
 
 
 def main(argv: Sequence[str]) -> int:
-    """Read, draw, say where. Returns the exit code."""
+    """Read, draw and log the path. Returns the exit code."""
     refuse_several()
     parser = Parser(__doc__, "coopcut.monitors.plot_run")
     parser.add_argument("runs", nargs="+", metavar="NAME", help="name or folder of a run")
