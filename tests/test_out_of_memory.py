@@ -146,7 +146,7 @@ def test_a_batch_that_does_not_fit(a_run: Path, monkeypatch: pytest.MonkeyPatch)
     refuse_above(600, KINDS["cpu"][0], monkeypatch)
     outcome = translate("--dataroot", "album", "--preprocess", "none", "--batch_size", 2, "--results_dir", "again")
     what = "2 images of 24x24 pixels at once do not fit into memory: translating them one by one"
-    assert outcome.err == f"warning: {what}; lower --batch_size\n"
+    assert outcome.err == f"warning: {what}; lower --batch_size to avoid this\n"
     assert tree(Path("again/tiny/test_latest/images/fake_B")) == expected
 
 

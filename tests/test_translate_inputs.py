@@ -171,7 +171,7 @@ def test_a_random_choice_of_the_images(a_run: Path) -> None:
 
 def test_num_test(a_run: Path) -> None:
     outcome = translate("--dataroot", "data", "--num_test", 2)
-    assert "--num_test: 2 of 3 images" in outcome.out
+    assert "--num_test: translating 2 of 3 images" in outcome.out
     assert names_in(FAKES) == ["0.png", "1.png"]
     assert "--num_test" not in translate("--dataroot", "data", "--num_test", 99).out
     assert names_in(FAKES) == ["0.png", "1.png", "2.png"]

@@ -45,7 +45,7 @@ def test_the_default_resizes_and_says_so(a_run: Path) -> None:
     lines = translate("--dataroot", "album").out.splitlines()
     said = [line for line in lines if "32x32" in line]
     assert len(said) == 1
-    assert "as CUT does" in said[0]
+    assert "as in CUT" in said[0]
     assert "--preprocess none" in said[0]
     assert pixels(FAKES / "wide.png").shape == (32, 32, 3)
 
