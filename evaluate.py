@@ -104,41 +104,45 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = Parser(__doc__)
     add = parser.add_argument
     positive, size = partial(whole, low=1, high=2**31 - 1), partial(whole, low=2, high=2**31 - 1)
-    add("--name", type=_text, help="a run: its result, data and direction are found by themselves")
-    add("--phase", default="test", help="--name: part of the data [default: test]")
-    add("--epoch", default="latest", help="--name: the weights that translated [default: latest]")
-    add("--export", default="", help="--name: what translated, of a method that trains several networks [the first]")
-    add("--checkpoints_dir", type=_path, default=Path("./checkpoints"), help="--name: folder of the runs")
-    add("--results_dir", type=_path, default=Path("./results"), help="--name: folder of the results")
-    add("--unpaired", action="store_true", help="--name: images of one name are not counterparts")
-    add("--real", type=_path, help="folder with images of the target domain; without it those of --truth")
-    add("--fake", "--results", type=_path, help="folder with translations, or one that test.py wrote")
+    add("--name", type=_text, help="name of a run; its results, data and direction are found automatically")
+    add("--phase", default="test", help="--name: phase that was translated [default: test]")
+    add("--epoch", default="latest", help="--name: epoch of the weights that translated [default: latest]")
+    add("--export", default="", help="--name: network that translated, for a method that trains several [the first]")
+    add("--checkpoints_dir", type=_path, default=Path("./checkpoints"), help="--name: folder that holds the runs")
+    add("--results_dir", type=_path, default=Path("./results"), help="--name: folder that holds the results")
+    add("--unpaired", action="store_true", help="--name: do not treat images with the same name as counterparts")
+    add("--real", type=_path, help="folder with images of the target domain [those of --truth]")
+    add("--fake", "--results", type=_path, help="folder with translations, or a results folder of test.py")
     add("--truth", type=_path, help="folder with the counterparts: <name>, or N_B for N_A")
-    add("--inputs", type=_path, help="folder with the source images: measure them too, and look for what is wrong")
-    add("--train", type=_path, help="folder with target training images: their mean as a translation, and their looks")
+    add("--inputs", type=_path, help="folder with the source images: measure them too, and check for common faults")
+    add(
+        "--train",
+        type=_path,
+        help="folder with target training images: their mean is a baseline, their looks the target",
+    )
     add(
         "--value_range",
         type=ranges,
-        help="values that are black and white, as in train.py [default: of the run, else dtype]",
+        help="file values to show as black and white, as in train.py [default: those of the run, else dtype]",
     )
     add("--features", default="builtin", metavar="NAME", help="builtin, inception, or a TorchScript file (.pt)")
-    add("--weights", type=_path, help="--features inception: file of the weights")
-    add("--feature_size", type=int, metavar="N", help="pixels that images are scaled to [builtin: 128, file: 224]")
-    add("--feature_range", choices=tuple(RANGES), default="imagenet", help="values that a TorchScript file takes")
-    add("--lpips_weights", type=_path, help="torchvision's AlexNet, for LPIPS")
+    add("--weights", type=_path, help="--features inception: weights file")
+    add("--feature_size", type=int, metavar="N", help="scale images to this many pixels [builtin: 128, file: 224]")
+    add("--feature_range", choices=tuple(RANGES), default="imagenet", help="input range of a TorchScript file")
+    add("--lpips_weights", type=_path, help="weights file of torchvision's AlexNet, for LPIPS")
     add(
         "--nearest",
         type=positive,
         default=NEAREST,
         help="nearest neighbors of precision, recall, density, coverage [default: 5]",
     )
-    add("--kid_subset", type=size, default=SUBSET_SIZE, help="images in a subset of KID [default: 1000]")
-    add("--kid_subsets", type=positive, default=SUBSETS, help="subsets of KID [default: 100]")
-    add("--seed", type=partial(whole, low=0, high=2**63 - 1), default=0, help="of the subsets of KID [default: 0]")
+    add("--kid_subset", type=size, default=SUBSET_SIZE, help="images per KID subset [default: 1000]")
+    add("--kid_subsets", type=positive, default=SUBSETS, help="number of KID subsets [default: 100]")
+    add("--seed", type=partial(whole, low=0, high=2**63 - 1), default=0, help="seed of the KID subsets [default: 0]")
     add("--gpu_ids", default="auto", help="device of the feature network, as in train.py")
-    add("--no_cache", action="store_true", help="do not keep features of real images in the user's cache")
-    add("--json", type=_path, help="write everything to this file [for a folder of test.py: metrics.json there]")
-    add("--plot", type=_path, help="draw it into this .png, .pdf or .svg [for a folder of test.py: metrics.png there]")
+    add("--no_cache", action="store_true", help="do not cache the features of real images")
+    add("--json", type=_path, help="write all figures to this file [results of test.py: metrics.json in their folder]")
+    add("--plot", type=_path, help="plot to this .png, .pdf or .svg [results of test.py: metrics.png in their folder]")
     return parser.parse_args(list(argv))
 
 
@@ -153,7 +157,7 @@ def _path(text: str) -> Path:
 
 
 def check(opt: argparse.Namespace, sources: Sources) -> None:
-    """Before the work: raise `OptionError` for a file that cannot be written, `DataError` for folders of no use."""
+    """Before the work: raise `OptionError` for a file that cannot be written, `DataError` for unusable folders."""
     for flag, path in (("--json", opt.json), ("--plot", opt.plot)):
         if path is not None and path.is_dir():
             raise OptionError(f"{flag} {path} is a folder: name a file")
@@ -211,7 +215,7 @@ def count_looks(sources: Sources, images: Mapping[str, str]) -> LookFigures | No
             shown.append(classify_look(picture, files[name]))
             true.append(int(files[name]["look"]))
     except (ToyError, ValueError, KeyError) as error:
-        raise DataError(f"{sources.looks}: its looks.json cannot be used: {error}") from None
+        raise DataError(f"{sources.looks}: its looks.json is not usable: {error}") from None
     if not shown:
         return None
     domain = (sources.train or sources.real).path.name

@@ -51,7 +51,7 @@ def run(opt: Options, translator: Translator, loader: EpochLoader, results: Resu
     if opt.preprocess == "resize_and_crop":
         sizes = f"scaled to {opt.load_size}x{opt.load_size}"
         sizes += f", cut to {opt.crop_size}x{opt.crop_size}" if opt.crop_size < opt.load_size else ""
-        log.info("images are %s pixels, as CUT does; --preprocess none keeps the size of each", sizes)
+        log.info("images are %s pixels, as in CUT; --preprocess none keeps their own sizes", sizes)
     try:
         with peers.agreed():
             skipped = translate(opt, translator, loader, results, peers)
@@ -90,7 +90,7 @@ def translate(opt: Options, translator: Translator, loader: EpochLoader, results
     """
     indices = loader.indices(1)
     if opt.num_test < len(indices):
-        log.info("--num_test: %d of %d images", opt.num_test, len(indices))
+        log.info("--num_test: translating %d of %d images", opt.num_test, len(indices))
         indices = indices[: int(opt.num_test)]
     if not peers.alone:
         results.plan([loader.dataset.paths_A[index.A] for index in indices])
@@ -166,9 +166,9 @@ class Attempts:
         """Say once that batches are too large: it costs time, and with batch norm it changes pixels."""
         if not self.told:
             number, (height, width) = len(samples), samples[0].A.shape[1:]
-            alone = "" if self.translator.pure else ", and normalized by their own statistics alone (see --eval)"
+            alone = "" if self.translator.pure else ", each normalized by its own statistics (see --eval)"
             what = f"{number} images of {width}x{height} pixels at once do not fit into memory"
-            log.warning("%s: they are translated one by one%s; lower --batch_size", what, alone)
+            log.warning("%s: translating them one by one%s; lower --batch_size to avoid this", what, alone)
         self.told = True
 
 

@@ -64,8 +64,8 @@ def create_loader(opt: Namespace) -> EpochLoader:
         )
     if opt.batch_size % world_size():
         raise OptionError(
-            f"--batch_size {opt.batch_size} cannot be divided over {world_size()} processes: it is the batch of all of "
-            f"them together; use a multiple of {world_size()}"
+            f"--batch_size {opt.batch_size} does not divide evenly among {world_size()} processes: it counts the "
+            f"images of all of them together; use a multiple of {world_size()}"
         )
     return EpochLoader(dataset, opt, rank(), world_size())
 

@@ -122,7 +122,7 @@ class ImageDataset(Dataset[Sample | Failure]):
             if not is_out_of_memory(error):
                 raise
             reason = let_go(error)
-        raise DataError(f"{path}: {_size(path)} pixels, no memory to read and preprocess them ({reason}): {self.less}")
+        raise DataError(f"{path}: out of memory while reading its {_size(path)} pixels ({reason}): {self.less}")
 
 
 def _size(path: str) -> str:

@@ -34,7 +34,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Failure:
-    """An image that cannot be used, as a value: the samples beside it are read all the same."""
+    """An image that cannot be used, returned as a value so that the other samples are still read."""
 
     path: str
     message: str  # one line that names the file

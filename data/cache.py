@@ -9,7 +9,7 @@ from coopcut.images.pixels import Range
 class ImageCache:
     """Reads images, and keeps the first ones as long as their pixels fit into `budget` bytes.
 
-    None is given up for another: in an epoch each image is asked for about once, so that any of them serves as well.
+    No image is evicted: each is read about once per epoch, so it does not matter which ones are kept.
     """
 
     def __init__(self, budget: int) -> None:

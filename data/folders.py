@@ -36,8 +36,8 @@ class Domain:
         inside = Path(written).resolve().is_relative_to(Path(self.folder).resolve())
         if written and inside and os.path.isdir(self.folder):
             raise DataError(
-                f"{flag} {written} lies in {self.folder}, where images are read from all folders: the pictures "
-                "written there would be among them the next time; name a folder outside"
+                f"{flag} {written} is inside {self.folder}, which is read with all its subfolders: the next run would "
+                "take the pictures written there for inputs; name a folder outside of it"
             )
 
     def fingerprint(self) -> list[tuple[str, int]]:
@@ -48,7 +48,7 @@ class Domain:
         """For example '1067 images in ./datasets/horse2zebra/trainA'; '100 of 1067 images ...' if capped."""
         used = len(self.paths)
         count = _count(used) if used == self.total else f"{used} of {_count(self.total)}"
-        return f"{count} in {self.folder}" + (f" ({self.others} passed over)" if self.others else "")
+        return f"{count} in {self.folder}" + (f" ({self.others} skipped)" if self.others else "")
 
 
 def domains_of(direction: str) -> tuple[str, str]:
@@ -83,7 +83,7 @@ def find_domain(source: str, max_size: float, expected: str, check: bool = True)
         known = " ".join(IMAGE_EXTENSIONS)
         raise DataError(
             f"{source}: no images ({known}) in this folder; {expected}; {whats_in(source)}"
-            + (f"; {others} are of a kind that is not read" if others else "")
+            + (f"; {others} are of an unsupported type" if others else "")
         )
     used = found[: int(min(max_size, len(found)))]
     if check:
@@ -109,8 +109,8 @@ def whats_in(folder: str) -> str:
         parts.append(f"{len(names) - _MAX_NAMES} more folders")
     direct = sum(map(is_image_name, os.listdir(folder)))
     if direct:
-        parts.append(f"{_count(direct)} not in a sub-folder")
-    return f"found in {folder}: {', '.join(parts) if parts else 'no sub-folders and no images'}"
+        parts.append(f"{_count(direct)} not in a subfolder")
+    return f"found in {folder}: {', '.join(parts) if parts else 'no subfolders and no images'}"
 
 
 def _whats_near(missing: str) -> str:

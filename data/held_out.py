@@ -27,7 +27,7 @@ class HeldOut:
         if not all(map(os.path.isdir, folders)):
             raise DataError(
                 f"--eval_freq {opt.eval_freq}: {opt.dataroot} has no held-out images: expected testA and testB, or "
-                "valA and valB; make them, or leave --eval_freq out"
+                "valA and valB; create them, or leave --eval_freq out"
             )
         expected = "--eval_freq expects images there"
         self.domains = [find_domain(folder, opt.eval_num, expected) for folder in folders]

@@ -59,7 +59,7 @@ class EpochLoader:
         """The batches of `epoch` after its first `start` samples, pinned if there is CUDA; the last may be smaller.
 
         One epoch at a time: beginning another ends this one. Raises `DataError` for an image that cannot be used, and
-        for images of different size in one batch.
+        for images of different sizes in one batch.
         """
         assert 0 <= start <= self.samples_per_epoch, start
         pin = torch.cuda.is_initialized()  # by the model: a run on the CPU opens no GPU for it
@@ -110,7 +110,7 @@ def _stack(tensors: list[Tensor], paths: list[str]) -> Tensor | Failure:
         if tensor.shape != tensors[0].shape:
             return Failure(
                 path,
-                f"images of different size in one batch: {paths[0]} is {_size(tensors[0])} and {path} is "
+                f"images of different sizes in one batch: {paths[0]} is {_size(tensors[0])} and {path} is "
                 f"{_size(tensor)} pixels after --preprocess; use --batch_size 1 or a cropping --preprocess "
                 "(for example resize_and_crop)",
             )

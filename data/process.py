@@ -33,7 +33,7 @@ if hasattr(os, "register_at_fork"):
 class WorkerProcess:
     """Runs `serve`. A thread sends the requests and takes the answers as they come, one at a time.
 
-    Raises `OSError`, `RuntimeError` or `MemoryError` if the system has no process, file or thread to give.
+    Raises `OSError`, `RuntimeError` or `MemoryError` if the system cannot provide a process, file or thread.
     """
 
     def __init__(self, number: int, dataset: Any, collate: Callable[[list[Any]], Any]) -> None:
@@ -64,19 +64,19 @@ class WorkerProcess:
         return future
 
     def exit_code(self) -> int | None:
-        """Of a process that does not answer any more: minus the signal that killed it; None if it goes on."""
+        """Of a process that no longer answers: minus the signal that killed it; None if it still runs."""
         self._process.join(GRACE)
         return self._process.exitcode
 
     def hang_up(self) -> None:
-        """Let the process end; what it is asked for is not wanted any more."""
+        """Let the process end; its pending answers are no longer needed."""
         self._requests.put(None)
         with suppress(OSError):  # closed already
             self._connection.shutdown(socket.SHUT_RDWR)
 
 
 def end(workers: Sequence[WorkerProcess]) -> None:
-    """End the processes, those that do not do it by themselves within about a second by SIGKILL."""
+    """End the processes; those that do not end by themselves within about a second get SIGKILL."""
     workers = [worker for worker in workers if worker._owner == os.getpid()]  # else this is a forked copy
     for worker in workers:
         worker.hang_up()
@@ -102,7 +102,7 @@ def signals_blocked() -> Iterator[None]:
 
 
 def _talk(connection: socket.socket, requests: "SimpleQueue[tuple[Future[Any], Any] | None]") -> None:
-    """Answer the requests, by errors too, until there is a None instead of one."""
+    """Answer the requests, also with errors, until None comes instead of one."""
     with connection:
         for future, indices in iter(requests.get, None):
             if future.set_running_or_notify_cancel():

@@ -1,4 +1,4 @@
-"""The images to translate: of them only the source domain is needed, in whatever folder it lies."""
+"""The images to translate: only the source domain is needed, in any folder."""
 
 import math
 import os
@@ -54,17 +54,17 @@ class TranslationDataset(ImageDataset):
         return [SampleIndex(epoch, place, i, self.counterparts.get(i)) for place, i in enumerate(order.tolist())]
 
     def describe(self) -> str:
-        """For example 'A: 3 images in data/testA, B: 4 images in data/testB; 1 of 3 has no counterpart there'."""
+        """For example 'A: 3 images in data/testA, B: 4 images in data/testB; 1 of 3 has no counterpart in B'."""
         text = f"A: {self.source.describe()}"
         if self.target is None:
             return text
         without = self.size_A - len(self.counterparts)
         if not without:
-            told = "each is shown beside the translation of the image of its name"
+            told = "each is shown beside the translation of the A image with the same name"
         elif self.counterparts:
-            told = f"{without} of {self.size_A} {'has' if without == 1 else 'have'} no counterpart there"
+            told = f"{without} of {self.size_A} {'has' if without == 1 else 'have'} no counterpart in B"
         else:
-            told = "none has the name of an image of A: none is shown"
+            told = "none is shown, because no name matches an image of A"
         return f"{text}, B: {self.target.describe()}; {told}"
 
     def __getitem__(self, index: SampleIndex) -> Sample | Failure:

@@ -1,4 +1,4 @@
-"""Which values of the image files become black and white: said at the start, so that nothing is guessed in silence."""
+"""Which values of the image files become black and white: logged at the start, so that nothing is guessed silently."""
 
 import logging
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def tell_range(domain: Domain, chosen: Range | None) -> None:
 
 
 def _refuse_untold(paths: Sequence[str]) -> None:
-    """Raise `DataError` for the first of all files that tells no range, so that training does not end at its turn."""
+    """Raise `DataError` now for the first file whose type implies no range, so that it does not end training later."""
     with ThreadPoolExecutor(CHECKING_THREADS) as pool:
         for path, kind in zip(paths, pool.map(_untold, paths), strict=True):
             if kind is not None:
@@ -92,10 +92,10 @@ def _tell(folder: str, kind: str, seen: _Seen, chosen: Range | None) -> None:
         percent = 100 - 2 * TAIL
         log.warning(
             "%s, %g %% of them in less than 1/16 of the range %g (black) to %g (white): %s",
-            found, percent, low, high, "look at --value_range" if chosen else GIVE_RANGE + ", if that is not meant",
+            found, percent, low, high, "check --value_range" if chosen else f"if that is not intended, {GIVE_RANGE}",
         )  # fmt: skip
     elif chosen is not None:
         level = logging.WARNING if np.mean(seen.beyond) > MOST_OUTSIDE else logging.INFO
         log.log(level, "%s; %g becomes black and %g white, %s", found, low, high, beyond)
     elif kind != "8-bit":
-        log.info("%s; %g becomes black and %g white; --value_range LOW,HIGH changes that", found, low, high)
+        log.info("%s; %g becomes black and %g white; to change that, use --value_range LOW,HIGH", found, low, high)

@@ -23,12 +23,12 @@ from coopcut.engine.signals import SIGNALS
 from coopcut.util.errors import DataError
 from coopcut.util.memory import is_out_of_memory
 
-NO_CONNECTION = "try a smaller --num_threads, 0 for none"  # what helps if it fails
+NO_CONNECTION = "try a smaller --num_threads, or 0 for none"  # what helps if it fails
 GRACE = 0.5  # seconds in which a process whose work nobody wants any more may end in its own way
 
 
 class WorkerError(Exception):
-    """Where an error arose in another process: the cause of the same error here."""
+    """The traceback of an error in another process, as the cause of the same error here."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
@@ -48,13 +48,13 @@ class Mistake:
         line = None
         if isinstance(error, Exception) and is_out_of_memory(error):
             line = (
-                "out of memory in a data loading process: try a smaller --num_threads, 0 for none, or a smaller "
+                "out of memory in a data loading process: try a smaller --num_threads, or 0 for none, or a smaller "
                 "--batch_size"
             )
         elif isinstance(error, SystemExit):
             place = traceback.extract_tb(error.__traceback__)[-1]
             line = (
-                f"{place.filename}, line {place.lineno}, called sys.exit while images were read: raise an error there "
+                f"{place.filename}, line {place.lineno}, called sys.exit while loading images: raise an error there "
                 "instead"
             )
         try:
@@ -101,7 +101,7 @@ def serve(connection: socket.socket, number: int, dataset: Any, collate: Callabl
     except GoneError:
         return
     except ChannelError as error:
-        raise SystemExit(f"a data loading process ends, its connection failed ({error}): {NO_CONNECTION}") from None
+        raise SystemExit(f"a data loading process exited: its connection failed ({error}): {NO_CONNECTION}") from None
 
 
 def _reply(dataset: Any, collate: Callable[[list[Any]], Any], indices: list[Any]) -> Any:
@@ -128,7 +128,7 @@ def _prepare(connection: socket.socket, number: int) -> None:
 
 
 def _end_with_the_other_side(connection: socket.socket) -> None:
-    """End this process when nobody is at the other end any more, whatever it does at that time."""
+    """End this process once the other end is gone, whatever it is doing at that time."""
     gone = select.poll()
     gone.register(connection, 0)  # no data, but the end
     gone.poll()

@@ -25,10 +25,10 @@ T = TypeVar("T")
 AHEAD = 2  # batches per process that are made or being made
 PATIENCE = 60.0  # seconds without a batch, of which the user is told
 CRASHES = [getattr(signal, name, None) for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")]
-ENDED = "this run was ended by another one, or by close()"
+ENDED = "this iteration was ended by a later one, or by close()"
 RAISE_LIMIT = {
     errno.EMFILE: "raise the limit of open files (ulimit -n), or ",
-    errno.EAGAIN: "raise the limit of processes (ulimit -u, or that of the container), or ",
+    errno.EAGAIN: "raise the limit of processes (ulimit -u, or the container's), or ",
 }
 
 
@@ -118,7 +118,7 @@ class WorkerPool(Generic[T]):
             raise DataError(
                 f"--num_threads {self._num_threads}: the data loading processes cannot be started "
                 f"({getattr(error, 'strerror', None) or first_line(error)}): {RAISE_LIMIT.get(code or 0, '')}try a "
-                "smaller --num_threads, 0 for none"
+                "smaller --num_threads, or 0 for none"
             ) from error
 
     def _result(self, request: _Request) -> T:
@@ -138,7 +138,7 @@ class WorkerPool(Generic[T]):
         return result
 
     def _broken(self, request: _Request, error: Exception) -> DataError:
-        """What to raise for a process that cannot be asked any more. Ends all of them."""
+        """What to raise for a process that can no longer be asked. Ends all of them."""
         images = self._images(request.indices)
         code = request.worker.exit_code()
         self.close()
@@ -152,7 +152,7 @@ class WorkerPool(Generic[T]):
         )
 
     def _wait(self, request: _Request) -> None:
-        """Return when the answer is there, or will not come."""
+        """Return once the answer is there or cannot come any more."""
         began, told = time.monotonic(), False
         while not wait([request.future], 1.0).done:
             if not request.worker.alive:
@@ -161,14 +161,14 @@ class WorkerPool(Generic[T]):
             if not told and time.monotonic() - began > PATIENCE:
                 told = True
                 images = self._images(request.indices)
-                log.warning("no images for %g s: the process that reads %s does not answer", PATIENCE, images)
+                log.warning("no images for %g s: the process that reads %s is not responding", PATIENCE, images)
 
     def _images(self, indices: list[SampleIndex]) -> str:
         """The images of a batch, in words."""
         first = indices[0]
         paths = [self._dataset.paths_A[first.A]] + ([] if first.B is None else [self._dataset.paths_B[first.B]])
         others = len(indices) - 1
-        return " and ".join(paths) + (f", or those of the {others} samples after it" if others else "")
+        return " and ".join(paths) + (f", or the next {others} samples" if others else "")
 
 
 def _how_it_ended(code: int | None) -> str:
@@ -185,10 +185,10 @@ def _how_it_ended(code: int | None) -> str:
 def _what_helps(code: int | None) -> str:
     number = -(code or 0)
     if number == getattr(signal, "SIGKILL", None):
-        return "systems do this when memory runs out; try a smaller --num_threads, 0 for none, or --batch_size"
+        return "usually the system ran out of memory; try a smaller --num_threads (0 for none) or --batch_size"
     if number in CRASHES:
-        return "a library crashed there; replace or remove these images"
-    return "look for what ends the process in its messages above, or in the code of the data set"
+        return "an image library crashed; replace or remove these images"
+    return "check its messages above and the code of the data set for what ended it"
 
 
 def _close_at_exit(reference: "weakref.ref[WorkerPool[Any]]") -> None:

@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cue",
         type=float,
         default=default.cue,
-        help="how much of its look a horse shows, 0..1; below 1 the translation is harder (default %(default)s)",
+        help="how much of its look a horse shows, from 0 to 1; below 1 the translation is harder (default %(default)s)",
     )
     parser.add_argument("--force", action="store_true", help="replace a toy data set made with other arguments")
     parser.add_argument(
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"in {time.perf_counter() - start:.1f} s"
             )
         else:
-            print(f"{args.out}: already there with these arguments, nothing to do")
+            print(f"{args.out}: already drawn with these arguments; nothing to do")
     except KeyboardInterrupt:
         print(f"{PROGRAM}: error: interrupted", file=sys.stderr)
         return 130

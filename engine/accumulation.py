@@ -15,8 +15,8 @@ def check_accumulation(opt: Options, networks: Mapping[str, nn.Module]) -> None:
     """Raise `OptionError` for what micro-batches would change, and for more of them than a batch has images."""
     if opt.accumulation_steps > opt.batch_size:
         raise OptionError(
-            f"--accumulation_steps {opt.accumulation_steps} is more than the images of --batch_size {opt.batch_size}: "
-            "lower the one or raise the other"
+            f"--accumulation_steps {opt.accumulation_steps} is larger than --batch_size {opt.batch_size}: "
+            "lower the first or raise the second"
         )
     for name, net in networks.items():
         for module in net.modules():

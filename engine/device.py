@@ -46,14 +46,14 @@ def choose_device(gpu_ids: Devices) -> torch.device:
         if not torch.backends.mps.is_available():
             raise OptionError("--gpu_ids mps: this machine has no Apple GPU that torch can use; leave --gpu_ids out")
         if here.on_machine > 1:
-            raise OptionError("--gpu_ids mps: an Apple GPU serves one process; leave torchrun out")
+            raise OptionError("--gpu_ids mps: an Apple GPU serves only one process; run without torchrun")
         return torch.device("mps")
     numbers = _numbers(gpu_ids, text)
     if len(numbers) == here.on_machine:
         return torch.device("cuda", numbers[here.local])
     if here.on_machine > 1:
         raise OptionError(
-            f"--gpu_ids {gpu_ids}: name one GPU for each of the {here.on_machine} processes of this machine"
+            f"--gpu_ids {gpu_ids}: name one GPU for each of the {here.on_machine} processes on this machine"
         )
     raise OptionError(
         f"--gpu_ids {gpu_ids}: a process uses one GPU; to train on {len(numbers)}, start it with "
@@ -66,7 +66,7 @@ def _numbers(gpu_ids: Devices, text: str) -> list[int]:
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
-        raise OptionError(f"--gpu_ids {gpu_ids}: write auto, -1 (CPU), mps, or the number of a GPU such as 0") from None
+        raise OptionError(f"--gpu_ids {gpu_ids}: use auto, -1 (CPU), mps, or a GPU number such as 0") from None
     present = torch.cuda.device_count()
     absent = [n for n in numbers if not 0 <= n < present]
     if absent:

@@ -45,7 +45,7 @@ class FiniteGuard:
             name, value = next((n, float(v)) for n, v in losses.items() if not bool(v.isfinite().all()))
             error = NonFiniteLossError(
                 f"loss {name} is {value} at step {step}, images {', '.join(paths)}; saved files are unchanged: "
-                "lower --lr, or look at these images, then start again, or go on with --continue_train if it had saved"
+                "lower --lr or check these images, then resume with --continue_train (if it had saved) or start again"
             )
             if not self.defer:
                 raise error

@@ -66,7 +66,7 @@ class Method(ABC):
     def export(cls, name: str) -> Export:
         """The export called `name`, or the first for an empty one. Raises `OptionError`."""
         if name and name not in cls.exports:
-            raise OptionError(f"--export {name}: this --model has {', '.join(cls.exports)}")
+            raise OptionError(f"--export {name} is unknown: this --model offers {', '.join(cls.exports)}")
         return cls.exports[name or next(iter(cls.exports))]
 
     @classmethod

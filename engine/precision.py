@@ -23,11 +23,13 @@ def check_device(opt: Options, device: torch.device) -> None:
     if opt.amp == "bf16" and device.type == "mps":
         raise OptionError("--amp bf16 is not supported on an Apple GPU: use --amp none")
     if opt.amp == "bf16" and cuda and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise OptionError("--amp bf16: this GPU has no bfloat16 (it came with Ampere): use fp16 or none")
+        raise OptionError("--amp bf16: this GPU does not support bfloat16 (Ampere and later do): use fp16 or none")
     if opt.tf32 and not (cuda and torch.cuda.get_device_capability(device) >= (8, 0)):
-        raise OptionError("--tf32 needs a CUDA GPU of the Ampere generation or later: leave it out")
+        raise OptionError("--tf32 needs a CUDA GPU of the Ampere generation or later: leave --tf32 out")
     if opt.compile and not cuda and not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):
-        raise OptionError("--compile needs a C++ compiler on the CPU, and none is installed: leave it out")
+        raise OptionError(
+            "--compile needs a C++ compiler on the CPU, and none was found: install one or leave --compile out"
+        )
 
 
 def lower(net: nn.Module, amp: str, device: torch.device) -> None:
@@ -47,7 +49,7 @@ def lower(net: nn.Module, amp: str, device: torch.device) -> None:
 
 
 class Network(Generic[N]):
-    """A network in training, and how it is called: under autocast, compiled, or as it is. It answers in float32.
+    """A network in training, and how it is called: under autocast, compiled, or as it is. It returns float32.
 
     net: the network itself, whose weights are saved.
     """

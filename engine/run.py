@@ -53,7 +53,7 @@ class Run:
     # -- at the start ---------------------------------------------------------------------------------------------
 
     def claim(self) -> None:
-        """Keep others from the folder, if it is there, and finish what a killed save had begun; to be called first."""
+        """Lock the folder, if it exists, and finish what a killed save had begun; to be called first."""
         if self.writes and self.folder.is_dir():
             with self._writing():
                 self._lock = lock_folder(self.folder, patience=30 if restarted() else 0)
@@ -64,7 +64,7 @@ class Run:
         state = self.folder / STATE
         if self.opt.continue_train and state.is_file():
             if "pretrained_name" in self.opt.given:
-                raise OptionError("--pretrained_name begins a run and --continue_train goes on with one: leave one out")
+                raise OptionError("--pretrained_name starts a run and --continue_train resumes one: leave one out")
             self._restore(read_file(state), state)
         elif self.opt.pretrained_name:
             self._refuse_to_overwrite()
@@ -77,8 +77,8 @@ class Run:
                 )
             if load_options(self.folder):  # written here: CUT keeps no train_opt.json
                 raise CheckpointError(
-                    f"{state} is missing, without which nothing goes on exactly: restore it, or start a run from the "
-                    f"weights that are there with --pretrained_name {self.opt.name} and another --name"
+                    f"{state} is missing, and the run cannot resume exactly without it: restore it, or start a new run "
+                    f"from the saved weights with --pretrained_name {self.opt.name} and another --name"
                 )
             self._start_from(self.folder)  # weights of CUT, without the state of optimizers and schedule
         else:
@@ -107,7 +107,7 @@ class Run:
             ) from None
 
     def close(self) -> None:
-        """Let others use the folder; one that was made for a run of not a single step goes again."""
+        """Let others use the folder; a folder made for a run that took no step is removed."""
         if self.position.step == 0 and not (self.folder / STATE).exists() and self.folder in self._made:
             shutil.rmtree(self.folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # something else is in a folder above: it stays
@@ -121,14 +121,14 @@ class Run:
         found = sorted(self.folder.glob("*_net_*.pth")) + sorted(self.folder.glob(STATE))
         if found:
             raise CheckpointError(
-                f"{self.folder} already holds a trained run ({found[0].name}): go on with --continue_train, "
+                f"{self.folder} already holds a trained run ({found[0].name}): resume it with --continue_train, "
                 "choose another --name, or move the folder away"
             )
 
     def _restore(self, state: Any, source: Path) -> None:
         if self.opt.epoch != "latest":
             raise OptionError(
-                f"--epoch {self.opt.epoch}: the full state is kept for 'latest' alone; to start again from those "
+                f"--epoch {self.opt.epoch}: only 'latest' keeps the full state; to start again from those "
                 f"weights use --pretrained_name {self.opt.name} --epoch {self.opt.epoch} with another --name"
             )
         try:
@@ -140,15 +140,24 @@ class Run:
                     f"--epoch_count {self.opt.epoch_count}: {self.folder} is in epoch {position.epoch}; leave it out"
                 )
             self.opt.epoch_count = began  # the schedule counts from where the run began
+            weights = state["model"]["networks"]
+            if self.trainer.networks.keys() - weights.keys():
+                raise CheckpointError(
+                    f"{source} holds the networks {', '.join(weights)}, but this --model needs "
+                    f"{', '.join(self.trainer.networks)}: restore the file, or start again with another --name"
+                )
             for name, net in self.trainer.networks.items():
-                load_weights(net, state["model"]["networks"][name], source)
+                load_weights(net, weights[name], source)
             self.trainer.load_state_dict(state["model"], state["options"])
             self.mean_loss = torch.as_tensor(state["mean_loss"])
             self.best, self.unfinished = dict(state["best"]), state.get("unfinished")
         except UserError:
             raise
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError, ArithmeticError, AttributeError) as error:
-            raise CheckpointError(f"{source} does not fit this training ({type(error).__name__}: {error})") from None
+            raise CheckpointError(
+                f"{source} does not fit this training ({type(error).__name__}: {error}): restore the file, or start "
+                "again with another --name"
+            ) from None
         self.position = position
         log.info("continuing %s: epoch %d, step %d", self.folder, position.epoch, position.step)
 
@@ -185,7 +194,7 @@ class Run:
             if not all(bool(value.isfinite().all()) for value in values.values()):
                 raise NonFiniteLossError(
                     f"net{name} is no longer finite at step {self.position.step}; saved files are unchanged: "
-                    "lower --lr, then go on with --continue_train, or start again"
+                    "lower --lr, then resume with --continue_train, or start again"
                 )
         files = {f"{BEST}_net_{n}.pth": w for n, w in weights.items() if n.removesuffix("_ema") in best}
         files |= {f"{label}_net_{n}.pth": w for label in (*keep, "latest") for n, w in weights.items()}
@@ -193,7 +202,7 @@ class Run:
         write_files(self.folder, {**files, **options, STATE: self.state_dict() | {"mean_loss": mean_loss}})
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on exactly."""
+        """All that is needed to resume exactly."""
         return {
             "format": FORMAT,
             "options": to_dict(self.opt),

@@ -44,7 +44,7 @@ class Runtime:
                 flag = FLAGS[self.checkpointing]
                 raise OptionError(f"{flag}: batch norm would count each batch twice; use --normG instance")
             if not set_checkpointing(net, self.checkpointing):
-                raise OptionError(f"{FLAGS[self.checkpointing]}: this --netG cannot do that; leave it out")
+                raise OptionError(f"{FLAGS[self.checkpointing]}: this --netG does not support it; leave it out")
         return Network(net, self.device, self.amp, self.compile)
 
 
@@ -52,5 +52,5 @@ def _checkpointing(opt: Options) -> str:
     """What generators compute again for their gradients: `full`, `selective`, or nothing."""
     if opt.selective_checkpointing and (opt.activation_checkpointing or opt.compile):
         other = FLAGS["full"] if opt.activation_checkpointing else "--compile"
-        raise OptionError(f"{FLAGS['selective']} does not go with {other}: set one of them to False")
+        raise OptionError(f"{FLAGS['selective']} cannot be combined with {other}: set one of them to False")
     return "full" if opt.activation_checkpointing else "selective" if opt.selective_checkpointing else ""

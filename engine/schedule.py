@@ -30,7 +30,7 @@ def create_scheduler(optimizer: torch.optim.Optimizer, opt: Options) -> lr_sched
         return lr_scheduler.ReduceLROnPlateau(optimizer, mode="min", factor=0.2, threshold=0.01, patience=5)
     if opt.lr_policy == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(1, opt.n_epochs), eta_min=0)
-    raise ValueError(f"unknown lr_policy '{opt.lr_policy}'")
+    raise ValueError(f"unknown --lr_policy '{opt.lr_policy}'")
 
 
 def follow_options(

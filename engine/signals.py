@@ -9,7 +9,7 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class Stopped(BaseException):
-    """Raised in `StopSignals.waiting`. Not an `Exception`: a data set that goes on after those is left all the same."""
+    """Raised in `StopSignals.waiting`. Not an `Exception`: it also ends a data set that catches those."""
 
 
 class StopSignals:

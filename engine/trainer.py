@@ -50,7 +50,7 @@ class Trainer:
         self.check(opt)
 
     def check(self, opt: Options) -> None:
-        """Raise `OptionError` for what the networks cannot do, and for what the method refuses."""
+        """Raise `OptionError` for options that the networks or the method do not support."""
         self.method.check(opt)
         needed, multiple = self.min_size, self.multiple
         if opt.preprocess.endswith("crop") and round(opt.crop_size / multiple) * multiple < needed:
@@ -184,7 +184,7 @@ class Trainer:
                 log.info("%s", net)
             log.info("net%s: %.3f million parameters", name, sum(p.numel() for p in net.parameters()) / 1e6)
         if self.runtime.compile:
-            log.info("--compile: the first steps wait for the compiler, on a CPU for minutes")
+            log.info("--compile: the first steps wait for the compiler; on a CPU this takes minutes")
 
     def advise(self, losses: Mapping[str, float], position: Position) -> None:
         """Log the method's advice, each warning at most once in an epoch."""

@@ -1,4 +1,4 @@
-"""A training from its flags to its last word: what `train.py` does, in verbs."""
+"""A training run from its flags to its last message: what `train.py` does, step by step."""
 
 import contextlib
 import logging
@@ -99,7 +99,7 @@ class Training:
             position, device = run.position, self.trainer.runtime.device
             log.info("run %s on %s: epoch %d of %d", run.folder, device, position.epoch, self.last_epoch)
             if position.epoch > self.last_epoch or position.step >= opt.max_iters:
-                log.info("all epochs or steps are done: to go on, raise --n_epochs, --n_epochs_decay or --max_iters")
+                log.info("all epochs or steps are done; to train on, raise --n_epochs, --n_epochs_decay or --max_iters")
             self._began = position.step
             info = RunInfo(opt, run.folder, position, self._total_steps(), self.loader.samples_per_epoch)
             stop = self.stop
@@ -112,10 +112,10 @@ class Training:
         """Say how the training ended; the exit code."""
         signal, position = self.stop.received, self.position
         if signal and not position.step:
-            log.info("stopped by %s before the first step; nothing is kept", signal.name)
+            log.info("stopped by %s before the first step; nothing was saved", signal.name)
         elif signal:
             again = resume_command(self.opt)
-            log.info("stopped by %s after step %d, saved; go on with: %s", signal.name, position.step, again)
+            log.info("stopped by %s after step %d, saved; resume with: %s", signal.name, position.step, again)
         else:
             steps = "1 step" if position.step == 1 else f"{position.step} steps"
             log.info("done: %s; weights and options are in %s", steps, self.run.folder)
@@ -166,7 +166,7 @@ class Training:
 
     @contextmanager
     def saved_before_errors(self) -> Iterator[None]:
-        """Within the block images that cannot be used leave all steps before them saved."""
+        """Within the block an unusable image ends training only after all steps before it are saved."""
         try:
             yield
         except DataError as error:
@@ -176,7 +176,7 @@ class Training:
             self.peers.settle(self.guard)
             self.run.save()
             steps = "step before it is" if step == 1 else f"{step} steps before it are"
-            raise DataError(f"{error}; the {steps} saved") from None
+            raise DataError(f"{error}; the {steps} saved: resume with --continue_train") from None
 
     def note(self, output: StepOutput, batch: Batch) -> None:
         """A step is done: move on, and watch its losses."""
@@ -229,7 +229,7 @@ class Training:
             self.run.save(*keep, best=best)
 
     def save(self) -> None:
-        """Save what is new at the end; else the options stay those of what is there."""
+        """Save at the end if there is anything new; otherwise the saved options stay as they are."""
         if self.position.step > self._began:
             if self.stop.received:
                 log.info("%s: saving before the end", self.stop.received.name)
@@ -243,7 +243,7 @@ def _check_same(peers: Peers, opt: Options, loader: EpochLoader, held_out: HeldO
 
 
 def resume_command(opt: Any) -> str:
-    """What to type in a shell to go on with the run."""
+    """The shell command that resumes the run."""
     flags = [f"--checkpoints_dir={opt.checkpoints_dir}", f"--name={opt.name}"]
     if opt.max_iters < math.inf:  # of the call, not of the run
         flags.append(f"--max_iters={opt.max_iters}")

@@ -1,4 +1,4 @@
-"""What an image file holds, whatever its format, and what is said of a file that cannot be read."""
+"""What an image file holds, whatever its format, and the messages for a file that cannot be read."""
 
 import logging
 import os
@@ -120,7 +120,7 @@ def _damage_told(path: str | Path) -> Iterator[None]:
         if "MAX_TEXT" in said or "text chunks" in said:
             limit = PngImagePlugin.MAX_TEXT_CHUNK
             raise DataError(
-                f"{path}: its color profile or its texts are too large (more than {limit} bytes); remove them"
+                f"{path}: its color profile or text chunks are too large (more than {limit} bytes); remove them"
             ) from error
         if is_out_of_memory(error):
             raise MemoryError(said) from error

@@ -54,7 +54,7 @@ def list_files(folder: str | Path) -> list[str]:
     """
 
     def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")
+        raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions")
 
     paths: list[str] = []
     visited: set[str] = set()
@@ -76,7 +76,7 @@ def count_other_pictures(files: Iterable[str]) -> list[str]:
 
 
 def file_size(path: str) -> int:
-    """Bytes; -1 for a file that is not there, of which reading tells in its turn."""
+    """Bytes; -1 for a missing file, which is reported when it is read."""
     try:
         return os.path.getsize(path)
     except OSError:

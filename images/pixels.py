@@ -79,7 +79,7 @@ def to_8_bit(pixels: Pixels, chosen: Range | None, path: object) -> Image.Image:
     values = pixels.values
     least, most = values.min(), values.max()
     if not (np.isfinite(least) and np.isfinite(most)):  # the least of values with a NaN is NaN
-        raise DataError(f"{path}: some of its values are not finite (NaN or infinite); replace them")
+        raise DataError(f"{path}: some values are not finite (NaN or infinite); replace them")
     if chosen is None and (pixels.assumed is None or least < pixels.assumed[0] or most > pixels.assumed[1]):
         beyond = "" if pixels.assumed is None else " are not in [{:g}, {:g}]".format(*pixels.assumed)
         raise DataError(f"{path}: {pixels.kind} values {least:g} to {most:g}{beyond}: {GIVE_RANGE}")
@@ -101,6 +101,6 @@ def _check_alpha(alpha: NDArray[Any], path: object) -> None:
     most = alpha.max()
     if not np.isfinite(most) or not 0.5 <= most <= 1:
         raise DataError(
-            f"{path}: its transparency goes up to {most:.3g} of what its type holds, so that it is not clear what is "
-            "opaque; save the picture without it"
+            f"{path}: its transparency reaches only {most:.3g} of its type's maximum, so it is unclear what is opaque; "
+            "save the picture without transparency"
         )

@@ -45,7 +45,7 @@ def type_without_range(page: TiffPage) -> str | None:
 def _single_page(file: TiffFile, path: str | Path) -> TiffPage:
     pages = [page.aspage() for page in file.pages]
     if any(page.is_mask for page in pages):
-        raise DataError(f"{path}: its transparency is in a page of its own, which is not read; save it flattened")
+        raise DataError(f"{path}: its transparency is in a separate page, which is not supported; save it flattened")
     pages = [page for page in pages if not page.is_reduced]
     if not pages:
         raise DataError(f"{path}: holds no page that is a picture; convert or remove it")
@@ -81,7 +81,7 @@ def is_pillows(page: TiffPage, path: str | Path) -> bool:
             return True
     kind, compression = (getattr(value, "name", value) for value in (photometric, page.compression))
     raise DataError(
-        f"{path}: a TIFF file of the kind {kind} with {samples} x {bits} bits, compression {compression}, is not read; "
+        f"{path}: TIFF of type {kind} with {samples} x {bits} bits, compression {compression}, is not supported; "
         "convert it"
     )
 
@@ -91,13 +91,13 @@ def _check_samples(page: TiffPage, colors: int, planar: bool, path: str | Path) 
     if samples == colors:
         return
     if samples < colors:
-        raise DataError(f"{path}: holds {samples} of the {colors} channels that its kind has; save it as gray or RGB")
+        raise DataError(f"{path}: holds {samples} of the {colors} channels that its type needs; save it as gray or RGB")
     if samples != colors + 1 or len(extra) != 1 or extra[0] not in _ALPHA:
-        raise DataError(f"{path}: holds {samples} channels, of which only {colors} would be used; save those alone")
+        raise DataError(f"{path}: holds {samples} channels, of which only {colors} would be used; save only those")
     if planar:  # some writers call the last plane of any stack of four transparency
         raise DataError(
             f"{path}: holds {samples} separate planes, the last one marked as transparency, which may be a channel; "
-            f"save {colors} planes, or the samples of each pixel together"
+            f"save {colors} planes, or interleave the samples of each pixel"
         )
 
 

@@ -42,8 +42,8 @@ class Results:
         self.source = source if os.path.isdir(source) else os.path.dirname(source)
         if Path(self.source).resolve().is_relative_to(self.folder.resolve()):
             raise DataError(
-                f"{source} lies in {self.folder}, where the translations go: they would take the place of the inputs; "
-                "name another --results_dir"
+                f"{source} is inside {self.folder}, where the translations are written: they would overwrite the "
+                "inputs; name another --results_dir"
             )
         self.rows: list[tuple[str, list[str]]] = []  # file name, and the labels of its pictures
         self._names = PictureNames()
@@ -139,14 +139,14 @@ class Results:
         return self.folder / names[0], sheet
 
     def _tell_of_earlier_results(self, pages: list[str]) -> None:
-        """Remove the pages that an earlier, larger run left; its pictures stay, with a word that they are there."""
+        """Remove the pages that an earlier, larger run left; its pictures stay, with a warning that they are there."""
         for page in self.folder.glob("page_*.html"):
             if page.name not in pages:
                 page.unlink()
         folder = self.folder / FAKES
         older = len(earlier_pictures(self.folder))
         if older:
-            log.warning("%s also holds %d pictures of an earlier run, which are not on the page", folder, older)
+            log.warning("%s also holds %d pictures from an earlier run, which are not on the page", folder, older)
 
     def _contact_sheet(self) -> Image.Image:
         """Up to 8 translations, evenly chosen, one in a row: real_A, fake_B, real_B, each with its caption."""
@@ -167,7 +167,7 @@ class Results:
 
 
 def _remove(picture: Path) -> None:
-    """Remove the picture of an earlier translation, which would be taken for one of this."""
+    """Remove the picture of an earlier translation, which would pass for one of this translation."""
     try:
         picture.unlink(missing_ok=True)
     except OSError as error:
@@ -192,8 +192,8 @@ def _fitted(picture: Image.Image, side: int) -> Image.Image:
 def _write_page(
     path: Path, title: str, rows: list[tuple[str, list[ImageCell]]], width: int, links: list[tuple[str, str]]
 ) -> None:
-    """The page, or where dominate is not installed nothing: the pictures are there anyway."""
+    """Write the page; without dominate only warn: the pictures are there anyway."""
     try:
         write_page(path, title, rows, width, links)
     except ImportError:
-        log.warning("no %s: the package dominate is not installed (pip install dominate)", path)
+        log.warning("cannot write %s: the package dominate is not installed (pip install dominate)", path)

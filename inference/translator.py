@@ -99,7 +99,7 @@ class Translator:
         fill(generator, content, path, opt)
         broken = [name for name, value in generator.state_dict().items() if not bool(value.isfinite().all())]
         if broken:
-            raise CheckpointError(f"{path}: {broken[0]} is not finite (NaN or infinite); take another --epoch or run")
+            raise CheckpointError(f"{path}: {broken[0]} is not finite (NaN or infinite); use another --epoch or run")
         device = choose_device(opt.gpu_ids)
         check_device(opt, device)
         translator = cls(generator, channels(opt, export.source), device, opt.eval, opt.amp, opt.compile)
@@ -143,10 +143,10 @@ class Translator:
         return max(self.generator.min_size, -(-side // multiple) * multiple)
 
     def __call__(self, image: Image.Image | NDArray[Any] | str | Path) -> Image.Image | NDArray[np.uint8]:
-        """Translate an image file, a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3] of uint8; gives the like.
+        """Translate an image file, a PIL image, or a uint8 array [H, W], [H, W, 1] or [H, W, 3]; returns the same kind.
 
         Black and white are `value_range` in files and PIL images, as in the files of the run, and 0 and 255 in arrays.
-        Raises `DataError` for what is none, and `NoMemoryError` (see `translate`).
+        Raises `DataError` for anything else, and `NoMemoryError` (see `translate`).
         """
         if isinstance(image, str | Path):
             return to_image(self.translate(self._tensor(lambda: read_image(image, self.input_nc, self.value_range))))

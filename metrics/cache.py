@@ -65,7 +65,7 @@ class FeatureCache:
         return found if whole and fits else None
 
     def save(self, key: str, measured: Any) -> None:
-        """Store an `ImageSet`. A folder that cannot be written costs the time of the next run, no more."""
+        """Store an `ImageSet`. A folder that cannot be written only costs the next run time."""
         content = io.BytesIO()
         np.savez(content, key=np.array(key), **{name: getattr(measured, name) for name in ARRAYS})
         try:

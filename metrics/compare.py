@@ -30,12 +30,12 @@ T = TypeVar("T")
 
 
 def warn_of_sets(sources: Sources, real: ImageSet, fake: ImageSet, features: Features) -> None:
-    """One line for each thing about the sets that makes figures say less than they seem to."""
+    """One warning for each property of the sets that makes the figures less meaningful than they look."""
     least = min(len(real), len(fake))
     if least <= features.dims:
         log.warning(
-            "%d images for %d dimensions: FID is biased upwards; compare it only with FIDs of as many images, "
-            "or take KID",
+            "%d images for %d dimensions: FID is biased upwards; compare it only with FIDs of equally many images, "
+            "or use KID",
             least,
             features.dims,
         )
@@ -51,14 +51,14 @@ def _warn_of_copies(sources: Sources) -> None:
     """Where images that were never translated are measured as translations, or inputs as targets."""
     fake, real = sources.fake.path, sources.real.path
     if is_domain_beside(fake, real):
-        log.warning("--fake %s is a domain of the data set that --real is of: are these translations?", fake)
+        log.warning("--fake %s is a domain of the same data set as --real: are these translations?", fake)
     if fake.name in ("real_A", "real_B"):
         log.warning("--fake %s: test.py writes translations to fake_B", fake)
     source = translated_from(fake.absolute().parents[1]) if is_result(fake) else None
     if real.name == "real_A" or (source is not None and source.is_dir() and real.samefile(source)):
         log.warning("--real %s: these are the inputs of the translations, not images of the target domain", real)
     if real.name == "fake_B":
-        log.warning("--real %s: there test.py writes translations", real)
+        log.warning("--real %s: test.py writes translations to fake_B", real)
     for other in (sources.truth, sources.real):
         if sources.inputs and other and sources.inputs.path.resolve() == other.path.resolve():
             log.warning("--inputs and %s are the same folder", other.flag)
@@ -121,19 +121,19 @@ def _some(pictures: Iterator[T], folder: Path) -> Iterator[T]:
     """The same. Raises `DataError` if there are none."""
     for first in pictures:
         return chain([first], pictures)
-    raise DataError(f"{folder}: no image that can be compared can be read there; replace the damaged ones")
+    raise DataError(f"{folder}: none of its images to compare can be read; replace the damaged ones")
 
 
 def detect(
     sets: Sequence[ImageSet], found: Counterparts, truth: Folder | None, looks: LookFigures | None
 ) -> list[Finding]:
-    """What the detectors say of what there is to look at; nothing of fewer than 8 images.
+    """What the detectors find; nothing for fewer than 8 images.
 
     sets: of the real images and the translations, and of the inputs if there are any.
     """
     real, fake, *others = sets
     if min(len(real), len(fake)) < detectors.LEAST:
-        log.info("detectors are silent: they need %d images on each side", detectors.LEAST)
+        log.info("no checks for common faults: they need at least %d images on each side", detectors.LEAST)
         return []
     findings = [detectors.collapses(real.features, fake.features)]
     if looks is not None and looks.shown.sum() >= detectors.LEAST:

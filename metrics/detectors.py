@@ -1,4 +1,4 @@
-"""What users suffer from, found by figures: outputs that ignore or repeat the input, wrong colors, few looks.
+"""Detectors of common faults: outputs that ignore or repeat the input, wrong colors, few looks.
 
 Pure functions of small arrays. Thumbnails are uint8 [n, h, w, 3], the i-th output being the translation of the i-th
 input. Each gives a `Finding` with the value that was measured and the threshold; docs/evaluation.md says how the

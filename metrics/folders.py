@@ -43,11 +43,11 @@ def one_set(flag: str, folder: Path) -> Path:
     if len(runs) == len(wanted):
         raise DataError(_training(flag, folder))
     if len(wanted) > 1 or beside:
-        parts = [f"{name} ({number}{' of a training' * (name in runs)})" for name, number in wanted.items()]
+        parts = [f"{name} ({number}{' of a training run' * (name in runs)})" for name, number in wanted.items()]
         parts += [f"{beside} elsewhere"] if beside else []
-        raise DataError(f"{flag} {folder} holds more than one set of images: {some(parts)}; name the one that you mean")
+        raise DataError(f"{flag} {folder} holds more than one set of images: {some(parts)}; name the one you mean")
     ((name, number),) = wanted.items()
-    log.info("%s %s: measured is the one set of images there, %s (%d)", flag, folder, folder / name, number)
+    log.info("%s %s: measuring its only set of images, %s (%d)", flag, folder, folder / name, number)
     return folder / name
 
 
@@ -59,15 +59,15 @@ def _refuse_labels_side_by_side(flag: str, folder: Path) -> None:
     if len(labels) > 1:
         parts = [f"{number} {label}" for label, number in labels.items()]
         raise DataError(
-            f"{flag} {folder} holds inputs and translations side by side by their names ({', '.join(parts)}): move "
-            "those that you mean into a folder of their own"
+            f"{flag} {folder} holds inputs and translations side by side, judging by their names ({', '.join(parts)}): "
+            "move the ones you mean into a separate folder"
         )
 
 
 def _training(flag: str, folder: Path) -> str:
     return (
-        f"{flag} {folder}: its images are pictures of a training; name a folder of images, or measure what the run "
-        "translates with --name"
+        f"{flag} {folder}: its images are snapshots of a training run; name a folder of images, or measure the "
+        "translations of the run with --name"
     )
 
 
@@ -100,8 +100,8 @@ def check_apart(groups: Sequence[Sequence[Folder]]) -> None:
         for inner, outer in product(group, other):
             if inner.path.resolve() != outer.path.resolve() and _lies_in(inner.path, outer.path):
                 raise DataError(
-                    f"{inner.flag} {inner.path} lies in {outer.flag} {outer.path}, so that its images would count for "
-                    "both: name two folders that are apart"
+                    f"{inner.flag} {inner.path} is inside {outer.flag} {outer.path}, so its images would count for "
+                    "both: name two separate folders"
                 )
 
 
@@ -110,8 +110,8 @@ def check_outside(flag: str, file: Path, folders: Sequence[Folder]) -> None:
     for folder in folders:
         if _lies_in(file, folder.path):
             raise OptionError(
-                f"{flag} {file} lies in {folder.flag} {folder.path}, where it would be measured as an image the next "
-                "time: name another place"
+                f"{flag} {file} is inside {folder.flag} {folder.path}, so the next run would measure it as an image: "
+                "name another place"
             )
 
 
@@ -126,7 +126,7 @@ def is_domain_beside(folder: Path, other: Path) -> bool:
 
 
 def count_copies(files: Iterable[str], others: Iterable[str]) -> int:
-    """How many files have the content of one of the others. Those of equal size are read; the lost ones are passed."""
+    """How many files have the content of one of the others. Only files of equal size are read, missing ones skipped."""
     of_size: dict[int, list[str]] = {}
     for path in others:
         of_size.setdefault(file_size(path), []).append(path)

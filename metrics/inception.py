@@ -65,7 +65,7 @@ def find_weights(given: str | Path | None) -> Path:
     except OSError as error:
         reason = getattr(error, "reason", None) or error.strerror or error
         raise CheckpointError(
-            f"no weights for --features inception ({reason}): download {ADDRESS} elsewhere and put it to {place}, "
+            f"no weights for --features inception ({reason}): download {ADDRESS} elsewhere and save it as {place}, "
             "or name it with --weights"
         ) from None
     return place
@@ -77,8 +77,8 @@ def check_sha256(path: Path, prefix: str, what: str) -> str:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(prefix):
         kind = kind_of(path)
-        why = f"; {path} {kind}" if kind else ": damaged or another file; download it again"
-        raise CheckpointError(f"{what} {path}: its SHA-256 begins with {found[:8]} instead of {prefix}{why}")
+        why = f"; {path} {kind}" if kind else ": it is damaged or another file; download it again"
+        raise CheckpointError(f"{what} {path}: its SHA-256 starts with {found[:8]} instead of {prefix}{why}")
     return found
 
 

@@ -11,7 +11,7 @@ from coopcut.util.errors import DataError
 log = logging.getLogger(__name__)
 
 NEARLY_ALL = 0.75  # of the translations with a counterpart: the data set of a run is a paired one
-UNPAIRED = ", or if there are no counterparts leave it out, or with --name add --unpaired"
+UNPAIRED = ", or leave it out if there are no counterparts (with --name: add --unpaired)"
 UNCLEAR = ", or leave --truth out (with --name: add --unpaired)"
 
 
@@ -32,7 +32,7 @@ class Counterparts:
 def find_counterparts(fake: Folder, inputs: Folder | None, truth: Folder | None) -> Counterparts:
     """All that the folders allow; warnings name translations and inputs without a counterpart.
 
-    Raises `DataError` if names leave open which belong together, or if none in a folder has a counterpart.
+    Raises `DataError` if names do not say which belong together, or if none in a folder has a counterpart.
     """
     images = made_of(fake, inputs)
     of_inputs = _checked(pair_images(images, inputs.names, pair_pictures), fake, inputs) if inputs else {}
@@ -81,12 +81,12 @@ def _checked(pairs: Pairs, folder: Folder, others: Folder) -> dict[str, str]:
         images, candidates = pairs.unclear[0]
         raise DataError(
             f"{' and '.join(images[:2])} in {folder.path}, {' and '.join(candidates[:2])} in {others.flag} "
-            f"{others.path}: their names do not tell which belong together; rename or remove one" + UNCLEAR * of_truth
+            f"{others.path}: their names do not say which belong together; rename or remove one" + UNCLEAR * of_truth
         )
     if of_truth and not pairs.found:
         flag = "--truth" if folder.flag == "--fake" else folder.flag
         raise DataError(
-            f"{folder.path}: no image there has the name of a counterpart (for example {next(iter(others.names))}); "
+            f"{folder.path}: no image has the name of a counterpart (for example {next(iter(others.names))}); "
             f"name the right folder with {flag}" + UNPAIRED * (flag == "--truth")
         )
     without = [image for image in folder.paths if image not in pairs.found]

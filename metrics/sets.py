@@ -58,7 +58,7 @@ class Folder:
         return {name: name for name in self.paths} | translated_images(self.path)
 
     def left_out(self) -> list[str]:
-        """What is there and is no image of the set: pictures that are `WRITTEN`, and numbers of kinds not read."""
+        """What is there but not part of the set: pictures that are `WRITTEN`, and counts of unsupported types."""
         return [*self._written(), *count_other_pictures(list_files(self.path))]
 
     def read(self, name: str) -> Picture:
@@ -97,7 +97,7 @@ class ImageSet:
         ends = sizes if len(sizes) == 1 else [sizes[0], sizes[-1]]
         text = f"{len(self)} images of {' to '.join(f'{w}x{h}' for w, h in ends)} in {self.folder}"
         folders = len({name.rpartition("/")[0] for name in self.keys} - {""})
-        details = [f"with {folders} sub-folder{'s' * (folders > 1)}"] if folders else []
+        details = [f"with {folders} subfolder{'s' * (folders > 1)}"] if folders else []
         details += [f"{len(self.skipped)} unreadable"] if self.skipped else []
         details += [f"left out: {', '.join(self.left_out)}"] if self.left_out else []
         return text + (f" ({'; '.join(details)})" if details else "")

@@ -1,4 +1,4 @@
-"""Where the images to be compared lie: as folders are named, or as an experiment has them."""
+"""Where the images to compare are: in the named folders, or in those of a run."""
 
 import json
 import logging
@@ -48,7 +48,7 @@ class Sources:
 
 
 def find_sources(opt: Namespace) -> Sources:
-    """The folders that the flags name; with --name, folders that are named too go before those of the run."""
+    """The folders that the flags name; with --name, named folders take precedence over those of the run."""
     roles = ("real", "truth", "inputs", "train")
     typed = {role: one_set(f"--{role}", getattr(opt, role)) for role in roles if getattr(opt, role)}
     if opt.name is not None and opt.fake is not None:
@@ -91,7 +91,7 @@ def _of_run(opt: Namespace, has_real: bool) -> Found:
     options = load_options(run)
     if not options:
         there = sorted(path.parent.name for path in opt.checkpoints_dir.glob(f"*/{FILE}"))
-        raise DataError(f"{run}: no run of that name with its options; found: {', '.join(there) or 'none'}")
+        raise DataError(f"{run}: no such run with saved options; found: {', '.join(there) or 'none'}")
     if "dataroot" not in options:
         raise DataError(f"{run}: its {FILE} names no dataroot; name the folders with --real and --fake instead")
     method = MODELS[options.get("model", "cut")]
@@ -100,7 +100,7 @@ def _of_run(opt: Namespace, has_real: bool) -> Found:
     if not (results / FAKES).is_dir():
         again = f"python test.py --name {opt.name} --epoch {opt.epoch} --dataroot {options['dataroot']}"
         again += f" --export {opt.export}" if suffix else ""
-        raise DataError(f"{results}: no translations there; make them: {again}")
+        raise DataError(f"{results}: no translations there; create them with: {again}")
     back = -1 if export.source == "B" else 1
     source, target = domains_of(options.get("direction", "AtoB"))[::back]
     root = Path(options["dataroot"])
@@ -111,7 +111,7 @@ def _of_run(opt: Namespace, has_real: bool) -> Found:
     looks, unpaired = drawn_data_set(own), opt.unpaired
     translated = translated_from(results)
     if translated is not None and translated.is_dir() and not (inputs.is_dir() and translated.samefile(inputs)):
-        log.warning("the translations are of %s, not of %s: none is compared with a counterpart", translated, inputs)
+        log.warning("the translations are of %s, not of %s: not compared with counterparts", translated, inputs)
         inputs, unpaired, looks = results / INPUTS, True, None
     found = {"real": own, "fake": results / FAKES}
     found |= {role: path for role, path in (("inputs", inputs), ("train", train)) if path.is_dir()}
@@ -147,19 +147,19 @@ def check_folders(sources: Sources, plot: Path | None) -> None:
     wrong = _against_the_note(fake.path)
     if wrong and sources.results is not None:
         all_of_them = f"--real {real.path} --fake {fake.path}"
-        raise DataError(f"{wrong}: translate again with another --results_dir, or measure all with {all_of_them}")
+        raise DataError(f"{wrong}: translate again with another --results_dir, or measure them all with {all_of_them}")
     if wrong:
         log.warning("%s", wrong)
 
 
 def _against_the_note(fake: Path) -> str:
-    """What there is more or less in a folder of translations than test.py noted; nothing if all is well."""
+    """How a folder of translations differs from what test.py noted; empty if it does not."""
     results = fake.absolute().parent.parent
     if results / FAKES != fake.absolute():
         return ""
     older, lost = earlier_pictures(results), lost_pictures(results)
     if older:
-        return f"{fake} holds {_pictures(older)} of an earlier translation or of one that was stopped ({older[0]})"
+        return f"{fake} holds {_pictures(older)} from an earlier or an interrupted translation ({older[0]})"
     return f"{fake} lacks {_pictures(lost)} of the last translation ({lost[0]})" if lost else ""
 
 

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def create_monitors(run: RunInfo, shows: bool = True) -> Monitors:
     """The sinks that `--monitor` names; none unless this process `shows` the run, as one of several does.
 
-    A sink that cannot be had is left out with one warning.
+    A sink that is not available is left out with one warning.
     """
     sinks: list[Monitor] = []
     names = dict.fromkeys(run.opt.monitor.split(",")) if shows else {}
@@ -31,7 +31,7 @@ def create_monitors(run: RunInfo, shows: bool = True) -> Monitors:
         except ImportError as error:
             package = (error.name or str(error)).split(".")[0]
             hint = f"pip install {package}, or leave {name} out of --monitor"
-            log.warning("no monitor %s: the package %s is not installed (%s)", name, package, hint)
+            log.warning("monitor %s is off: the package %s is not installed (%s)", name, package, hint)
         except Exception as error:  # a file in the way, an odd address: nothing that should end a training
-            log.warning("no monitor %s: %s (off: leave it out of --monitor)", name, error)
+            log.warning("monitor %s is off: %s (to silence this, leave it out of --monitor)", name, error)
     return Monitors(sinks, run)

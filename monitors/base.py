@@ -91,7 +91,7 @@ class Monitor:
         return
 
     def ended(self, how: str) -> None:
-        """Training is about to be over: "finished", "stopped", or "failed: " with the reason. Called before `close`."""
+        """Training is about to end: "finished", "stopped", or "failed: " with the reason. Called before `close`."""
         return
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class Clock:
 
 
 class Monitors:
-    """Feeds several sinks; one that fails is reported once and dropped, training and the others go on."""
+    """Feeds several sinks; one that fails is reported once and dropped; training and the others go on."""
 
     def __init__(self, sinks: Sequence[Monitor], run: RunInfo) -> None:
         self.sinks = list(sinks)
@@ -201,6 +201,6 @@ class Monitors:
         try:
             getattr(sink, method)(*arguments)
         except Exception as error:
-            log.warning("monitor %s dropped: %s: %s", type(sink).__name__, type(error).__name__, error)
+            log.warning("monitor %s failed and is now off: %s: %s", type(sink).__name__, type(error).__name__, error)
             if sink in self.sinks:
                 self.sinks.remove(sink)

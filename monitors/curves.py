@@ -44,7 +44,7 @@ def read_records(path: Path) -> list[Record]:
 
 
 def _is_sound(record: Any) -> bool:
-    """Whether it is a whole record: a crash may have cut it short, a hand may have changed it."""
+    """Whether it is a whole record: a crash may have truncated it, or someone may have edited it."""
     if not isinstance(record, dict) or not isinstance(record.get("phase"), str):
         return False
     losses = record.get("losses")

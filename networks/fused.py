@@ -58,7 +58,7 @@ def convolve_upsampled(upsample: Upsample, convolution: nn.Module, x: Tensor) ->
         if kept is not None:
             return kept
         if small._version != version:
-            raise RuntimeError("a tensor that a gradient needs was changed in place after it was upsampled")
+            raise RuntimeError("a tensor needed for the gradient was changed in place after it was upsampled")
         with torch.no_grad():
             again: Tensor = upsample(small)
             return again

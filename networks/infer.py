@@ -41,9 +41,9 @@ def kind_of_network(weights: Mapping[str, Tensor]) -> str:
     if any(name.startswith("mlp_") for name in weights):
         return "a projection (netF)"
     if any(re.match(r"model\.(model\.)+", name) for name in weights):
-        return "a U-Net, as of pix2pix, which is none of --netG"
+        return "a U-Net as in pix2pix, which no --netG offers"
     first = weights.get("model.0.weight")
     if first is not None and first.dim() == 4 and all(re.match(r"model\.\d+\.[a-z_]+$", name) for name in weights):
         return f"a discriminator (netD) of --ndf {first.shape[0]}"
     name = next(iter(weights), None)
-    return "no network" if name is None else f"a network that begins with {name} {list(weights[name].shape)}"
+    return "no network" if name is None else f"a network that starts with {name} {list(weights[name].shape)}"

@@ -46,7 +46,7 @@ class Contrastive(Objective):
         Option("nce_includes_all_negatives_from_minibatch", False, "take negatives from all images of the batch"),
         Option("nce_T", 0.07, "temperature of the contrastive loss", above=0),
         Option("num_patches", 256, "patches per layer", low=1),
-        Option("flip_equivariance", False, "mirror the inputs in half of the steps, and their features back"),
+        Option("flip_equivariance", False, "mirror the inputs in half of the steps, then mirror their features back"),
     )
 
     @classmethod
@@ -55,7 +55,7 @@ class Contrastive(Objective):
         if opt.lambda_NCE > 0 and opt.input_nc != opt.output_nc:
             raise OptionError(
                 f"--input_nc {opt.input_nc} and --output_nc {opt.output_nc} differ: the contrastive loss encodes both "
-                "domains with one network; give both the same, or --lambda_NCE 0 --nce_idt False"
+                "domains with one network; make them equal, or use --lambda_NCE 0 --nce_idt False"
             )
         if opt.accumulation_steps > 1 and opt.nce_includes_all_negatives_from_minibatch:
             raise OptionError(

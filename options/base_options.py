@@ -10,19 +10,21 @@ EXPERIMENT = Group(
     "experiment",
     [
         Option(
-            "dataroot", "", "folder with the images: trainA, trainB, testA, ... (data set 'single': any folder or file)"
+            "dataroot",
+            "",
+            "folder with the images: trainA, trainB, testA, ... (--dataset_mode single: any folder or file)",
         ),
         Option(
             "name", "", "name of the run, under --checkpoints_dir; empty: <data set>_<model> (CUT: experiment_name)"
         ),
-        Option("easy_label", "", "title of the run on its pages; empty: its name"),
+        Option("easy_label", "", "title of the run on its web pages; empty: its name"),
         Option("suffix", "", "appended to --name; {option} is replaced: {model}_{netG}_size{load_size}"),
         Option("checkpoints_dir", "./checkpoints", "folder that holds the runs"),
         Option("model", "cut", "the method", registry=MODELS, fixed=True),
         Option(
             "gpu_ids",
             "auto",
-            "device: the number of a GPU, -1 (CPU), mps, or auto: a GPU if there is one, else the CPU (CUT: 0)",
+            "device: a GPU number, -1 (CPU), mps, or auto: a GPU if there is one, else the CPU (CUT: 0)",
         ),
         Option("seed", 0, "seed of weights, order, crops, flips, patches and noise", low=0, high=2**31 - 1, fixed=True),
         Option(
@@ -54,10 +56,10 @@ CHANNELS = Group(
 DATA = Group(
     "data",
     [
-        Option("dataset_mode", "unaligned", "how the folder is read", registry=DATASETS),
+        Option("dataset_mode", "unaligned", "how --dataroot is read", registry=DATASETS),
         Option("direction", "AtoB", "translate the images of A to B, or of B to A", ("AtoB", "BtoA"), fixed=True),
         Option("phase", "train", "which folders are read: train (trainA, trainB), val, test"),
-        Option("serial_batches", False, "images in the order of their names instead of shuffled"),
+        Option("serial_batches", False, "read images in the order of their names instead of shuffled"),
         Option("num_threads", 4, "worker processes that load images", low=0, high=256),
         Option("batch_size", 1, "images of each domain per step", low=1),
         Option("load_size", 286, "scale images to this size [pixels]", low=4, high=16384),
@@ -70,7 +72,7 @@ DATA = Group(
         Option(
             "value_range",
             "dtype",
-            "file values that become black and white: LOW,HIGH, or a pair per domain: LOW,HIGH/LOW,HIGH; "
+            "file values to show as black and white: LOW,HIGH, or a pair per domain: LOW,HIGH/LOW,HIGH; "
             "dtype: the full range of 8 or 16 bits, 0 to 1 for floats",
             parse=ranges,
             metavar="LOW,HIGH",
@@ -78,7 +80,7 @@ DATA = Group(
         Option(
             "random_scale_max", 3.0, "--preprocess zoom_and_crop: largest reduction of a side [factor]", low=1, high=64
         ),
-        Option("display_winsize", 256, "size of an image on the pages [pixels]", low=16),
+        Option("display_winsize", 256, "width of an image on the web pages [pixels]", low=16),
     ],
 )
 

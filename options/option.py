@@ -25,12 +25,20 @@ def boolean(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"'{text}' is not a boolean: write True or False")
 
 
+def whole(text: str) -> int:
+    """A whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
+
+
 def count(text: str) -> float:
     """A whole number, or `inf` for no limit."""
-    return math.inf if text.lower() in ("inf", "all") else int(text)
-
-
-count.__name__ = "whole number or inf"
+    try:
+        return math.inf if text.lower() in ("inf", "all") else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number or inf") from None
 
 
 def ranges(text: str) -> str:
@@ -50,9 +58,6 @@ def _fraction(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"'{text}' is not a finite number")
     return value
-
-
-_fraction.__name__ = "number"
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Option:
             return self.parse
         if isinstance(self.default, bool):
             return boolean
-        return _fraction if isinstance(self.default, float) else int if isinstance(self.default, int) else str
+        return _fraction if isinstance(self.default, float) else whole if isinstance(self.default, int) else str
 
     def complaint(self, value: Any) -> str | None:
         """What is wrong with `value`, in one line without the flag's name, or None."""
@@ -111,9 +116,9 @@ class Option:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
         if self.low is not None and value < self.low:
-            return f"{value} is too small: the least is {self.low}"
+            return f"{value} is too small: the minimum is {self.low}"
         if self.high is not None and value > self.high:
-            return f"{value} is too large: the most is {self.high}"
+            return f"{value} is too large: the maximum is {self.high}"
         if self.above is not None and value <= self.above:
             return f"{value} is too small: it must be above {self.above}"
         if self.below is not None and value >= self.below:
@@ -121,7 +126,7 @@ class Option:
         return None
 
     def _other_type(self, value: Any) -> str | None:
-        """What `value` should have been, if it has another type than the flag gives: as in JSON edited by hand."""
+        """What `value` should have been, if its type is not that of the flag, as in JSON edited by hand."""
         if isinstance(self.default, str):
             return None if isinstance(value, str) else "text"
         if self.parse not in (None, count) or self.default is None:

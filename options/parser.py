@@ -25,7 +25,7 @@ from coopcut.options.train_options import TRAIN
 from coopcut.util.errors import CheckpointError, OptionError
 
 # what to type for a method of the published CycleGAN that is none here
-_MEANT = {"test": "in place of --model test give --checkpoint FILE, or --model cycle_gan --export B2A for the way back"}
+_MEANT = {"test": "instead of --model test use --checkpoint FILE, or --model cycle_gan --export B2A for the way back"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -232,7 +232,7 @@ class OptionParser:
         }
 
     def _check(self, opt: Options, known: Iterable[Option], file: Path | None, saved: Collection[str]) -> None:
-        """Raise an error for values that cannot be; those of the options `saved` come from `file`."""
+        """Raise an error for invalid values; those of the options `saved` come from `file`."""
         for option in known:
             complaint = option.complaint(getattr(opt, option.name))
             if complaint and option.name in saved:
@@ -244,7 +244,7 @@ class OptionParser:
             if value == "":
                 raise OptionError(f"--{name} is empty: give it a value or leave it out")
             if name in ("phase", "epoch") and value is not None and Path(value).name != value:
-                raise OptionError(f"--{name} '{value}' must be part of a file name, without slashes")
+                raise OptionError(f"--{name} '{value}' must be usable in a file name, without slashes")
         cropped_from_load = "crop" in opt.preprocess and opt.preprocess not in ("crop", "zoom_and_crop")
         if cropped_from_load and opt.crop_size > opt.load_size:
             raise OptionError(

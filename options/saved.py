@@ -16,7 +16,7 @@ from coopcut.util.errors import CheckpointError, OptionError
 from coopcut.util.files import write_text
 
 FILE = "train_opt.json"
-RESTORE = "restore the file or take another checkpoint"
+RESTORE = "restore the file or use another checkpoint"
 _NOT_SAVED = ("isTrain", "given", "continue_train", "auto_resume")
 
 
@@ -60,7 +60,7 @@ def load_options(folder: Path) -> dict[str, Any]:
     except (ValueError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON ({error}): {RESTORE}") from None
     if not isinstance(values, dict):
-        raise CheckpointError(f"{path} holds no options by name: {RESTORE}")
+        raise CheckpointError(f"{path} does not hold options by name: {RESTORE}")
     saved = {name: math.inf if value == "inf" and name not in texts else value for name, value in values.items()}
     for name, value in saved.items():
         complaint = declared[name].complaint(value) if name in declared else None

@@ -1,4 +1,4 @@
-"""What takes less memory than the options in force: only flags that the script has, and that are not at their least."""
+"""How to use less memory than now: only flags that the script has and that are not yet at their minimum."""
 
 from typing import Any
 

@@ -9,10 +9,10 @@ TRANSLATION = Group(
     [
         Option("checkpoint", "", "run folder or weights file to translate with, instead of --name"),
         Option(
-            "export", "", "what to run of a method that trains several networks (cycle_gan: A2B, B2A); empty: the first"
+            "export", "", "network to run, for a method that trains several (cycle_gan: A2B, B2A); empty: the first"
         ),
         Option("results_dir", "./results", "folder for the results: <results_dir>/<name>/<phase>_<epoch>"),
-        Option("eval", False, "network in eval mode (matters for batch norm and dropout)"),
+        Option("eval", False, "run the network in eval mode (matters for batch norm and dropout)"),
         Option("num_test", math.inf, "translate at most this many images (CUT: 50)", parse=count, low=1, metavar="N"),
     ],
 )

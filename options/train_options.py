@@ -3,7 +3,7 @@
 import math
 
 from coopcut.monitors import MONITORS
-from coopcut.options.option import Group, Option, count
+from coopcut.options.option import Group, Option, count, whole
 
 SCHEDULE = Group(
     "training",
@@ -44,7 +44,7 @@ SCHEDULE = Group(
             low=1,
         ),
         Option(
-            "activation_checkpointing", False, "save more memory: recompute all of G's activations for the gradients"
+            "activation_checkpointing", False, "save more memory: recompute all of G's activations in the backward pass"
         ),
         Option(
             "selective_checkpointing",
@@ -58,16 +58,16 @@ SCHEDULE = Group(
 SAVING = Group(
     "checkpoints",
     [
-        Option("continue_train", False, "resume the run --name exactly where it stopped, with its own flags"),
+        Option("continue_train", False, "resume the run --name exactly where it stopped, with its saved options"),
         Option(
             "auto_resume",
             False,
-            "resume if --name has a checkpoint, else start; restarts by torchrun always resume",
+            "resume if --name has a checkpoint, else start a new run; restarts by torchrun always resume",
         ),
         Option("pretrained_name", "", "start from the weights (of --epoch) of another run"),
         Option("save_latest_freq", 5000, "save 'latest' every this many images", low=1),
         Option("save_epoch_freq", 5, "keep the weights every this many epochs", low=1),
-        Option("save_by_iter", False, "keep the weights of each save_latest_freq too, as iter_<images>"),
+        Option("save_by_iter", False, "also keep the weights saved every --save_latest_freq images, as iter_<images>"),
     ],
 )
 
@@ -90,14 +90,14 @@ DISPLAY = Group(
             "display_id",
             None,
             "number of the first Visdom window (none: the run's own numbers); 0 or less: no Visdom",
-            parse=int,
+            parse=whole,
             metavar="N",
         ),
-        Option("display_ncols", 4, "Visdom: images per row of the one image panel; 0: a window for each image", low=0),
+        Option("display_ncols", 4, "Visdom: images per row of the one image panel; 0: a window per image", low=0),
         Option(
             "display_server",
             "http://localhost",
-            "Visdom: address of the server; on this machine one is started if need be",
+            "Visdom: server address; on this machine, a server is started if none is running",
         ),
         Option("display_env", "main", "Visdom: name of the environment"),
         Option("display_port", 8097, "Visdom: port of the server", low=1, high=65535),

@@ -62,7 +62,12 @@ def test_starting_anew_over_a_run(a_run: Path) -> None:
 
 def test_run_that_does_not_exist(a_run: Path) -> None:
     refused("test", [*TEST, "--name", "tony"], "checkpoints/tony/latest_net_G.pth does not exist", "--name")
-    refused("test", [*TEST, "--epoch", "7"], "checkpoints/tiny/7_net_G.pth does not exist", "holds", "latest_net_G.pth")
+    for epoch in (5, *range(10, 60, 5)):
+        (a_run / f"{epoch}_net_G.pth").touch()
+    says = (
+        "holds ..., 25_net_G.pth, 30_net_G.pth, 35_net_G.pth, 40_net_G.pth, 45_net_G.pth, 50_net_G.pth, 55_net_G.pth, "
+    )
+    refused("test", [*TEST, "--epoch", "7"], "checkpoints/tiny/7_net_G.pth does not exist", f"{says}latest_net_G.pth\n")
     refused("train", [*TRAIN, "--pretrained_name", "tony"], "checkpoints/tony", "does not exist", "--pretrained_name")
     flags = [*TEST[:2], *TEST[4:]]
     for path in ("checkpoints/tony", "checkpoints/tiny/7_net_G.pth", "nowhere/latest_net_G.pth"):
@@ -184,13 +189,13 @@ def test_weights_of_another_architecture(a_run: Path, with_options: bool) -> Non
     }
     resembles = "it resembles --netG resnet_4blocks but has layers that no --netG has"
     says = {
-        "one more": "holds tensors that are not known here: model.99.bias; ",
-        "one of another shape": f"model.1.bias has the shape (5,) instead of (4,); {resembles}",
-        "one missing": "it belongs to another architecture: it has --normG none" if with_options else resembles,
+        "one more": "holds unknown tensors: model.99.bias; ",
+        "one of another shape": f"model.1.bias has shape (5,) instead of (4,); {resembles}",
+        "one missing": "it belongs to a different architecture: it has --normG none" if with_options else resembles,
     }
     for name, content in others.items():
         torch.save(OrderedDict(content), a_run / "latest_net_G.pth")
-        said = says.get(name, "it belongs to another architecture (--netG, --netD, --netF)")
+        said = says.get(name, "it belongs to a different architecture (--netG, --netD, --netF)")
         refused("test", TEST, "checkpoints/tiny/latest_net_G.pth", said)
 
 
@@ -198,8 +203,16 @@ def test_continuing_with_another_architecture(a_run: Path) -> None:
     state = torch.load(a_run / "latest_state.pth", weights_only=True)
     state["model"]["networks"]["D"]["model.0.weight"] = torch.zeros(8, 3, 4, 4)
     torch.save(state, a_run / "latest_state.pth")
-    refused("train", CONTINUE, "latest_state.pth", "model.0.weight", "(8, 3, 4, 4)", "another architecture")
-    refused("train", [*TRAIN, "--pretrained_name", "tiny", "--ngf", 8], "latest_net_G.pth", "another architecture")
+    refused("train", CONTINUE, "latest_state.pth", "model.0.weight", "(8, 3, 4, 4)", "a different architecture")
+    refused("train", [*TRAIN, "--pretrained_name", "tiny", "--ngf", 8], "latest_net_G.pth", "a different architecture")
+
+
+def test_continuing_with_the_state_of_another_model(a_run: Path) -> None:
+    state = torch.load(a_run / "latest_state.pth", weights_only=True)
+    networks = state["model"]["networks"]
+    state["model"]["networks"] = {"G_A": networks["G"], "D_A": networks["D"]}
+    torch.save(state, a_run / "latest_state.pth")
+    refused("train", CONTINUE, "latest_state.pth holds the networks G_A, D_A, but this --model needs G, ", "--name")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -213,7 +226,7 @@ def test_weights_that_are_not_finite(a_run: Path, value: float) -> None:
 def test_state_of_another_version(a_run: Path) -> None:
     state = torch.load(a_run / "latest_state.pth", weights_only=True)
     torch.save(state | {"format": 99}, a_run / "latest_state.pth")
-    refused("train", CONTINUE, "checkpoints/tiny/latest_state.pth has the format 99", "here: 2")
+    refused("train", CONTINUE, "checkpoints/tiny/latest_state.pth has format 99", "reads formats 1 to 2")
 
 
 @pytest.mark.parametrize("state", [[1], {}, {"position": {}, "model": 3}, {"position": 3, "model": {}}])
@@ -252,7 +265,7 @@ def test_flag_that_contradicts_the_checkpoint(a_run: Path, flag: str, value: obj
 @pytest.mark.parametrize("content", ["", "[]", '{"ngf": 4', "\x00", '"text"', "3", "null"])
 def test_options_that_are_no_json(a_run: Path, content: str) -> None:
     (a_run / "train_opt.json").write_text(content)
-    says = "holds no options by name" if content in ("[]", '"text"', "3", "null") else "cannot be read as JSON"
+    says = "does not hold options by name" if content in ("[]", '"text"', "3", "null") else "cannot be read as JSON"
     for script, flags in (("test", TEST), ("train", CONTINUE)):
         refused(script, flags, "checkpoints/tiny/train_opt.json", says, "restore the file")
     (a_run / "train_opt.json").write_bytes(b"\xff\xfe")

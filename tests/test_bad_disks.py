@@ -74,12 +74,12 @@ def test_continuing_where_nothing_can_be_written(a_run: Path, monkeypatch: pytes
 
 def test_output_among_the_input(a_run: Path) -> None:
     """It would be input of the next run."""
-    refused("test", [*TEST, "--results_dir", "data/testA/out"], "--results_dir data/testA/out lies in data/testA")
+    refused("test", [*TEST, "--results_dir", "data/testA/out"], "--results_dir data/testA/out is inside data/testA")
     single = [*TEST, "--dataset_mode", "single", "--dataroot", "data/testA", "--results_dir", "data/testA"]
-    refused("test", single, "lies in data/testA", "outside")
+    refused("test", single, "is inside data/testA", "outside")
     for domain in "AB":
         inside = ["--checkpoints_dir", f"data/train{domain}/runs"]
-        refused("train", [*TRAIN, *inside], f"runs lies in data/train{domain}", "name a folder outside")
+        refused("train", [*TRAIN, *inside], f"runs is inside data/train{domain}", "name a folder outside of it")
     assert run("test", *TEST, "--results_dir", "data/out").code == 0
 
 

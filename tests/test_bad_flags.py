@@ -47,7 +47,7 @@ def test_unknown_model_lists_the_known_ones(place: Path) -> None:
     ("flag", "value", "says"),
     [
         ("netG", "resnet_7blocks", "resnet_4blocks, resnet_6blocks, resnet_9blocks"),
-        ("ngf", "1" * 30, "the most is"),
+        ("ngf", "1" * 30, "the maximum is"),
         ("lr", "0", "it must be above 0"),
         ("no_html", "", "'' is not a boolean"),
     ],
@@ -140,9 +140,9 @@ def test_epochs_that_are_over_before_they_begin(place: Path) -> None:
         ("0,1", "there is no GPU 0 here"),
         ("-2", "there is no GPU -2 here"),
         ("mps", "no Apple GPU"),
-        ("gpu", "write auto, -1 (CPU), mps, or the number of a GPU"),
-        ("", "write auto"),
-        ("0;1", "write auto"),
+        ("gpu", "use auto, -1 (CPU), mps, or a GPU number"),
+        ("", "use auto"),
+        ("0;1", "use auto"),
     ],
 )
 def test_gpu_asked_for_and_absent(a_run: Path, monkeypatch: pytest.MonkeyPatch, value: str, says: str) -> None:

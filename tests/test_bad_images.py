@@ -25,7 +25,7 @@ def test_dataroot_missing_or_empty(place: Path) -> None:
 
 def test_folder_empty(place: Path) -> None:
     (place / "empty").mkdir()
-    refused("train", [*TRAIN, "--dataroot", "empty"], "empty/trainA: no such folder", "no sub-folders and no images")
+    refused("train", [*TRAIN, "--dataroot", "empty"], "empty/trainA: no such folder", "no subfolders and no images")
     for name in ("trainA", "trainB"):
         (place / "empty" / name).mkdir()
     refused("train", [*TRAIN, "--dataroot", "empty"], "empty/trainA: no images", ".png")
@@ -37,7 +37,7 @@ def test_without_train_folders_says_what_it_found(place: Path) -> None:
     refused("train", TRAIN, "data/trainB: no such folder", "trainA and trainB", found)
     make_images(place / "flat", 2, 40)
     refused(
-        "train", [*TRAIN, "--dataroot", "flat"], "found in flat: 2 images not in a sub-folder", "--dataset_mode single"
+        "train", [*TRAIN, "--dataroot", "flat"], "found in flat: 2 images not in a subfolder", "--dataset_mode single"
     )
 
 
@@ -95,7 +95,9 @@ def test_image_truncated_in_mid_training(place: Path) -> None:
     truncate(place / "data" / "trainA" / "2.png")
     flags = [*TRAIN, "--serial_batches", "--max_iters", 4]
     outcome = run("train", *flags)
-    check_refusal(outcome, ("data/trainA/2.png", "damaged", "replace or remove it", "the 2 steps before it are saved"))
+    check_refusal(
+        outcome, ("data/trainA/2.png", "damaged", "replace or remove it", "2 steps before it are saved: resume")
+    )
     assert torch.load("checkpoints/new/latest_state.pth", weights_only=True)["position"]["step"] == 2
     write_image(place / "data" / "trainA" / "2.png", 40, 40)
     again = run("train", *flags, "--continue_train")

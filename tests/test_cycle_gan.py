@@ -56,7 +56,7 @@ def test_a_run_is_evaluated_both_ways(place: Path, no_plot: None, monkeypatch: p
 def test_what_is_missing_or_meant_otherwise_is_one_line(published: dict[str, Resnet6]) -> None:
     Path("checkpoints/maps/latest_net_G_B.pth").unlink()
     refused("test", [*TEST, "--export", "B2A"], "latest_net_G_B.pth")
-    refused("test", [*TEST, "--export", "C2D"], "--export C2D: this --model has A2B, B2A")
+    refused("test", [*TEST, "--export", "C2D"], "--export C2D is unknown: this --model offers A2B, B2A")
     way = ["--model", "test", "--model_suffix", "_A", "--dataroot", "data", "--name", "maps"]
     refused("test", way, "--model test", "--model cycle_gan --export B2A")
     refused(

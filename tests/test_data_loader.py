@@ -85,7 +85,7 @@ def test_a_new_epoch_ends_the_one_before(root: Path) -> None:
     unfinished = loader.epoch(1)
     next(unfinished)
     assert equal(list(loader.epoch(2)), expected)
-    with pytest.raises(RuntimeError, match="ended by another one"):
+    with pytest.raises(RuntimeError, match="ended by a later one"):
         next(unfinished)
     loader.close()
 
@@ -218,7 +218,7 @@ def test_mixed_sizes_in_a_batch(root: Path) -> None:
     with pytest.raises(DataError) as caught:
         list(loader_of(root, **options, batch_size=2).epoch(1))
     assert str(caught.value) == (
-        f"images of different size in one batch: {root}/trainB/0.png is 16x8 and {root}/trainB/1.png is 40x20 pixels "
+        f"images of different sizes in one batch: {root}/trainB/0.png is 16x8 and {root}/trainB/1.png is 40x20 pixels "
         "after --preprocess; use --batch_size 1 or a cropping --preprocess (for example resize_and_crop)"
     )
 

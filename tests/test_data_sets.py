@@ -173,7 +173,7 @@ def test_no_trainB_says_what_is_there(root: Path) -> None:
     assert message_of(make_options(root)) == (
         f"{root}/trainB: no such folder; --dataset_mode unaligned expects images in trainA and trainB of --dataroot "
         "(to translate a folder without a target domain: test.py --dataset_mode single); "
-        f"found in {root}: TrainB (3 images), trainA (4 images), 1 image not in a sub-folder"
+        f"found in {root}: TrainB (3 images), trainA (4 images), 1 image not in a subfolder"
     )
 
 
@@ -191,8 +191,8 @@ def test_empty_folder(root: Path) -> None:
     text = message_of(make_options(root))
     assert text.startswith(f"{root}/trainA: no images (.bmp .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm ")
     assert " .tif .tiff .webp) in this folder" in text
-    found = f"; found in {root}/trainA: no sub-folders and no images"
-    assert text.endswith(f"{found}; 4 .gif are of a kind that is not read")
+    found = f"; found in {root}/trainA: no subfolders and no images"
+    assert text.endswith(f"{found}; 4 .gif are of an unsupported type")
     for file in (root / "trainA").iterdir():
         file.unlink()
     assert message_of(make_options(root)).endswith(found)
@@ -229,8 +229,8 @@ def test_pictures_of_other_kinds_are_told(tmp_path: Path) -> None:
     for name in ("a.gif", "b.GIF", "c.heic", "notes.txt", ".hidden.gif"):
         (tmp_path / "photos" / name).write_bytes(b"?")
     domain = find_domain(str(tmp_path / "photos"), 10, "photos")
-    assert domain.describe() == f"2 images in {tmp_path / 'photos'} (2 .gif, 1 .heic passed over)"
+    assert domain.describe() == f"2 images in {tmp_path / 'photos'} (2 .gif, 1 .heic skipped)"
     for path in domain.paths:
         Path(path).unlink()
-    with pytest.raises(DataError, match=r"no images .*; 2 \.gif, 1 \.heic are of a kind that is not read$"):
+    with pytest.raises(DataError, match=r"no images .*; 2 \.gif, 1 \.heic are of an unsupported type$"):
         find_domain(str(tmp_path / "photos"), 10, "photos")

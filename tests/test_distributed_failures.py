@@ -30,7 +30,7 @@ from tests.tools import ROOT, make_images, run, write_image
 
 
 def test_bad_input_is_one_line_and_no_hang(folder: Path) -> None:
-    refused(folder, flags(folder, "r", "--batch_size 3"), "--batch_size 3 cannot be divided over 2 processes")
+    refused(folder, flags(folder, "r", "--batch_size 3"), "--batch_size 3 does not divide evenly among 2 processes")
     refused(folder, flags(folder, "r", "--batch_size 2 --lambda_NCE x"), "--lambda_NCE")
     (folder / "data/trainA/0.png").write_bytes(b"no image")
     refused(folder, flags(folder, "r", "--batch_size 2"), "0.png")
@@ -115,7 +115,7 @@ def test_sizes_that_differ_between_processes(folder: Path) -> None:
     code, output = finish(torchrun("train.py", flags(folder, "r", more)))
     assert code != 0
     (error,) = errors_in(output)
-    assert "different size" in error
+    assert "different sizes" in error
     assert "48x40" in error
 
 

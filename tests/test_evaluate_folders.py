@@ -47,7 +47,7 @@ def test_the_one_translation_below_a_folder_is_found(folder: str) -> None:
     make_result()
     outcome = evaluate("--fake", folder, *REAL)
     assert f"fake: 3 images of 24x24 in {RESULT}/images/fake_B;" in outcome.out
-    said = f"--fake {folder}: measured is the one set of images there, {RESULT}/images/fake_B (3)\n"
+    said = f"--fake {folder}: measuring its only set of images, {RESULT}/images/fake_B (3)\n"
     assert (said in outcome.out) == (folder != str(RESULT))
     found = figures_of(str(RESULT / "metrics.json"))
     assert list(found["figures"]) == ["translations", "input unchanged"]  # of images/real_A
@@ -69,15 +69,15 @@ def test_a_translation_of_others_in_a_folder_of_that_name(monkeypatch: pytest.Mo
     assert "fake: 9 images of 24x24" in evaluate("--fake", RESULT, *REAL).out
     assert "fake: 9 images of 24x24" in evaluate("--fake", "results", *REAL).out
     shutil.copytree(RESULT / "images/fake_B", "mine/fake_B")
-    assert "fake: 9 images of 24x24 in mine/fake_B (with 3 sub-folders);" in evaluate("--fake", "mine", *REAL).out
+    assert "fake: 9 images of 24x24 in mine/fake_B (with 3 subfolders);" in evaluate("--fake", "mine", *REAL).out
 
 
 def test_sub_folders_of_a_set_are_measured() -> None:
     for name in ("horse", "horse/brown", "A", "images", "test", "web"):
         make_images(Path("classes") / name, 2, 24)
     flags = ["--fake", "classes", "--real", "classes/horse", "--json", "m.json"]
-    check_refusal(run("evaluate", *flags), ("--real classes/horse lies in --fake classes", "apart"))
-    said = "fake: 12 images of 24x24 in classes (with 6 sub-folders);"
+    check_refusal(run("evaluate", *flags), ("--real classes/horse is inside --fake classes", "separate"))
+    said = "fake: 12 images of 24x24 in classes (with 6 subfolders);"
     assert said in evaluate("--fake", "classes", *REAL).out
     assert said.replace("fake:", "real:") in evaluate("--real", "classes", "--fake", "fake").out
 
@@ -86,7 +86,7 @@ def test_the_one_set_of_a_data_set_is_found() -> None:
     make_data("testB")
     outcome = evaluate("--real", "data", "--fake", "fake")
     assert "real: 2 images of 24x24 in data/testB;" in outcome.out
-    assert "--real data: measured is the one set of images there, data/testB (2)\n" in outcome.out
+    assert "--real data: measuring its only set of images, data/testB (2)\n" in outcome.out
 
 
 SEVERAL = "holds more than one set of images: "
@@ -104,16 +104,22 @@ REFUSALS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "two runs": (["--fake", "results", *REAL], ("r/test_latest/images/fake_B (3), r/val_latest/images/fake_B",)),
     "result as real": (["--real", str(RESULT), "--fake", "fake"], ("fake_B (3), images/real_A (3), images/real_B",)),
     "result without translations": (["--fake", "lost", *REAL], ("images/real_A (2), images/real_B (2)",)),
-    "runs": (["--fake", "checkpoints", *REAL], ("--fake checkpoints: its images are pictures of a training", "--name")),
-    "run": (["--real", "checkpoints/r", "--fake", "fake"], ("--real checkpoints/r: its images are pictures",)),
-    "page": (["--fake", "checkpoints/r/web", *REAL], ("--fake checkpoints/r/web: its images are pictures",)),
-    "pictures": (["--fake", "checkpoints/r/web/images", *REAL], ("checkpoints/r/web/images: its images are pictures",)),
+    "runs": (
+        ["--fake", "checkpoints", *REAL],
+        ("--fake checkpoints: its images are snapshots of a training run", "--name"),
+    ),
+    "run": (["--real", "checkpoints/r", "--fake", "fake"], ("--real checkpoints/r: its images are snapshots",)),
+    "page": (["--fake", "checkpoints/r/web", *REAL], ("--fake checkpoints/r/web: its images are snapshots",)),
+    "pictures": (
+        ["--fake", "checkpoints/r/web/images", *REAL],
+        ("checkpoints/r/web/images: its images are snapshots",),
+    ),
     "translations in the inputs": (
         ["--fake", "in/out", "--inputs", "in", *REAL],
-        ("--fake in/out lies in --inputs in",),
+        ("--fake in/out is inside --inputs in",),
     ),
-    "inputs in the targets": (["--fake", "fake", "--inputs", "in/out", "--real", "in"], ("lies in --real in",)),
-    "plot": (["--fake", "fake", *REAL, "--plot", "fake/p.png"], ("--plot fake/p.png lies in --fake fake",)),
+    "inputs in the targets": (["--fake", "fake", "--inputs", "in/out", "--real", "in"], ("is inside --real in",)),
+    "plot": (["--fake", "fake", *REAL, "--plot", "fake/p.png"], ("--plot fake/p.png is inside --fake fake",)),
     "file": (["--fake", "fake/1.png", *REAL], ("fake/1.png: is a file, not a folder",)),
 }
 
@@ -184,7 +190,7 @@ def test_real_images_that_are_measured_as_translations() -> None:
     assert "1 of the 10 images of --fake are the same files as in --real real" in outcome.err
     make_data()
     outcome = evaluate("--fake", "data/testA", "--real", "data/testB")
-    assert "--fake data/testA is a domain of the data set that --real is of" in outcome.err
+    assert "--fake data/testA is a domain of the same data set as --real" in outcome.err
 
 
 def test_folders_of_a_result_in_the_wrong_place() -> None:
@@ -192,7 +198,7 @@ def test_folders_of_a_result_in_the_wrong_place() -> None:
     images = RESULT / "images"
     outcome = evaluate("--fake", images / "real_A", "--real", images / "fake_B")
     assert f"--fake {images}/real_A: test.py writes translations to fake_B\n" in outcome.err
-    assert f"--real {images}/fake_B: there test.py writes translations\n" in outcome.err
+    assert f"--real {images}/fake_B: test.py writes translations to fake_B\n" in outcome.err
     assert "--inputs and --real are the same folder\n" in evaluate("--fake", "fake", *REAL, "--inputs", "real").err
 
 
@@ -202,7 +208,7 @@ def test_counterparts_that_cannot_be_read() -> None:
         truncate(path)
     outcome = run("evaluate", "--fake", "fake", *REAL, "--truth", "truth", "--feature_size", 32)
     assert outcome.code == 2
-    assert "error: truth: no image that can be compared can be read there" in outcome.err.splitlines()[-1]
+    assert "error: truth: none of its images to compare can be read" in outcome.err.splitlines()[-1]
 
 
 # -- a folder of test.py and its note ---------------------------------------------------------------------------------
@@ -212,11 +218,13 @@ def test_pictures_that_the_note_does_not_name() -> None:
     make_result()
     write_image(RESULT / "images/fake_B/s/9.jpg", 24, 24)
     outcome = run("evaluate", "--fake", RESULT, *REAL)
-    check_refusal(outcome, ("1 picture of an earlier translation", "(s/9.jpg)", "--real real --fake"))
+    check_refusal(
+        outcome, ("1 picture from an earlier or an interrupted translation", "(s/9.jpg)", "--real real --fake")
+    )
     fakes = RESULT / "images/fake_B"
     outcome = evaluate("--fake", fakes, *REAL)
     assert "fake: 4 images" in outcome.out
-    assert f"{fakes} holds 1 picture of an earlier translation" in outcome.err
+    assert f"{fakes} holds 1 picture from an earlier or an interrupted translation" in outcome.err
 
 
 def test_pictures_that_are_gone() -> None:
@@ -235,7 +243,7 @@ def test_kinds_side_by_side_by_their_names_are_refused() -> None:
     for number in range(2):
         for label in ("real_A", "fake_B", "real_B"):
             write_image(Path("other/images") / f"{number}_{label}.png", 24, 24)
-    says = ("--fake other holds inputs and translations side by side", "2 fake_B", "2 real_A", "a folder of their own")
+    says = ("--fake other holds inputs and translations side by side", "2 fake_B", "2 real_A", "into a separate folder")
     check_refusal(run("evaluate", *REAL, "--fake", "other"), says)
 
 

@@ -40,7 +40,7 @@ def error(row: str = "translations") -> tuple[int, float]:
 def test_any_names_where_nothing_is_paired() -> None:
     fill(r={name: 10 * i for i, name in enumerate(NAMES)}, f={name: 9 * i for i, name in enumerate(NAMES)})
     outcome = evaluate("--real", "r", "--fake", "f", "--train", "r")
-    assert "fake: 10 images of 16x16 in f (with 1 sub-folder); real: 10 images" in outcome.out
+    assert "fake: 10 images of 16x16 in f (with 1 subfolder); real: 10 images" in outcome.out
     assert "counterpart" not in outcome.err
 
 

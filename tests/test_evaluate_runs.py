@@ -152,7 +152,7 @@ def test_pictures_of_an_earlier_translation_are_not_measured_along(toy: Path) ->
         refused(
             "evaluate",
             [*flags, *SMALL],
-            "5 pictures of an earlier translation",
+            "5 pictures from an earlier or an interrupted translation",
             "00003.png",
             f"--real {toy / 'testB'} --fake {fakes}",
         )

@@ -47,7 +47,7 @@ def saved_by_numpy() -> bytes:
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
 KINDS: dict[str, tuple[Callable[[], bytes], str]] = {
-    "LFS": (lambda: LFS, "is a Git LFS pointer, not the file that it stands for: run git lfs pull in its folder"),
+    "LFS": (lambda: LFS, "is a Git LFS pointer, not the file itself: run git lfs pull in its folder"),
     "annex": (lambda: b"/annex/objects/SHA256E-s1--0.pth\n", "is a git-annex pointer"),
     "page": (
         lambda: b"<!DOCTYPE html><html>login</html>",
@@ -59,21 +59,24 @@ KINDS: dict[str, tuple[Callable[[], bytes], str]] = {
     "text": (lambda: b"Not Found", "is text ('Not Found')"),
     "long text": (lambda: "ä".encode() * 4095, "is text ("),
     "TorchScript": (scripted, "is a TorchScript archive, a program rather than weights: save them"),
-    "export": (lambda: zipped("m/archive_format", "m/models/model.json"), "is a program of torch.export (.pt2)"),
+    "export": (lambda: zipped("m/archive_format", "m/models/model.json"), "is a torch.export program (.pt2)"),
     "HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(9), "is an HDF5 file, as Keras writes"),
     "Keras": (lambda: zipped("metadata.json", "config.json", "model.weights.h5"), "is a Keras model"),
     "npz": (saved_by_numpy, "is a NumPy archive (.npz)"),
     "npy": (lambda: b"\x93NUMPY\x01\x00", "is a NumPy array (.npy)"),
     "ONNX": (lambda: b"\x08\x08\x12\x07pytorch\x1a\x051.9", "is an ONNX model"),
-    "TensorFlow": (lambda: b"\x08\x01\x12\xe9\x03tensorflow", "is of TensorFlow"),
+    "TensorFlow": (lambda: b"\x08\x01\x12\xe9\x03tensorflow", "is a TensorFlow file"),
     "TFLite": (lambda: b"\x1c\x00\x00\x00TFL3\x00\x00", "is a TensorFlow Lite model"),
     "zip": (lambda: zipped("readme.txt", "a/latest_net_G.pth"), "is a zip archive (a/latest_net_G.pth): unpack it"),
     "tar": (lambda: tarred("r/latest_net_G.pth"), "is a tar archive (r/latest_net_G.pth): unpack it"),
     "gzip": (lambda: gzip.compress(b"x"), "is compressed (gzip): unpack it"),
     "picture": (lambda: b"\x89PNG\r\n\x1a\n" + bytes(9), "is a picture (PNG)"),
     "empty": (lambda: b"", "is damaged or not a checkpoint (0 bytes), it is empty: restore it"),
-    "zeros": (lambda: bytes(99), "(99 bytes), it begins with zeros alone"),
-    "cut": (lambda: zipped("archive/data.pkl")[:40], "(40 bytes), its end is missing, as after a download"),
+    "zeros": (lambda: bytes(99), "(99 bytes), it starts with nothing but zeros"),
+    "cut": (
+        lambda: zipped("archive/data.pkl")[:40],
+        "(40 bytes), its end is missing, as after an interrupted download",
+    ),
 }
 
 
@@ -103,7 +106,7 @@ def test_every_reader_says_it(a_run: Path) -> None:
 def test_a_folder_in_the_place_of_a_file(a_run: Path) -> None:
     (a_run / "latest_net_G.pth").unlink()
     (a_run / "latest_net_G.pth").mkdir()
-    refused("test", TEST, "checkpoints/tiny/latest_net_G.pth is a folder: name a file of weights in it")
+    refused("test", TEST, "checkpoints/tiny/latest_net_G.pth is a folder: name a weights file in it")
 
 
 def test_other_weights_of_a_folder_are_listed(tmp_path: Path) -> None:

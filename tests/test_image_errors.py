@@ -59,7 +59,7 @@ def test_a_guard_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.Monkey
     Image.new("RGB", (2, 1)).save(file, "PNG")
     path.write_bytes(file.getvalue()[:33] + LARGE["iCCP"] + file.getvalue()[33:])
     monkeypatch.setattr(PngImagePlugin, "MAX_TEXT_CHUNK", 1000)
-    with pytest.raises(DataError, match=r"a\.png: its color profile or its texts are too large .*; remove them"):
+    with pytest.raises(DataError, match=r"a\.png: its color profile or text chunks are too large .*; remove them"):
         read_image(path, 3)
 
 

@@ -107,7 +107,7 @@ def test_float_out_of_range_is_refused(tmp_path: Path, value: float) -> None:
 def test_values_that_are_no_numbers_are_refused_with_any_range(tmp_path: Path, value: float) -> None:
     path = saved(tmp_path, "a.tif", Image.fromarray(np.array([[0, value]], dtype=np.float32)))
     for value_range in (None, (0.0, 100.0)):
-        with pytest.raises(DataError, match=r"a\.tif: some of its values are not finite"):
+        with pytest.raises(DataError, match=r"a\.tif: some values are not finite"):
             read_image(path, 1, value_range)
 
 

@@ -33,7 +33,7 @@ def test_ctrl_c_while_torch_is_loading(script: str, tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("import torch")  # what evaluate.py begins with
     done = ended([sys.executable, script, "--name", "r"], PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == f"{script}: error: interrupted; nothing was begun\n"
+    assert done.stderr == f"{script}: error: interrupted before anything started\n"
 
 
 def test_other_errors_keep_their_traceback() -> None:

@@ -177,7 +177,7 @@ def test_inception_without_network(hub: Path) -> None:
 def test_inception_with_wrong_or_missing_weights(hub: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch_fidelity", reason="the package torch-fidelity is not installed")
     (tmp_path / "wrong.pth").write_bytes(b"something else")
-    with pytest.raises(CheckpointError, match=r"SHA-256 begins with .* instead of 6726825d"):
+    with pytest.raises(CheckpointError, match=r"SHA-256 starts with .* instead of 6726825d"):
         create_features("inception", weights=tmp_path / "wrong.pth")
     with pytest.raises(CheckpointError, match=r"--weights .*none.pth does not exist"):
         create_features("inception", weights=tmp_path / "none.pth")

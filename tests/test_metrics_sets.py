@@ -44,7 +44,7 @@ def test_mixed_sizes_and_gray(tmp_path: Path, features: Features) -> None:
     write_image(tmp_path / "sub" / "c.png", 9, 9, channels=1)
     found = measure(Folder("--real", tmp_path), features)
     assert found.keys == ["a.png", "b.png", "sub/c.png"]
-    assert found.describe() == f"3 images of 9x9 to 64x48 in {tmp_path} (with 1 sub-folder)"
+    assert found.describe() == f"3 images of 9x9 to 64x48 in {tmp_path} (with 1 subfolder)"
     assert found.gray.tolist() == [False, False, True]
     assert found.thumbnails.shape == (3, 32, 32, 3)
     assert found.features.shape == (3, features.dims)
@@ -184,7 +184,7 @@ def test_what_is_not_measured_is_said(tmp_path: Path, features: Features, caplog
         (tmp_path / name).write_bytes(b"")
     found = measure(Folder("--fake", tmp_path), features)
     assert found.keys == ["0.png", "2.png", "sub/metrics.png"]
-    said = "(with 1 sub-folder; 1 unreadable; left out: contact_sheet.png, metrics.png, 2 .gif)"
+    said = "(with 1 subfolder; 1 unreadable; left out: contact_sheet.png, metrics.png, 2 .gif)"
     assert found.describe() == f"3 images of 16x16 in {tmp_path} {said}"
     assert f"--fake: {tmp_path}: not measured: contact_sheet.png, metrics.png, 2 .gif" in caplog.text
 

@@ -68,7 +68,7 @@ def test_a_package_that_is_missing_costs_one_warning(
         monkeypatch.setitem(sys.modules, module, None)
     assert kinds(run_info(tmp_path, 1, "--monitor", f"{name},files")) == ["LossFiles"]
     (warning,) = (entry.getMessage() for entry in caplog.records)
-    assert warning.startswith(f"no monitor {name}: the package {package}")
+    assert warning.startswith(f"monitor {name} is off: the package {package}")
     assert f"leave {name} out of --monitor" in warning
 
 
@@ -125,7 +125,9 @@ def test_a_failing_sink_is_dropped_once_and_the_others_go_on(
             monitors.show(position, 1, {"real_A": torch.zeros(1, 3, 4, 4)})
     assert sound.calls == ["step", "log", "show"] * 2 + ["finished", "close"]
     assert broken.calls == sound.calls[: sound.calls.index(method) + 1]
-    assert [entry.getMessage() for entry in caplog.records] == ["monitor Broken dropped: OSError: no room"]
+    assert [entry.getMessage() for entry in caplog.records] == [
+        "monitor Broken failed and is now off: OSError: no room"
+    ]
 
 
 def test_how_it_ended(tmp_path: Path) -> None:

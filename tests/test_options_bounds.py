@@ -8,7 +8,7 @@ import pytest
 from coopcut.models import MODELS
 from coopcut.options.base_options import BASE
 from coopcut.options.components import groups_of_all
-from coopcut.options.option import Option, count
+from coopcut.options.option import Option, count, whole
 from coopcut.options.parser import OptionParser
 from coopcut.options.test_options import TEST
 from coopcut.options.train_options import TRAIN
@@ -29,17 +29,17 @@ OPTIONS = {" ".join([option.name, *chosen]): (option, train, chosen) for option,
 
 def wrong(option: Option) -> list[tuple[str, str]]:
     """Values that the option must refuse, each with what is said of it."""
-    step = 1 if option.parser in (int, count) else 1e-3
+    step = 1 if option.parser in (whole, count) else 1e-3
     values = [
         ("no_such_name", "is not one of") if option.known else ("", ""),
         ("perhaps", "is not a boolean: write True or False") if isinstance(option.default, bool) else ("", ""),
-        (f"{(option.low or 0) - step:g}", "the least is") if option.low is not None else ("", ""),
-        (f"{int((option.high or 0) + 1)}", "the most is") if option.high is not None else ("", ""),
+        (f"{(option.low or 0) - step:g}", "the minimum is") if option.low is not None else ("", ""),
+        (f"{int((option.high or 0) + 1)}", "the maximum is") if option.high is not None else ("", ""),
         (f"{option.above:g}", "it must be above") if option.above is not None else ("", ""),
         (f"{option.below:g}", "it must be below") if option.below is not None else ("", ""),
     ]
-    if option.parser in (int, count):
-        values += [("2.5", "'2.5'"), ("two", "'two'"), ("1e3", "'1e3'")]
+    if option.parser in (whole, count):
+        values += [(text, f"'{text}' is not a whole number") for text in ("2.5", "two", "1e3")]
     elif not option.known and isinstance(option.default, float):
         values += [(text, f"'{text}' is not a finite number") for text in ("nan", "inf", "fast", "1,5")]
     return [pair for pair in values if pair[1]]

@@ -145,8 +145,8 @@ def test_a_batch_that_does_not_fit(a_run: Path, monkeypatch: pytest.MonkeyPatch)
     expected = tree(FAKES)
     refuse_above(600, KINDS["cpu"][0], monkeypatch)
     outcome = translate("--dataroot", "album", "--preprocess", "none", "--batch_size", 2, "--results_dir", "again")
-    what = "2 images of 24x24 pixels at once do not fit into memory: they are translated one by one"
-    assert outcome.err == f"warning: {what}; lower --batch_size\n"
+    what = "2 images of 24x24 pixels at once do not fit into memory: translating them one by one"
+    assert outcome.err == f"warning: {what}; lower --batch_size to avoid this\n"
     assert tree(Path("again/tiny/test_latest/images/fake_B")) == expected
 
 
@@ -155,14 +155,17 @@ def test_a_batch_with_batch_norm_says_what_changes(place: Path, monkeypatch: pyt
     assert run("train", *flags).code == 0
     refuse_above(1100, MemoryError(), monkeypatch)
     outcome = translate("--dataroot", "data", "--batch_size", 3)
-    assert "one by one, and normalized by their own statistics alone (see --eval); lower --batch_size\n" in outcome.err
+    assert (
+        "one by one, each normalized by its own statistics (see --eval); lower --batch_size to avoid this\n"
+        in outcome.err
+    )
     assert "statistics" not in translate("--dataroot", "data", "--batch_size", 3, "--eval").err
 
 
 def test_a_network_that_does_not_fit(a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coopcut.options.savings._cpu_has_bf16", lambda: False)
     monkeypatch.setattr(torch.nn.Module, "to", raises(MemoryError()))
-    said = "test.py: error: out of memory (MemoryError): close other programs, or take a machine with more of it; "
+    said = "test.py: error: out of memory (MemoryError): close other programs, or use a machine with more memory; "
     assert translate("--dataroot", "data", code=2).err == f"{said}saved files are unchanged\n"
 
 
@@ -175,9 +178,7 @@ def test_an_image_that_cannot_be_read_or_written(a_run: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Image.Image, "resize", no_resize)
     outcome = translate("--dataroot", "data", code=1)
-    what = (
-        "60x40 pixels, no memory to read and preprocess them (MemoryError): lower --load_size, or cut it into smaller"
-    )
+    what = "out of memory while reading its 60x40 pixels (MemoryError): lower --load_size, or cut it into smaller"
     assert outcome.err == f"warning: skipped: data/testA/large.png: {what} images\n"
 
     def no_save(self: Image.Image, path: Any, *arguments: Any, **more: Any) -> None:

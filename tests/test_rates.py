@@ -189,7 +189,7 @@ def test_a_state_of_the_first_format_continues(images: Path, policy: str) -> Non
         (lambda state: state["options"].update(lr=0.0), "ZeroDivisionError"),
         (lambda state: state["model"]["schedulers"].pop("G"), "KeyError: 'G'"),
         (lambda state: state["model"]["optimizers"]["G"].update(param_groups=[]), "ValueError"),
-        (lambda state: state.update(format=3), "has the format 3, of another version"),
+        (lambda state: state.update(format=3), "has format 3, but this version reads formats 1 to 2"),
     ],
 )
 def test_a_state_that_lacks_something_is_one_line(a_run: Path, damage: Any, says: str) -> None:

@@ -60,17 +60,17 @@ REFUSED: dict[str, tuple[Callable[[], np.ndarray[Any, Any]], dict[str, Any], str
         "4 separate planes",
     ),
     "complex": (lambda: numbers("c8", 9, 8), {}, "TIFF with 64-bit values of this type is not supported; convert it"),
-    "deep CMYK": (lambda: numbers("u2", 9, 8, 4), {"photometric": "separated"}, "kind SEPARATED with 4 x 16 bits"),
-    "deep Lab": (lambda: numbers("u2", 9, 8, 3), {"photometric": "cielab"}, "kind CIELAB"),
+    "deep CMYK": (lambda: numbers("u2", 9, 8, 4), {"photometric": "separated"}, "type SEPARATED with 4 x 16 bits"),
+    "deep Lab": (lambda: numbers("u2", 9, 8, 3), {"photometric": "cielab"}, "type CIELAB"),
     "raw of a camera": (
         lambda: numbers("u2", 9, 8),
         {"photometric": "cfa", "extratags": [(33421, 3, 2, (2, 2), True), (33422, 1, 4, b"\0\1\1\2", True)]},
-        "kind CFA",
+        "type CFA",
     ),
     "coarse color": (
         lambda: numbers("u1", 16, 16, 3),
         {"photometric": "ycbcr", "subsampling": (1, 1)},
-        "kind YCBCR",
+        "type YCBCR",
     ),
 }  # fmt: skip
 
@@ -118,7 +118,7 @@ def test_mask_in_a_page_of_its_own(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         file.write(FLAT, photometric="rgb", metadata=None)
         file.write(FLAT[:, :, 0] > 99, photometric="mask", subfiletype=4, metadata=None)
-    with pytest.raises(DataError, match="transparency is in a page of its own"):
+    with pytest.raises(DataError, match="transparency is in a separate page"):
         read_image(tmp_path / "a.tif", 3)
 
 
@@ -213,5 +213,5 @@ def test_transparency_of_other_bits_than_the_type_has(
 ) -> None:
     values = np.dstack([numbers(dtype, 9, 8, 3), np.full((9, 8), opaque, dtype)])
     path = written(tmp_path / "a.tif", values, photometric="rgb", extrasamples=[association])
-    with pytest.raises(DataError, match=r"a\.tif: its transparency goes up to .* not clear what is opaque"):
+    with pytest.raises(DataError, match=r"a\.tif: its transparency reaches only .* unclear what is opaque"):
         read_image(path, 3, (0, 100))

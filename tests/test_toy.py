@@ -148,5 +148,5 @@ def test_cue_says_how_much_of_the_look_a_horse_shows(tmp_path: Path) -> None:
     assert not make_dataset(tmp_path / "toy", settings)
     with pytest.raises(ToyError, match=r"cue 1\.0"):
         make_dataset(tmp_path / "toy", Settings(size=16, train=1, test=1, cue=0.5))
-    with pytest.raises(ToyError, match="--cue must lie in"):
+    with pytest.raises(ToyError, match="--cue must be from 0 to 1"):
         make_dataset(tmp_path / "other", Settings(cue=1.5))

@@ -106,7 +106,7 @@ def test_loading_by_epoch_and_its_errors(a_run: Path) -> None:
         (a_run / "typo.pth", "latest", CheckpointError, r"typo\.pth does not exist"),
         ("", "latest", CheckpointError, "the path is empty"),
         (a_run.parent / "typo", "latest", CheckpointError, "typo does not exist"),
-        (a_run / "latest_net_D.pth", "latest", CheckpointError, "another architecture"),
+        (a_run / "latest_net_D.pth", "latest", CheckpointError, "a different architecture"),
     ):
         with pytest.raises(error, match=says):
             Translator.load(path, epoch=epoch, gpu_ids="-1")
@@ -140,6 +140,6 @@ def test_devices_as_they_would_be_typed(monkeypatch: pytest.MonkeyPatch) -> None
     "wrong", [1.5, True, [], ["0"], {0}, object, torch.device("meta"), "gpu", b"x", [0.0], [99], 99]
 )
 def test_devices_that_are_none(trained: Path, wrong: Any) -> None:
-    with pytest.raises(OptionError, match=r"^--gpu_ids .*(write auto|there is no GPU)") as caught:
+    with pytest.raises(OptionError, match=r"^--gpu_ids .*(use auto|there is no GPU)") as caught:
         Translator.load(trained / "tiny", gpu_ids=wrong)
     assert "\n" not in str(caught.value)

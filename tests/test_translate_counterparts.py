@@ -35,7 +35,10 @@ def test_a_missing_input_moves_no_counterpart(a_run: Path, batch_size: int) -> N
     fill("testB", 1, 2, 3, 4)
     outcome = translate("--dataroot", "data", "--batch_size", batch_size)
     assert shown() == {"1.png": 1, "2.png": 2, "4.png": 4}
-    assert "B: 4 images in data/testB; each is shown beside the translation of the image of its name\n" in outcome.out
+    assert (
+        "B: 4 images in data/testB; each is shown beside the translation of the A image with the same name\n"
+        in outcome.out
+    )
 
 
 def test_a_missing_counterpart_is_said(a_run: Path) -> None:
@@ -43,7 +46,7 @@ def test_a_missing_counterpart_is_said(a_run: Path) -> None:
     fill("testB", 1, 4)
     outcome = translate("--dataroot", "data")
     assert shown() == {"1.png": 1, "4.png": 4}
-    assert "B: 2 images in data/testB; 2 of 4 have no counterpart there\n" in outcome.out
+    assert "B: 2 images in data/testB; 2 of 4 have no counterpart in B\n" in outcome.out
     assert names_in(FAKES) == ["1.png", "2.png", "3.png", "4.png"]
 
 
@@ -52,7 +55,7 @@ def test_unpaired_domains_show_none(a_run: Path) -> None:
     fill("testB", 1, 2, name="zebra_{}.png")
     outcome = translate("--dataroot", "data")
     assert sorted(path.name for path in (RESULTS / "images").iterdir()) == ["fake_B", "real_A"]
-    assert "data/testB; none has the name of an image of A: none is shown\n" in outcome.out
+    assert "data/testB; none is shown, because no name matches an image of A\n" in outcome.out
 
 
 @pytest.mark.parametrize("flag", ["--num_test", "--max_dataset_size"])
@@ -73,7 +76,7 @@ def test_names_of_maps_in_the_other_direction(place: Path) -> None:
     fill("testB", 2, 10, 20, name="{}_B.png")
     flags = ["--dataroot", "data", "--name", "tiny", *TINY, "--direction", "BtoA", "--max_iters", 1, "--no_html"]
     assert run("train", *flags).code == 0
-    assert "1 of 3 has no counterpart there\n" in translate("--dataroot", "data").out
+    assert "1 of 3 has no counterpart in B\n" in translate("--dataroot", "data").out
     assert shown() == {"2_B.png": 2, "10_B.png": 10}
 
 
@@ -94,9 +97,9 @@ def test_names_that_do_not_tell_show_none(a_run: Path) -> None:
     shutil.copyfile("data/testA/1.png", "data/testA/1.bmp")
     fill("testB", 1, 2, name="{}.tif")
     outcome = translate("--dataroot", "data", "--max_dataset_size", 2)  # 1.bmp and 1.png
-    assert "2 of 2 have no counterpart there" in outcome.out or "none is shown" in outcome.out
+    assert "2 of 2 have no counterpart in B" in outcome.out or "none is shown" in outcome.out
     assert not REAL_B.exists()
-    assert "2 of 3 have no counterpart there\n" in translate("--dataroot", "data").out
+    assert "2 of 3 have no counterpart in B\n" in translate("--dataroot", "data").out
     assert shown() == {"2.png": 2}
 
 

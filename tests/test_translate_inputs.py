@@ -171,7 +171,7 @@ def test_a_random_choice_of_the_images(a_run: Path) -> None:
 
 def test_num_test(a_run: Path) -> None:
     outcome = translate("--dataroot", "data", "--num_test", 2)
-    assert "--num_test: 2 of 3 images" in outcome.out
+    assert "--num_test: translating 2 of 3 images" in outcome.out
     assert names_in(FAKES) == ["0.png", "1.png"]
     assert "--num_test" not in translate("--dataroot", "data", "--num_test", 99).out
     assert names_in(FAKES) == ["0.png", "1.png", "2.png"]
@@ -186,7 +186,7 @@ def test_more_than_cuts_fifty(a_run: Path) -> None:
 def test_results_of_an_earlier_run_are_mentioned(a_run: Path) -> None:
     translate("--dataroot", "data")
     outcome = translate("--dataroot", "data", "--num_test", 1)
-    assert outcome.err == f"warning: {FAKES} also holds 2 pictures of an earlier run, which are not on the page\n"
+    assert outcome.err == f"warning: {FAKES} also holds 2 pictures from an earlier run, which are not on the page\n"
     assert len(Page(RESULTS / "index.html").images) == 3
 
 

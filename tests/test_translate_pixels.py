@@ -45,7 +45,7 @@ def test_the_default_resizes_and_says_so(a_run: Path) -> None:
     lines = translate("--dataroot", "album").out.splitlines()
     said = [line for line in lines if "32x32" in line]
     assert len(said) == 1
-    assert "as CUT does" in said[0]
+    assert "as in CUT" in said[0]
     assert "--preprocess none" in said[0]
     assert pixels(FAKES / "wide.png").shape == (32, 32, 3)
 
@@ -57,7 +57,7 @@ SIZES = [(37, 51), (5, 7), (1, 1), (64, 48), (33, 20), (17, 16), (2, 90)]
 def test_preprocess_none_keeps_any_size(a_run: Path, size: tuple[int, int]) -> None:
     path = write_image(Path("album/odd.png"), *size)
     outcome = translate("--dataroot", "album", "--preprocess", "none")
-    assert "pixels, as CUT does" not in outcome.out
+    assert "pixels, as in CUT" not in outcome.out
     shown = pixels(FAKES / "odd.png")
     assert shown.shape == (size[1], size[0], 3)
     assert np.array_equal(pixels(RESULTS / "images/real_A/odd.png"), np.asarray(read_image(path, 3)))

@@ -56,7 +56,8 @@ def test_few_levels_are_warned_of(place: Path, dtype: str, low: float, high: flo
     for folder in ("trainA", "trainB"):
         assert (
             f"warning: {place / 'deep' / folder}: {kind} values {low:g} to {high:g}, 99.8 % of them in less than 1/16 "
-            f"of the range 0 (black) to {white:g} (white): name the values of black and white with --value_range"
+            f"of the range 0 (black) to {white:g} (white): "
+            "if that is not intended, name the values of black and white with --value_range"
         ) in outcome.err
 
 
@@ -71,7 +72,7 @@ def test_what_is_assumed_is_said(place: Path, dtype: str, low: float, high: floa
     outcome = trained(place, *GRAY)
     white = 65535 if dtype == "u2" else 1
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.count(f"0 becomes black and {white} white; --value_range LOW,HIGH changes that") == 2
+    assert outcome.out.count(f"0 becomes black and {white} white; to change that, use --value_range LOW,HIGH") == 2
 
 
 def test_8_bits_that_use_their_range_are_passed_over(place: Path) -> None:
@@ -190,7 +191,11 @@ def test_a_type_that_tells_no_range_is_found_beyond_the_images_that_are_looked_a
         values = np.arange(1600).reshape(40, 40) % 256
         tifffile.imwrite(root / "trainA" / f"{number}.tif", values.astype(np.int32 if number == 8 else np.uint8))
     argv = ["--dataroot", root, "--name", "deep", *TINY, *GRAY]
-    refused("train", argv, f"{root}/trainA/8.tif: int32 values: name the values of black and white with --value_range")
+    refused(
+        "train",
+        argv,
+        f"{root}/trainA/8.tif: int32 values: name the values of black and white with --value_range",
+    )
     assert trained(place, *GRAY, "--value_range", "0,255").code == 0
 
 

@@ -121,7 +121,7 @@ def test_addresses_and_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture)
         with create_monitors(run_info(tmp_path, 1, "--monitor", "visdom", "--display_server", address)) as monitors:
             assert monitors.sinks == []
         (warning,) = caplog.messages
-        assert warning.startswith("no monitor visdom: ")
+        assert warning.startswith("monitor visdom is off: ")
         caplog.clear()
     for number in ("0", "-1"):
         assert VisdomWindows.create(run_info(tmp_path, 1, "--display_id", number)) is None

@@ -79,7 +79,7 @@ def test_it_stops_saves_and_goes_on(
     assert outcome.code == 128 + number, outcome
     assert outcome.err == ""
     again = f"--checkpoints_dir={folder} --name=r --max_iters=5 --continue_train"
-    assert outcome.out.endswith(f"stopped by {number.name} after step 3, saved; go on with: python train.py {again}\n")
+    assert outcome.out.endswith(f"stopped by {number.name} after step 3, saved; resume with: python train.py {again}\n")
     parts = trained(images, "r", "--continue_train", "--max_iters", "5", "--no_html", *TINY)
     if num_threads == 0 and hang is never and number == signal.SIGTERM:  # of one case: it takes time
         whole = trained(images, "whole", "--max_iters", "5", "--no_html", *TINY)
@@ -93,7 +93,7 @@ def test_it_stops_saves_and_goes_on(
         (lambda: os.stat("/none/mount"), "/none/mount: No such file or directory"),
         (
             lambda: torch.ones(10**14),
-            r"out of memory \(.*memory.*\) while images were read: try a smaller --batch_size, --load_size, "
+            r"out of memory \(.*memory.*\) while loading images: try a smaller --batch_size, --load_size, "
             "--cache_images or --num_threads",
         ),
     ],
@@ -105,7 +105,9 @@ def test_what_fails_while_it_reads_is_one_line_and_saved(
     folder = images.parent / "checkpoints"
     outcome = run("train", "--dataroot", images, "--checkpoints_dir", folder, "--name", "r", *TINY, "--no_html")
     assert outcome.code == 2
-    assert re.fullmatch(f"train.py: error: {says}; the 2 steps before it are saved\n", outcome.err)
+    assert re.fullmatch(
+        f"train.py: error: {says}; the 2 steps before it are saved: resume with --continue_train\n", outcome.err
+    )
     assert torch.load(folder / "r/latest_state.pth", weights_only=True)["position"]["step"] == 2
 
 
@@ -114,7 +116,7 @@ def test_before_the_first_step_nothing_is_kept(images: Path, monkeypatch: pytest
     folder = images.parent / "checkpoints"
     outcome = run("train", "--dataroot", images, "--checkpoints_dir", folder, "--name", "r", *TINY)
     assert (outcome.code, outcome.err) == (143, "")
-    assert outcome.out.endswith("stopped by SIGTERM before the first step; nothing is kept\n")
+    assert outcome.out.endswith("stopped by SIGTERM before the first step; nothing was saved\n")
     assert not folder.exists()
 
 

@@ -106,7 +106,7 @@ def test_safetensors_are_read_whatever_their_name(prefix: str, tmp_path: Path) -
         assert torch.equal(answer(tmp_path / name), answer(tmp_path / "plain.pth"))
     content = (tmp_path / "weights.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(content[: len(content) // 2])
-    with pytest.raises(CheckpointError, match=r"cut\.safetensors is damaged .* safetensors that is cut off"):
+    with pytest.raises(CheckpointError, match=r"cut\.safetensors is damaged .* truncated or altered safetensors"):
         answer(tmp_path / "cut.safetensors")
 
 
@@ -126,7 +126,7 @@ def test_what_is_left_aside_is_counted(place: Path) -> None:
     assert (outcome.code, outcome.err) == (0, "")
     others = len(discriminator()) + 1 + 2
     number = len(generator())
-    said = f"epoch=3.ckpt: tensors under state_dict.netG that are used: {number}, left aside: {others}\n"
+    said = f"epoch=3.ckpt: {number} tensors under state_dict.netG are used, {others} are ignored\n"
     assert said in outcome.out
 
 
@@ -145,15 +145,15 @@ REFUSED: dict[str, tuple[Callable[[Weights], Any], str]] = {
     ),
     "an attention": (
         lambda weights: weights | {"attention.weight": torch.ones(4)},
-        "w.pth holds tensors that are not known here: attention.weight; if its network computes with them, it cannot",
+        "w.pth holds unknown tensors: attention.weight; if its network needs them, it cannot",
     ),
     "buffers of a wrapper": (
         lambda weights: weights | {"mean": torch.zeros(3), "std": torch.ones(3)},
-        "w.pth holds tensors that are not known here: mean, std; ",
+        "w.pth holds unknown tensors: mean, std; ",
     ),
     "many more tensors": (
         lambda weights: under("netG.", weights | under("head.", {name: torch.ones(1) for name in "abcde"})),
-        "w.pth holds tensors that are not known here: head.a, head.b, head.c and 2 more; ",
+        "w.pth holds unknown tensors: head.a, head.b, head.c and 2 more; ",
     ),
     "whole numbers": (
         lambda weights: {name: value.to(torch.int8) for name, value in weights.items()},
@@ -161,15 +161,15 @@ REFUSED: dict[str, tuple[Callable[[Weights], Any], str]] = {
     ),
     "no values": (
         lambda weights: {name: value.to("meta") for name, value in weights.items()},
-        "model.1.weight has a shape and no values",
+        "model.1.weight has a shape but no values",
     ),
     "a discriminator": (
         lambda weights: discriminator(),
-        "it belongs to another architecture (--netG, --netD, --netF): it is a discriminator (netD) of --ndf 4",
+        "it belongs to a different architecture (--netG, --netD, --netF): it is a discriminator (netD) of --ndf 4",
     ),
     "a U-Net": (
         lambda weights: {"model.model.0.weight": torch.zeros(4, 3, 4, 4)},
-        "it is a U-Net, as of pix2pix, which is none of --netG",
+        "it is a U-Net as in pix2pix, which no --netG offers",
     ),
     "another library's class": (
         lambda weights: {"state_dict": weights, "root": Path("x")},
@@ -191,11 +191,11 @@ def test_what_could_be_wrong_is_refused(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--normG", "batch"), "it has --normG batch, and here are --normG instance"),
-        (("--netG", "resnet_6blocks"), "it has --netG resnet_6blocks, and here are --netG resnet_4blocks"),
+        (("--normG", "batch"), "it has --normG batch, but this run has --normG instance"),
+        (("--netG", "resnet_6blocks"), "it has --netG resnet_6blocks, but this run has --netG resnet_4blocks"),
         (
             ("--netG", "resnet_9blocks", "--ngf", "5"),
-            "--netG resnet_9blocks --ngf 5, and here are --netG resnet_4blocks",
+            "--netG resnet_9blocks --ngf 5, but this run has --netG resnet_4blocks",
         ),
     ],
 )
@@ -203,9 +203,9 @@ def test_what_could_be_wrong_is_refused(case: str, tmp_path: Path) -> None:
 def test_another_architecture_is_named(a_run: Path, flags: tuple[str, ...], says: str, prefix: str) -> None:
     """Of weights beside the options of a run, in translating and as --pretrained_name."""
     torch.save(under(prefix, generator(*flags)), a_run / "latest_net_G.pth")
-    refused("test", TEST, "latest_net_G.pth", "another architecture", says)
+    refused("test", TEST, "latest_net_G.pth", "a different architecture", says)
     start = ["--dataroot", "data", "--name", "new", *TINY, "--pretrained_name", "tiny"]
-    refused("train", start, "latest_net_G.pth", "another architecture", says)
+    refused("train", start, "latest_net_G.pth", "a different architecture", says)
 
 
 def test_starting_from_wrapped_weights(a_run: Path) -> None:
@@ -231,5 +231,5 @@ def test_the_full_state_as_a_checkpoint(place: Path, ema: float) -> None:
     outcome = run("test", "--dataroot", "data", "--num_threads", 0, "--gpu_ids", -1, "--checkpoint", moved)
     what = "averaged netG" if ema else "netG"
     assert outcome.code == 0
-    assert f"latest_state.pth is the full state of a training: its {what} is used\n" in outcome.out
-    assert "left aside" not in outcome.out
+    assert f"latest_state.pth is the full training state: using its {what}\n" in outcome.out
+    assert "ignored" not in outcome.out

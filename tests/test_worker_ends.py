@@ -22,8 +22,8 @@ from coopcut.util.errors import DataError
 from tests.test_data_sets import make_options
 
 LINE = "a data loading process ended unexpectedly ({}) while it read {}: {}"
-IN_ITS_CODE = "look for what ends the process in its messages above, or in the code of the data set"
-MORE_PROCESSES = "raise the limit of processes (ulimit -u, or that of the container), or "
+IN_ITS_CODE = "check its messages above and the code of the data set for what ended it"
+MORE_PROCESSES = "raise the limit of processes (ulimit -u, or the container's), or "
 
 
 def abort() -> None:
@@ -35,9 +35,9 @@ ENDS: dict[str, tuple[Callable[[], Any], str, str]] = {
     "killed": (
         lambda: os.kill(os.getpid(), signal.SIGKILL),
         "killed by SIGKILL",
-        "systems do this when memory runs out; try a smaller --num_threads, 0 for none, or --batch_size",
+        "usually the system ran out of memory; try a smaller --num_threads (0 for none) or --batch_size",
     ),
-    "abort": (abort, "killed by SIGABRT", "a library crashed there; replace or remove these images"),
+    "abort": (abort, "killed by SIGABRT", "an image library crashed; replace or remove these images"),
     "user signal": (lambda: os.kill(os.getpid(), signal.SIGUSR1), "killed by SIGUSR1", IN_ITS_CODE),
     "real-time signal": (lambda: os.kill(os.getpid(), 40), "killed by signal 40", IN_ITS_CODE),
     "_exit": (lambda: os._exit(7), "exit code 7", IN_ITS_CODE),
@@ -85,7 +85,7 @@ def test_a_connection_that_fails_names_its_cause(
     with pytest.raises(DataError) as caught:
         list(batches)
     says, line = capfd.readouterr().err, str(caught.value)
-    cure = "try a smaller --num_threads, 0 for none"
+    cure = "try a smaller --num_threads, or 0 for none"
     if here:
         failed, images = line.split(" while it read ")
         assert failed == "the connection to a data loading process failed (No buffer space available)"
@@ -95,7 +95,7 @@ def test_a_connection_that_fails_names_its_cause(
         assert line == LINE.format(
             "exit code 1", f"{five_images}/trainA/0.png and {five_images}/trainB/0.png", IN_ITS_CODE
         )
-        said = f"a data loading process ends, its connection failed (No buffer space available): {cure}"
+        said = f"a data loading process exited: its connection failed (No buffer space available): {cure}"
         assert set(says.splitlines()) == {said}
     assert multiprocessing.active_children() == []
 
@@ -143,7 +143,7 @@ def test_sys_exit_in_a_data_set_names_its_line(fails: Callable[..., EpochLoader]
     line = leave.__code__.co_firstlineno + 1
     with pytest.raises(DataError) as caught:
         list(fails(leave, num_threads).epoch(1))
-    says = f"{__file__}, line {line}, called sys.exit while images were read: raise an error there instead"
+    says = f"{__file__}, line {line}, called sys.exit while loading images: raise an error there instead"
     assert str(caught.value) == says
 
 
@@ -182,6 +182,6 @@ def test_processes_that_cannot_be_started(
     reason = getattr(error, "strerror", None) or str(error)
     assert str(caught.value) == (
         f"--num_threads 3: the data loading processes cannot be started ({reason}): {says}"
-        "try a smaller --num_threads, 0 for none"
+        "try a smaller --num_threads, or 0 for none"
     )
     assert multiprocessing.active_children() == []

@@ -97,5 +97,5 @@ def test_memory_that_runs_out_is_one_line(fails: Callable[..., EpochLoader], doe
     with pytest.raises(DataError) as caught:
         list(fails(does).epoch(1))
     assert str(caught.value) == (
-        "out of memory in a data loading process: try a smaller --num_threads, 0 for none, or a smaller --batch_size"
+        "out of memory in a data loading process: try a smaller --num_threads, or 0 for none, or a smaller --batch_size"
     )

@@ -80,7 +80,7 @@ def test_closing_does_not_wait_for_them(
     batches, got = loader.epoch(1), list[Any]()
 
     def read() -> None:
-        with pytest.raises(RuntimeError, match=r"this run was ended by another one, or by close\(\)"):
+        with pytest.raises(RuntimeError, match=r"this iteration was ended by a later one, or by close\(\)"):
             next(batch for batch in batches if got.append(batch))  # type: ignore[func-returns-value]
 
     reader = threading.Thread(target=read, daemon=True)

@@ -21,7 +21,7 @@ from coopcut.util.memory import is_out_of_memory, no_memory
 class _Console(logging.Handler):
     """Messages above a progress bar instead of through it; warnings and errors go to stderr.
 
-    Nobody may be there to read them (a closed pipe, a terminal that is gone): that ends no training.
+    Their stream may be gone (a closed pipe, a lost terminal): that does not end training.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -92,7 +92,7 @@ def _run(main: Callable[[Sequence[str]], int]) -> None:
         if isinstance(error, OSError):
             complain(script, of_system(error))
         if "start new thread" in str(error):
-            complain(script, "no thread can be started: raise the limit of processes (ulimit -u, or the container's)")
+            complain(script, "cannot start a thread: raise the limit of processes (ulimit -u, or the container's)")
         raise
     except KeyboardInterrupt as error:
         what, code = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)

@@ -11,14 +11,14 @@ from coopcut.util.launch import find_place
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, where nothing else answers it."""
+    """SIGTERM, where nothing else handles it."""
 
 
 def _say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
-    print(f"{Path(sys.argv[0]).name}: error: interrupted; nothing was begun", file=sys.stderr, flush=True)
+    print(f"{Path(sys.argv[0]).name}: error: interrupted before anything started", file=sys.stderr, flush=True)
     os._exit(128 + signal.SIGINT)  # libraries that are half loaded would print more
 
 

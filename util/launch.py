@@ -47,7 +47,7 @@ def find_place(environ: Mapping[str, str] | None = None) -> Place:
 
     Alone is a process without RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE, or with WORLD_SIZE 1. One of several
     has RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; without LOCAL_RANK and LOCAL_WORLD_SIZE it has a machine to
-    itself. Raises `OptionError` for everything else: nobody but this process can be counted on to say it.
+    itself. Raises `OptionError` for everything else: no other process can be relied on to report it.
     """
     environ = os.environ if environ is None else environ
     found = {name: environ.get(name, "") for name in (*NUMBERS, *ADDRESS) if environ.get(name, "").strip()}
@@ -55,12 +55,12 @@ def find_place(environ: Mapping[str, str] | None = None) -> Place:
     if fault:
         shown = ", ".join(f"{name}={_shown(value)}" for name, value in found.items())
         raise OptionError(
-            f"{fault} ({shown}): it is not clear whether this process is one of several; {cure_of_several(environ)} to "
+            f"{fault} ({shown}): it is unclear whether this process is one of several; {cure_of_several(environ)} to "
             "run it alone, or start several with torchrun"
         )
     restarts = _whole(environ.get(RESTARTS, "").strip() or "0")
     if restarts is None:
-        raise OptionError(f"{RESTARTS}={_shown(environ[RESTARTS])} is not a whole number from 0: unset it")
+        raise OptionError(f"{RESTARTS}={_shown(environ[RESTARTS])} is not a whole number of 0 or more: unset it")
     size = int(found.get("WORLD_SIZE", 1))
     if size == 1:
         return Place(restarts=restarts if "WORLD_SIZE" in found else 0)
@@ -77,7 +77,7 @@ def find_place(environ: Mapping[str, str] | None = None) -> Place:
 
 
 def cure_of_several(environ: Mapping[str, str] | None = None) -> str:
-    """What to do for a process that is to be alone, whatever the environment says."""
+    """How to run a process alone, whatever the environment says."""
     environ = os.environ if environ is None else environ
     return f"put 'env {' '.join(f'-u {name}' for name in NUMBERS if name in environ)}' before the command"
 
@@ -98,7 +98,7 @@ def _fault(found: Mapping[str, str]) -> str:
     for name, number in numbers.items():
         least = 1 if name.endswith("SIZE") else 0
         if number is None or number < least:
-            return f"{name} is not a whole number from {least}"
+            return f"{name} is not a whole number of {least} or more"
     if not numbers:
         return ""
     if "WORLD_SIZE" not in numbers:
@@ -127,7 +127,7 @@ def _fault_of_address(found: Mapping[str, str]) -> str:
         if name not in found:
             return f"WORLD_SIZE is above 1 and {name} is not set"
     if len(found["MASTER_ADDR"].split()) > 1 or found["MASTER_ADDR"] != found["MASTER_ADDR"].strip():
-        return "MASTER_ADDR has a space in it"
+        return "MASTER_ADDR contains a space"
     port = _whole(found["MASTER_PORT"].strip())
     if port is None or not 1 <= port <= 65535:
         return "MASTER_PORT is not a whole number from 1 to 65535"

@@ -1,4 +1,4 @@
-"""Out of memory: which errors mean it, how it is told, and how the memory is free again afterwards."""
+"""Out of memory: which errors mean it, how it is reported, and how the memory is freed afterwards."""
 
 import ctypes
 import errno
@@ -89,5 +89,5 @@ def memory_advice() -> Iterator[Advice]:
 
 def no_memory(error: BaseException, less: str = "") -> str:
     """The line for an `error` that means out of memory; less: what takes less."""
-    less = less or "close other programs, or take a machine with more of it"
+    less = less or "close other programs, or use a machine with more memory"
     return f"out of memory ({memory_reason(error)}): {less}; saved files are unchanged"

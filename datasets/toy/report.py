@@ -82,13 +82,13 @@ def count_results(results: Path, dataset: Path) -> Report:
     if found.get("version") != VERSION:
         raise ToyError(
             f"--out: {dataset} was drawn by version {found.get('version')} of make_toy.py, this is version "
-            f"{VERSION}; make it again with --force"
+            f"{VERSION}; draw it again with --force"
         )
     truths = {Path(name).name: truth for name, truth in found["files"].items() if name.startswith("testB/")}
     names = [name for name in truths if (results / name).is_file()]
     if not names:
         raise ToyError(
-            f"--count: no file in {results} is named like one in {dataset / 'testA'}; "
+            f"--count: no file in {results} has the name of one in {dataset / 'testA'}; "
             "give the folder that holds <name>.png for the test images"
         )
     shown, true, squares = [], [], []
@@ -97,7 +97,9 @@ def count_results(results: Path, dataset: Path) -> Report:
         try:
             scene = scene_from_truth(truths[name])
         except ValueError as err:
-            raise ToyError(f"--out: the record of {dataset} is damaged at testB/{name}: {err}; make it again") from err
+            raise ToyError(
+                f"--out: the record of {dataset} is damaged at testB/{name}: {err}; draw it again with --force"
+            ) from err
         shown.append(classify_look(image, scene))
         true.append(scene.look)
         if image.shape != truth.shape:

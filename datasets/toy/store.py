@@ -41,12 +41,12 @@ class Settings:
     def check(self) -> None:
         """Raise ToyError if a value cannot be drawn."""
         if not MIN_SIZE <= self.size <= MAX_SIZE:
-            raise ToyError(f"--size must lie in {MIN_SIZE}..{MAX_SIZE} pixels, not {self.size}; try --size 64")
+            raise ToyError(f"--size must be from {MIN_SIZE} to {MAX_SIZE} pixels, not {self.size}; try --size 64")
         for flag, value in (("train", self.train), ("test", self.test), ("seed", self.seed)):
             if value < 0:
                 raise ToyError(f"--{flag} must be 0 or more, not {value}")
         if not 0.0 <= self.cue <= 1.0:
-            raise ToyError(f"--cue must lie in 0..1, not {self.cue}; 1 draws horses that show their look fully")
+            raise ToyError(f"--cue must be from 0 to 1, not {self.cue}; 1 draws horses that show their look fully")
         if self.train + self.test == 0:
             raise ToyError("--train and --test are both 0, which draws nothing; give at least one a positive number")
 

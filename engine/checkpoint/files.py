@@ -55,10 +55,10 @@ def write_files(folder: Path, contents: Mapping[str, Any]) -> None:
         _flush_folder(folder)
     except OSError as error:
         there = (folder / STATE).is_file()
-        what = "the previous checkpoint is unchanged" if there else "nothing is saved yet"
-        again = "go on with --continue_train" if there else "start again"
+        what = "the previous checkpoint is unchanged" if there else "nothing has been saved yet"
+        again = "resume with --continue_train" if there else "start again"
         raise CheckpointError(
-            f"{path} could not be written ({error.strerror or error}); {what}: make room or check the permissions, "
+            f"{path} could not be written ({error.strerror or error}); {what}: free up space or check the permissions, "
             f"then {again}"
         ) from None
     finally:
@@ -86,12 +86,12 @@ def finish_writing(folder: Path) -> None:
 def read_file(path: Path) -> Any:
     """The content of a file that `write_files`, CUT, Lightning or safetensors wrote, on the CPU.
 
-    Raises `CheckpointError`, which says what a file is that is none of these.
+    Raises `CheckpointError`, which says what any other file is.
     """
     if path.is_dir():
-        raise CheckpointError(f"{path} is a folder: name a file of weights in it")
+        raise CheckpointError(f"{path} is a folder: name a weights file in it")
     if not path.exists():
-        raise CheckpointError(f"{path} does not exist{_whats_there(path.parent)}")
+        raise CheckpointError(f"{path} does not exist{_whats_there(path)}")
     if not path.is_file():
         raise CheckpointError(f"{path} is a pipe or a device: save the weights as a regular file")
     try:
@@ -106,17 +106,19 @@ def read_file(path: Path) -> Any:
         if is_out_of_memory(error) and not _wants_too_much(error, path):
             raise
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # that one: sought beyond the end
-            raise CheckpointError(f"{path} cannot be read ({error.strerror})") from None
+            raise CheckpointError(
+                f"{path} cannot be read ({error.strerror}): check the file and its permissions"
+            ) from None
         raise CheckpointError(f"{path} {_what_is_wrong(path, str(error))}") from None
 
 
-ANOTHER = "it belongs to another architecture: check --netG, --ngf, --netD, --ndf, --norm*, --no_antialias*"
+ANOTHER = "it belongs to a different architecture: check --netG, --ngf, --netD, --ndf, --norm*, --no_antialias*"
 
 
 def load_weights(net: nn.Module, weights: Mapping[str, Tensor], source: Path, hint: str = ANOTHER) -> None:
     """Fill `net`. Raises `CheckpointError`, naming the first difference, if the weights are of another network.
 
-    hint: what is said of it then.
+    hint: the end of that message.
     """
     ours = net.state_dict()
     for name in (*ours, *weights):
@@ -125,9 +127,9 @@ def load_weights(net: nn.Module, weights: Mapping[str, Tensor], source: Path, hi
             raise CheckpointError(f"{source} {missing} {name}; {hint}")
         if weights[name].shape != ours[name].shape:
             theirs, wanted = tuple(weights[name].shape), tuple(ours[name].shape)
-            raise CheckpointError(f"{source}: {name} has the shape {theirs} instead of {wanted}; {hint}")
+            raise CheckpointError(f"{source}: {name} has shape {theirs} instead of {wanted}; {hint}")
         if weights[name].is_meta:
-            raise CheckpointError(f"{source}: {name} has a shape and no values: save the weights from a real device")
+            raise CheckpointError(f"{source}: {name} has a shape but no values: save it from a real device, not meta")
         if weights[name].is_floating_point() != ours[name].is_floating_point():
             types = f"{weights[name].dtype} instead of {ours[name].dtype}"
             raise CheckpointError(f"{source}: {name} holds {types}: save the weights as floating-point numbers")
@@ -135,7 +137,7 @@ def load_weights(net: nn.Module, weights: Mapping[str, Tensor], source: Path, hi
         net.load_state_dict(dict(weights))
     except RuntimeError as error:  # sparse tensors, say
         reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{source} cannot be put into the network ({reason}); save plain dense tensors") from None
+        raise CheckpointError(f"{source} does not load into the network ({reason}); save plain dense tensors") from None
 
 
 def _check_sums(path: Path) -> None:
@@ -148,7 +150,7 @@ def _check_sums(path: Path) -> None:
 
 
 def _wants_too_much(error: BaseException, path: Path) -> bool:
-    """Whether more was to be allocated for a tensor than the file holds: then it is the file that is wrong."""
+    """Whether a tensor needs more memory than the file has bytes: then the file is at fault."""
     asked = re.search(r"allocate (\d+) bytes", str(error))
     return asked is not None and int(asked[1]) > path.stat().st_size
 
@@ -162,8 +164,8 @@ def _what_is_wrong(path: Path, reason: str) -> str:
     if named or _is_plain_pickle(path):
         what = f" ({named[1]})" if named else ""
         return (
-            f"holds more than tensors{what} and could run code when loaded; it is refused: where you trust it, load it "
-            "elsewhere and save the network's state_dict() alone with torch.save"
+            f"holds more than tensors{what} and could run code when loaded, so it is refused: if you trust it, load it "
+            "elsewhere and save only the network's state_dict() with torch.save"
         )
     return damaged(path)
 
@@ -175,11 +177,16 @@ def _is_plain_pickle(path: Path) -> bool:
     return len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5 and start[2:] != LEGACY
 
 
-def _whats_there(folder: Path) -> str:
+def _whats_there(path: Path) -> str:
+    """What lies where a file is missing; for <epoch>_net_<name>.pth only those of the other epochs, the newest last."""
+    folder = path.parent
     if not folder.is_dir():
-        return " and neither does its folder: check --name (in training also --pretrained_name) and --checkpoints_dir"
-    names = sorted(p.name for p in folder.iterdir() if p.suffix in (".pth", ".pt", ".ckpt", ".safetensors"))
-    return f"; {folder} holds {', '.join(names[:8]) or 'no checkpoint'}{', ...' if len(names) > 8 else ''}"
+        return ", nor does its folder: check --name (in training also --pretrained_name) and --checkpoints_dir"
+    found = [p.name for p in folder.iterdir() if p.suffix in (".pth", ".pt", ".ckpt", ".safetensors")]
+    _, net, network = path.name.rpartition("_net_")
+    names = [name for name in found if net and name.endswith(net + network)] or found
+    names.sort(key=lambda name: (len(name), name))  # 5 before 10 before latest
+    return f"; {folder} holds {'..., ' * (len(names) > 8)}{', '.join(names[-8:]) or 'no checkpoint'}"
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The format of a training's full state, and what earlier ones become in it."""
+"""The format of a training's full state, and the conversion of earlier formats."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,12 +10,12 @@ FORMAT = 2
 
 
 def current(state: Mapping[str, Any], source: Path) -> Mapping[str, Any]:
-    """`state` in the format of today. Raises `CheckpointError` for one of a later version."""
+    """`state` in the current format. Raises `CheckpointError` for a later one."""
     if state["format"] == FORMAT:
         return state
     if state["format"] == 1:
         return _from_1(state)
-    raise CheckpointError(f"{source} has the format {state['format']}, of another version; here: {FORMAT}")
+    raise CheckpointError(f"{source} has format {state['format']}, but this version reads formats 1 to {FORMAT}")
 
 
 def _from_1(state: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -64,7 +64,7 @@ def lock_folder(folder: Path, patience: float = 0) -> int | None:
     except BlockingIOError:
         _forget(descriptor)
         raise CheckpointError(
-            f"{folder} is in use by another training: wait for it, or choose another --name"
+            f"{folder} is in use by another training run: wait for it, or choose another --name"
         ) from None
     except OSError:  # some network file systems know no locks
         _forget(descriptor)

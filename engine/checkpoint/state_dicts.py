@@ -65,8 +65,8 @@ def only_one(found: list[Found], source: Path) -> Found:
         if not _equal(first.weights, other.weights):
             places = ", ".join(each.place or "the top" for each in found)
             raise CheckpointError(
-                f"{source} holds {len(found)} networks that fit ({places}): save the weights of the one that you "
-                "mean as a file of their own, with torch.save"
+                f"{source} holds {len(found)} networks that fit ({places}): save the weights of the one you "
+                "mean to a separate file with torch.save"
             )
     return first
 

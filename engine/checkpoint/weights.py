@@ -50,7 +50,7 @@ def fill(net: nn.Module, content: Any, source: Path, opt: Options) -> None:
     others = number_of_tensors(content) - len(weights)
     if others:
         place = f" under {chosen.place}" if chosen.place else ""
-        log.info("%s: tensors%s that are used: %d, left aside: %d", source, place, len(weights), others)
+        log.info("%s: %d tensors%s are used, %d are ignored", source, len(weights), place, others)
 
 
 def options_of_generator(content: Any, source: Path) -> dict[str, Any]:
@@ -60,13 +60,13 @@ def options_of_generator(content: Any, source: Path) -> dict[str, Any]:
 
 
 def network_of_state(content: Any, network: str, source: Path) -> Any:
-    """Of the full state of a training, as `Run` saves it, a network, averaged if it is; else `content` itself."""
+    """A network of the full state that `Run` saves, its average if there is one; any other `content` as it is."""
     model = content.get("model") if isinstance(content, Mapping) and {"position", "format"} <= content.keys() else None
     if not isinstance(model, Mapping) or not {"networks", "ema"} <= model.keys() or network not in model["networks"]:
         return content
     averaged = current(content, source)["model"]["ema"].get(network)
     kind = "averaged " if averaged is not None else ""
-    log.info("%s is the full state of a training: its %snet%s is used", source, kind, network)
+    log.info("%s is the full training state: using its %snet%s", source, kind, network)
     if averaged is None:
         return model["networks"][network]
     return {name: value for name, value in averaged.items() if name != "n_averaged"}
@@ -89,14 +89,14 @@ def _unknown(net: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
 
 
 def _refuse_unknown(net: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
-    """Raise `CheckpointError` for tensors that belong to no layer of `net`: what they are for cannot be told."""
+    """Raise `CheckpointError` for tensors that belong to no layer of `net`: their purpose is unknown."""
     layers = {name for name, module in net.named_modules() if next(module.children(), None) is None}
     unknown = _unknown(net, weights)
     if unknown and not any(name.rpartition(".")[0] in layers for name in unknown):
         named = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
         raise CheckpointError(
-            f"{source} holds tensors that are not known here: {named}; if its network computes with them, it cannot be "
-            "used, else remove them from the file"
+            f"{source} holds unknown tensors: {named}; if its network needs them, it cannot be used; otherwise remove "
+            "them from the file"
         )
 
 
@@ -117,10 +117,10 @@ def _difference(weights: Mapping[str, Tensor], opt: Options) -> str:
     """How the weights of another architecture differ from what the options say."""
     theirs = infer_generator_options(weights)
     if not theirs:
-        return f"it belongs to another architecture (--netG, --netD, --netF): it is {kind_of_network(weights)}"
+        return f"it belongs to a different architecture (--netG, --netD, --netF): it is {kind_of_network(weights)}"
     differ = [name for name, value in theirs.items() if getattr(opt, name) != value]
     if not differ:
         return f"it resembles --netG {theirs['netG']} but has layers that no --netG has"
     has = " ".join(f"--{name} {theirs[name]}" for name in differ)
     here = " ".join(f"--{name} {getattr(opt, name)}" for name in differ)
-    return f"it belongs to another architecture: it has {has}, and here are {here}"
+    return f"it belongs to a different architecture: it has {has}, but this run has {here}"

@@ -30,8 +30,8 @@ def guarded(exchange: Callable[[], Any]) -> None:
         exchange()
     except RuntimeError as error:
         raise PeerError(
-            f"another process of this run ended or does not answer ({first_line(error)}): saved files are "
-            "unchanged; go on with --continue_train"
+            f"another process of this run ended or is not responding ({first_line(error)}): saved files are "
+            "unchanged; resume with --continue_train"
         ) from None
 
 

@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 PATIENCE = 20.0  # seconds that a process waits for the others before it says so
 
 LESS_DATA = "try a smaller --batch_size, --load_size, --cache_images or --num_threads"
-DIFFERENT_OPTIONS = "the processes were given different options: {}; start all with the same ones"
-DIFFERENT_IMAGES = "the processes see different images: {}; give all the same --dataroot"
+DIFFERENT_OPTIONS = "the processes were given different options: {}; start all of them with the same options"
+DIFFERENT_IMAGES = "the processes see different images: {}; give all of them the same --dataroot"
 
 
 def restarted() -> bool:
@@ -73,8 +73,8 @@ def join() -> Iterator["Peers"]:
     except (RuntimeError, ValueError) as error:
         raise PeerError(
             f"{_who(here)} did not find the others at {here.host} port {here.port} (MASTER_ADDR, MASTER_PORT): "
-            f"{first_line(error).rstrip('.')}; start all {here.size} with one free port, or {cure_of_several()} to run "
-            "this one alone"
+            f"{first_line(error).rstrip('.')}; start all {here.size} with the same free port, or {cure_of_several()} "
+            "to run this one alone"
         ) from None
     try:
         yield Peers(store)
@@ -87,10 +87,10 @@ def join() -> Iterator["Peers"]:
 
 @contextmanager
 def _told_of_waiting(here: Place) -> Iterator[None]:
-    """Within the block a process that waits for the others for long says so: they may never have been started."""
+    """Within the block a process that waits long for the others says so: they may never have been started."""
     log.setLevel(logging.WARNING)  # also where a process leaves it to the first to talk
     patience = f"up to {here.timeout:g} seconds ({TIMEOUT})"
-    message = f"{_who(here)} waits for the others, {patience}; to run it alone, {cure_of_several()}"
+    message = f"{_who(here)} is waiting for the others, {patience}; to run it alone, {cure_of_several()}"
     timer = Timer(PATIENCE, log.warning, [message])
     timer.daemon = True
     timer.start()
@@ -227,7 +227,7 @@ class Peers:
         found = "; ".join(dict.fromkeys(self.collect(mine)))
         raise _as_agreed(
             DataError(
-                f"images of different size in one batch over {self.size} processes ({found} pixels after "
+                f"images of different sizes in one batch over {self.size} processes ({found} pixels after "
                 "--preprocess); use a cropping --preprocess (for example resize_and_crop)"
             )
         )
@@ -247,7 +247,7 @@ def _next(iterator: Iterator[B], stop: StopSignals) -> tuple[B | None, DataError
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        return None, DataError(f"out of memory ({first_line(error)}) while images were read: {LESS_DATA}")
+        return None, DataError(f"out of memory ({first_line(error)}) while loading images: {LESS_DATA}")
 
 
 def _sizes(batch: Images | None) -> list[int]:

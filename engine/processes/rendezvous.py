@@ -1,7 +1,7 @@
-"""How the processes of one start find each other, and nobody of an earlier one.
+"""How the processes of one start find each other, and none of an earlier start.
 
 torchrun keeps its key-value store when it starts the processes again after a failure, and torch then reads the
-addresses of processes that are gone, if they of now have not overwritten theirs yet. Numbers of restarts are no help:
+addresses of processes that are gone, if the current ones have not overwritten them yet. Counts of restarts do not help:
 every machine counts its own. So the first process names the start by a random word, and all agree on it.
 """
 
@@ -37,14 +37,14 @@ def _wait_for_first(here: Place, deadline: float) -> None:
             socket.create_connection((here.host, here.port), timeout=max(deadline - time.monotonic(), PAUSE)).close()
             return
         except OSError as error:
-            _pause(deadline, f"nobody answers: {error.strerror or error}")
+            _pause(deadline, f"no answer: {error.strerror or error}")
 
 
 def name_of_start(store: Store, rank: int, size: int, timeout: timedelta) -> str:
     """A word that all `size` processes of this start have in common, though `store` may hold those of earlier starts.
 
     The first process writes a word. Each of the others answers to it with a word of its own, which the first repeats.
-    To a word of an earlier start nobody repeats an answer of now: who answered to it looks again.
+    Nobody repeats answers to a word of an earlier start, so a process that answered one looks again.
     """
     mine, deadline = secrets.token_hex(8), time.monotonic() + timeout.total_seconds()
     if rank == 0:

@@ -1,4 +1,4 @@
-"""A signal to one of several processes as one to all of them, also while they wait for data or for each other.
+"""A signal to one of several processes reaches all of them, also while they wait for data or for each other.
 
 Before a step the processes tell each other of signals. One that waits for data that never come would not get there,
 and the others, inside torch, do not even run what answers a signal. So a thread in each looks after both.

@@ -37,12 +37,12 @@ DASHES = ("-", "--", ":", "-.")  # one for each run
 
 
 def main(argv: Sequence[str]) -> int:
-    """Read, draw, say where. Returns the exit code."""
+    """Read, draw and log the path. Returns the exit code."""
     refuse_several()
     parser = Parser(__doc__, "coopcut.monitors.plot_run")
     parser.add_argument("runs", nargs="+", metavar="NAME", help="name or folder of a run")
-    parser.add_argument("--checkpoints_dir", type=Path, default=Path("./checkpoints"), help="folder of the runs")
-    parser.add_argument("--out", type=Path, help="the picture: .png, .pdf or .svg")
+    parser.add_argument("--checkpoints_dir", type=Path, default=Path("./checkpoints"), help="folder with the runs")
+    parser.add_argument("--out", type=Path, help="file to write: .png, .pdf or .svg")
     opt = parser.parse_args(list(argv))
     runs = {name: read_run(opt.checkpoints_dir, name) for name in opt.runs}
     first = _folder(opt.checkpoints_dir, opt.runs[0])
