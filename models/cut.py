@@ -52,7 +52,9 @@ class CUT(Method):
             raise OptionError("--lambda_NCE 0 and --lambda_coop 0 leave the warm-up nothing to teach: raise one")
         super().check(opt)
         if opt.nce_idt and opt.input_nc != opt.output_nc:
-            raise OptionError("--nce_idt translates target images too and needs --input_nc equal to --output_nc")
+            raise OptionError(
+                "--nce_idt translates target images too and needs --input_nc equal to --output_nc: set --nce_idt False"
+            )
 
     def __init__(self, opt: Options, runtime: Runtime) -> None:
         super().__init__(opt, runtime)

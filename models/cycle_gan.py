@@ -47,7 +47,9 @@ class CycleGAN(Method):
     def check(cls, opt: Options) -> None:
         super().check(opt)
         if opt.lambda_identity > 0 and opt.input_nc != opt.output_nc:
-            raise OptionError("--lambda_identity needs --input_nc equal to --output_nc: make them equal, or give it 0")
+            raise OptionError(
+                "--lambda_identity needs --input_nc equal to --output_nc: make them equal, or set --lambda_identity 0"
+            )
 
     def __init__(self, opt: Options, runtime: Runtime) -> None:
         super().__init__(opt, runtime)

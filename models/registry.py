@@ -54,7 +54,9 @@ def _load(entry: EntryPoint) -> type[Method]:
         reason = f"{type(error).__name__}: {error}"
         raise OptionError(f"--model {entry.name}: {entry.value} cannot be imported ({reason})") from error
     if not (inspect.isclass(found) and issubclass(found, Method) and not inspect.isabstract(found)):
-        raise OptionError(f"--model {entry.name}: {entry.value} is no subclass of coopcut.models.Method with a step")
+        raise OptionError(
+            f"--model {entry.name}: {entry.value} is not a subclass of coopcut.models.Method that defines step"
+        )
     return found
 
 

@@ -34,8 +34,8 @@ class Adversarial(Objective):
         Option("label_smoothing", 0.0, "probability with which D's loss takes a real image for a fake one", low=0,
                high=0.5),
         Option("lambda_GAN", 1.0, "weight of the adversarial loss of the generator", low=0),
-        Option("pool_size", 0, "show D up to this many earlier translations, too; 0: only new ones", low=0),
-        Option("instance_noise", 0.0, "standard deviation of noise on all that D is shown; images are in [-1, 1]",
+        Option("pool_size", 0, "also show D up to this many earlier translations; 0: only new ones", low=0),
+        Option("instance_noise", 0.0, "standard deviation of noise added to every image that D sees; images are in [-1, 1]",
                low=0),
         *Stabilizers.options,
     )  # fmt: skip

@@ -36,7 +36,7 @@ COOP_OPTIONS = (
     Option("coop_epochs", 0, "epochs of the cooperative start (coopcut: 10); 0: none", low=0),
     Option("coop_iters", 0, "length of the start in steps, in place of --coop_epochs; 0: count epochs", low=0),
     Option("coop_fade", 0.0, "after the start, fade its losses out over this many times its length", low=0, high=1000),
-    Option("coop_keep", 0.0, "weight that these losses keep to the end; each step then costs more", low=0, high=1),
+    Option("coop_keep", 0.0, "weight at which the cooperative losses stay after the start; each step then costs more", low=0, high=1),
     Option("coop_anneal", False, "shorten the revision toward the end of the start"),
     Option("coop_reset", "none", "networks that get their initial weights again at the end of the start; G: all but D",
            ("none", "G", "D", "all")),
@@ -46,8 +46,8 @@ COOP_OPTIONS = (
     Option("coop_every", 1, "after the start, revise in every so many steps only", low=1),
     Option("coop_replay", 16, "between these steps D is shown one of the last so many revised batches; 0: none", low=0),
     Option("lambda_coop", 10.0, "weight of the teaching loss, the mean squared distance to the revision", low=0),
-    Option("lambda_energy", 1.0, "weight of the squared energies; 1: the likelihood loss is that of lsgan", low=0),
-    Option("coop_data_noise", 0.0, "standard deviation of noise on the real images of the energy", low=0),
+    Option("lambda_energy", 1.0, "weight of the squared energies; 1 makes the likelihood loss equal to lsgan's", low=0),
+    Option("coop_data_noise", 0.0, "standard deviation of noise added to the real images when D is an energy", low=0),
 )  # fmt: skip
 
 

@@ -31,12 +31,12 @@ def advice(opt: Options, losses: Mapping[str, float], position: Position) -> lis
         return found
     most = 1 / max(opt.lambda_energy, 0.1)  # the gap of a D that tells every patch apart
     if 0.8 * most < losses["gap"] <= most and not young:
-        found.append(f"D has won, it tells revised images from real ones; raise {far}")
+        found.append(f"D has won: it tells revised images from real ones; raise {far}")
     elif abs(losses["gap"]) > most:
         found.append("the energies of real and revised images run apart; raise --lambda_energy or lower --lr")
     told = max(abs(losses["gap"]), abs(losses["f_revised"] - losses["f_fake"]))
     if position.step >= 200 and told < 0.01 * min(1, most) and not at_rest:
-        or_else = "begin with --init_type kaiming" if opt.langevin_stop else "add --langevin_stop"
+        or_else = "start with --init_type kaiming" if opt.langevin_stop else "add --langevin_stop"
         found.append(f"the energies are flat: there is nothing to teach; lower {far}, or {or_else}")
     if losses["D"] > 0.5 * most and not young:
         found.append("the likelihood loss of D is far above 0, the loss of energies that are 0; lower --lr")

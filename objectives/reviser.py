@@ -15,7 +15,7 @@ class Reviser:
     """Moves images up f(x) = D(x) - offset, the negative energy of `objectives.cooperative`."""
 
     options = (
-        Option("langevin_steps", 15, "steps of the revision", low=1, high=10000),
+        Option("langevin_steps", 15, "Langevin steps per revision", low=1, high=10000),
         Option("langevin_displacement", 0.1, "mean change of a value over all steps; each image's gradient is rescaled "
                "to it; images are in [-1, 1]", above=0, high=2),
         Option("langevin_step_size", 0.0, "factor on the gradient of the scores' sum (delta^2 / 2); 0: rescale", low=0),

@@ -94,8 +94,8 @@ TINY_WITHOUT_F = [flag for flag in TINY if flag not in ("--netF_nc", "8", "--num
         ("theirs.nowhere:Near", ("theirs.nowhere:Near cannot be imported", "No module named 'theirs.nowhere'")),
         ("theirs.near:Far", ("theirs.near:Far cannot be imported", "has no attribute 'Far'")),
         ("theirs.broken:Near", ("cannot be imported", "No module named 'nothing_of_that_name'")),
-        ("theirs.near:function", ("theirs.near:function is no subclass of coopcut.models.Method",)),
-        ("coopcut.models:Method", ("coopcut.models:Method is no subclass",)),
+        ("theirs.near:function", ("theirs.near:function is not a subclass of coopcut.models.Method",)),
+        ("coopcut.models:Method", ("coopcut.models:Method is not a subclass",)),
     ],
 )
 def test_what_is_no_method_is_refused(foreign: Path, model: str, says: tuple[str, ...]) -> None:

@@ -85,7 +85,7 @@ def test_a_server_that_never_answers(make: Make, caplog: pytest.LogCaptureFixtur
         assert sink.records[-1]["step"] == 3 * POINTS - 1
         sink.close()
         assert sink.thread.is_alive()  # stuck in its first request: neither `close` nor anything before waited for it
-        assert ["did not take the last losses within 0.3 s" in line for line in warnings(caplog)] == [True]
+        assert ["did not accept the last losses within 0.3 s" in line for line in warnings(caplog)] == [True]
         connections[1].close()
     sink.thread.join(10)
     assert (sink.thread.is_alive(), len(sink.pictures)) == (False, 1)  # it turned no picture of torch into one to send
@@ -100,7 +100,7 @@ def test_one_is_started_where_nobody_listens_and_waited_for(make: Make, caplog: 
     assert f":{port}:" not in caplog.text
     START.return_value.poll.return_value = 2
     until(lambda: f":{port}:" in caplog.text)
-    assert "coopcut.monitors.visdom says why" in caplog.text
+    assert "coopcut.monitors.visdom to see why" in caplog.text
 
 
 @pytest.mark.parametrize("number", [0, signal.SIGSTOP, signal.SIGKILL])

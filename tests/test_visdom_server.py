@@ -32,7 +32,7 @@ FILES = ("/static/../server/app.py", "/static/%2e%2e/server/app.py", "/static/js
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ("echo evil > package/a.js", "a.js of pack@1.0.0 is not what it was"),
+        ("echo evil > package/a.js", "a.js of pack@1.0.0 has an unexpected checksum"),
         ("rm package/a.js", "package/a.js"),
         ("echo 'npm error network down' >&2; exit 1", "network down"),
     ],
@@ -123,7 +123,7 @@ def test_names_of_environments_are_cleaned(port: int) -> None:
     [
         ("--port 99999", "--port: '99999' must be a whole number from 1 to 65535"),
         ("--name no_such_run", "no_such_run/losses.jsonl holds no losses"),
-        ("--port {}", "port {} of 127.0.0.1 cannot be had (Address already in use)"),
+        ("--port {}", "cannot listen on port {} of 127.0.0.1 (Address already in use)"),
     ],
 )
 def test_bad_flags(port: int, flags: str, says: str) -> None:

@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         from coopcut.monitors.visdom.server import Server, serve
     except ImportError as error:
-        raise UserError(f"the package {error.name} is not installed: make venv does it") from None
+        raise UserError(f"the package {error.name} is not installed: run make venv") from None
     server = Server(assets, opt.hostname, opt.port)
     asyncio.run(serve(server, opt.hostname, opt.exit_when_idle, lambda: run and VisdomWindows(run, "ended")))
     return 0

@@ -33,7 +33,8 @@ def find_assets() -> Path:
     except (OSError, KeyError, ValueError, subprocess.SubprocessError, tarfile.TarError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
         raise UserError(
-            f"the scripts of Visdom's page cannot be had from npm ({said[0] if said else type(error).__name__}): "
+            "the scripts of Visdom's page could not be downloaded with npm "
+            f"({said[0] if said else type(error).__name__}): "
             f"install npm, or copy {folder} from a machine where `make visdom` works"
         ) from None
     return folder
@@ -51,7 +52,7 @@ def _fetch(folder: Path) -> None:
                 file = tar.extractfile(f"package/{source}")
                 contents[target] = file.read() if file else b""
             if hashlib.sha256(contents[target]).hexdigest() != sha256:
-                raise ValueError(f"{source} of {package} is not what it was: its checksum differs")
+                raise ValueError(f"{source} of {package} has an unexpected checksum")
     for target, content in contents.items():
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
         write_bytes(folder / target, content)

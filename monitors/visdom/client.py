@@ -33,7 +33,7 @@ class Client:
     def __init__(self, server: str, port: int, env: str) -> None:
         parts = urlsplit(server if "://" in server else f"http://{server}")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port or parts.username:
-            raise ValueError(f"--display_server {server} is no address like http://localhost, without port or user")
+            raise ValueError(f"--display_server {server} is not an address such as http://localhost (no port, no user)")
         self.host, self.port, self.env = parts.hostname, port, clean(env)
         self.is_local = parts.scheme == "http" and self.host in ("localhost", "127.0.0.1")
         self._kind = http.client.HTTPConnection if parts.scheme == "http" else http.client.HTTPSConnection
@@ -52,7 +52,7 @@ class Client:
         opts = {"title": title, "width": size[0], "height": size[1]}
         data, layout = content if not isinstance(content, str) else ([{"type": "text", "content": content}], {})
         if self._post("events", {"layout": layout, "win": str(win), "opts": opts}, data) != str(win):
-            raise OSError("what answers there is no Visdom server")
+            raise OSError("the server at this address is not Visdom")
 
     def has(self, win: int) -> bool:
         """Whether the server holds a window: not after a restart."""
@@ -69,7 +69,7 @@ class Client:
                 answer = connection.getresponse()
                 said = answer.read(1000).decode("utf-8", "replace")
         except http.client.HTTPException as error:
-            raise OSError(f"it does not answer as a server does ({type(error).__name__})") from None
+            raise OSError(f"its answer is not valid HTTP ({type(error).__name__})") from None
         if answer.status != 200:
             raise OSError(f"it answers with HTTP {answer.status}")
         return said

@@ -103,7 +103,7 @@ class VisdomWindows(Monitor):
         if self.thread.is_alive():
             with self.in_torch:
                 self.left = True
-            self._warn(f"Visdom at {self.client.address} did not take the last losses within {FAREWELL:g} s")
+            self._warn(f"Visdom at {self.client.address} did not accept the last losses within {FAREWELL:g} s")
 
     def _work(self) -> None:
         pause, ended = PAUSE, False
@@ -122,10 +122,10 @@ class VisdomWindows(Monitor):
                 started = self.server if not self.reached else None
                 if started is None or started.poll() is not None:  # else it is on its way
                     pause = min(2 * pause, LONGEST_PAUSE)
-                    hint = f"{' '.join(COMMAND)} says why; " if started else ""
+                    hint = f"run {' '.join(COMMAND)} to see why; " if started else ""
                     self._warn(f"no Visdom at {self.client.address}: {error}; trying again ({hint}off: --display_id 0)")
             except Exception as error:  # a mistake of ours: it must not fill the screen
-                self._warn(f"Visdom is given up: {type(error).__name__}: {error}")
+                self._warn(f"Visdom is off from now on: {type(error).__name__}: {error}")
                 return
             self.ending.wait(pause)
 

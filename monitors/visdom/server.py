@@ -80,14 +80,14 @@ class Server(stock.Application):
 async def serve(server: Server, address: str, idle_minutes: float, ready: Callable[[], object]) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, or after so long without a request or an open page (0: never).
 
-    Calls `ready` first. Raises `UserError` if the port cannot be had.
+    Calls `ready` first. Raises `UserError` if it cannot listen on the port.
     """
     try:
         listening = server.listen(server.port, address=address)
     except OSError as error:
         raise UserError(
-            f"port {server.port} of {address} cannot be had ({error.strerror}): if that is a Visdom server, it is "
-            "there already; else choose another --port, and give the same to train.py as --display_port"
+            f"cannot listen on port {server.port} of {address} ({error.strerror}): if a Visdom server already runs there, "
+            "use it; otherwise choose another --port, and give the same to train.py as --display_port"
         ) from None
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -99,7 +99,7 @@ async def serve(server: Server, address: str, idle_minutes: float, ready: Callab
         if server.subs:
             server.last_request = time.monotonic()
         elif 0 < 60 * idle_minutes < time.monotonic() - server.last_request:
-            log.info("nobody has looked for %g minutes", idle_minutes)
+            log.info("unused for %g minutes: exiting", idle_minutes)
             break
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), min(30, 15 * idle_minutes) if idle_minutes > 0 else None)
