@@ -34,6 +34,9 @@ FIGURES = {
     "rare": (f"accuracy, {RARE} rarest", True),
     "covered": ("classes covered", True),
     "reverse_KL": ("reverse KL of classes", False),
+    "matching": ("share at the matching mode", True),
+    "modes": ("modes covered", True),
+    "quality": ("high quality", True),
 }
 
 

@@ -35,7 +35,7 @@ class Adversarial(Objective):
                high=0.5),
         Option("lambda_GAN", 1.0, "weight of the adversarial loss of the generator", low=0),
         Option("pool_size", 0, "also show D up to this many earlier translations; 0: only new ones", low=0),
-        Option("instance_noise", 0.0, "standard deviation of noise added to every image that D sees; images are in [-1, 1]",
+        Option("instance_noise", 0.0, "standard deviation of noise added to all images for D; images are in [-1, 1]",
                low=0),
         *Stabilizers.options,
     )  # fmt: skip

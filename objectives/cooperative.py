@@ -36,7 +36,7 @@ COOP_OPTIONS = (
     Option("coop_epochs", 0, "epochs of the cooperative start (coopcut: 10); 0: none", low=0),
     Option("coop_iters", 0, "length of the start in steps, in place of --coop_epochs; 0: count epochs", low=0),
     Option("coop_fade", 0.0, "after the start, fade its losses out over this many times its length", low=0, high=1000),
-    Option("coop_keep", 0.0, "weight at which the cooperative losses stay after the start; each step then costs more", low=0, high=1),
+    Option("coop_keep", 0.0, "weight that the cooperative losses keep after the start", low=0, high=1),
     Option("coop_anneal", False, "shorten the revision toward the end of the start"),
     Option("coop_reset", "none", "networks that get their initial weights again at the end of the start; G: all but D",
            ("none", "G", "D", "all")),

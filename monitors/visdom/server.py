@@ -86,8 +86,8 @@ async def serve(server: Server, address: str, idle_minutes: float, ready: Callab
         listening = server.listen(server.port, address=address)
     except OSError as error:
         raise UserError(
-            f"cannot listen on port {server.port} of {address} ({error.strerror}): if a Visdom server already runs there, "
-            "use it; otherwise choose another --port, and give the same to train.py as --display_port"
+            f"cannot listen on port {server.port} of {address} ({error.strerror}): if a Visdom server already runs "
+            "there, use it; otherwise choose another --port, and give the same to train.py as --display_port"
         ) from None
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
