@@ -1,1 +1,0 @@
-"""The study of the cooperative start: python -m benchmarks.coop_study"""
