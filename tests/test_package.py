@@ -39,10 +39,10 @@ def test_commands(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     parser = configparser.ConfigParser()
     parser.read_string(wheel.read(name).decode())
     assert dict(parser["console_scripts"]) == {
-        f"coopcut-{script}": f"coopcut.{script}:command" for script in ("train", "test", "evaluate")
+        f"coopcut-{script}": f"coopcut.{script}:command" for script in ("train", "test", "evaluate", "compare")
     }
     wheel.extractall(tmp_path)
-    for script in ("train", "test", "evaluate"):
+    for script in ("train", "test", "evaluate", "compare"):
         code = f"import sys; sys.argv = ['coopcut-{script}', '--help']; from coopcut.{script} import command; command()"
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr

@@ -67,7 +67,7 @@ def test_a_server_that_is_late_or_restarted_gets_the_whole_curve(make: Make, cap
     assert [f":{port}: [Errno 111] Connection refused" in line for line in warnings(caplog)] == [True]
 
 
-@pytest.mark.parametrize(("answer", "warns"), [((500, None), "HTTP 500"), ((200, "<html>"), "no Visdom server")])
+@pytest.mark.parametrize(("answer", "warns"), [((500, None), "HTTP 500"), ((200, "<html>"), "is not Visdom")])
 def test_errors_and_another_program(make: Make, caplog: pytest.LogCaptureFixture, answer: Any, warns: str) -> None:
     with StandIn(0, *answer) as server:
         make(server.port).log(record(1, ADVERSARIAL))
