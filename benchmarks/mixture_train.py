@@ -95,6 +95,7 @@ class Run:
         apart = {"data", "arm", "steps", "coop_steps", "coop_lr_D", "coop_lr_G", "measure_freq"}
         given = {name: value for name, value in asdict(self.settings).items() if name not in apart}
         given |= {"model": "benchmarks.mixture_train:Points", "coop_iters": self.settings.warmup, "gpu_ids": -1}
+        given["langevin_backtrack"] = False  # `Settings.passes` counts no pass after the last step
         return [f"--{name}={value}" for name, value in given.items()] + ["--preprocess=none"]
 
     def step(self, number: int) -> dict[str, float]:

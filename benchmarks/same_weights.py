@@ -39,6 +39,10 @@ CASES = {
 PROCESSES = {"two processes": 2}
 
 
+# of options that were added since and changed a default; a run that is continued has its own
+NOW = ("--langevin_adaptive=False", "--langevin_backtrack=False")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--commit", default="69d3f98", help="the earlier commit")
@@ -68,7 +72,7 @@ def compare(case: str, checkouts: dict[str, Path], folder: Path, steps: int) -> 
     """
     images, runs = folder / "noise", {name: folder / case.replace(" ", "_") / name for name in (*checkouts, "moved")}
     for name, checkout in checkouts.items():
-        train(case, checkout, images, runs[name], steps)
+        train(case, checkout, images, runs[name], steps, *(NOW if checkout == ROOT else ()))
     train(case, checkouts["before"], images, runs["moved"], steps // 2)
     train(case, checkouts["now"], images, runs["moved"], steps, "--continue_train")
     files = sorted(path.name for path in (runs["before"] / "run").glob("latest_net_*.pth"))

@@ -15,11 +15,12 @@ def advice(opt: Options, losses: Mapping[str, float], position: Position) -> lis
         return []
     found = []
     young = position.step < 100
-    at_rest = opt.langevin_stop and losses["displacement"] == 0  # all scored as high as real images before
+    stops = opt.langevin_stop or (opt.langevin_adaptive and opt.langevin_step_size == 0)
+    at_rest = stops and losses["displacement"] == 0  # all scored as high as real images before
     far = "--langevin_step_size" if opt.langevin_step_size > 0 else "--langevin_displacement"
     if losses["f_revised"] <= losses["f_fake"] and not at_rest and not young:
         found.append(f"the revision lowers the score: it overshoots; lower {far} or raise --langevin_steps")
-    if losses["displacement"] < 0.005 and not opt.langevin_stop and not young:
+    if losses["displacement"] < 0.005 and not stops and not young:
         found.append(f"the revision hardly moves the images; raise {far} or --langevin_clip")
     elif losses["displacement"] > 0.2:
         found.append(f"the revision moves the images far; lower {far} or --langevin_clip")
@@ -36,7 +37,7 @@ def advice(opt: Options, losses: Mapping[str, float], position: Position) -> lis
         found.append("the energies of real and revised images run apart; raise --lambda_energy or lower --lr")
     told = max(abs(losses["gap"]), abs(losses["f_revised"] - losses["f_fake"]))
     if position.step >= 200 and told < 0.01 * min(1, most) and not at_rest:
-        or_else = "start with --init_type kaiming" if opt.langevin_stop else "add --langevin_stop"
+        or_else = "start with --init_type kaiming" if stops else "add --langevin_stop"
         found.append(f"the energies are flat: there is nothing to teach; lower {far}, or {or_else}")
     if losses["D"] > 0.5 * most and not young:
         found.append("the likelihood loss of D is far above 0, the loss of energies that are 0; lower --lr")

@@ -16,13 +16,17 @@ class Reviser:
 
     options = (
         Option("langevin_steps", 15, "Langevin steps per revision", low=1, high=10000),
-        Option("langevin_displacement", 0.1, "mean change of a value over all steps; each image's gradient is rescaled "
-               "to it; images are in [-1, 1]", above=0, high=2),
-        Option("langevin_step_size", 0.0, "factor on the gradient of the scores' sum (delta^2 / 2); 0: rescale", low=0),
-        Option("langevin_stop", False, "stop revising an image once it scores as high as the real image beside it"),
-        Option("langevin_adaptive", False, "make --langevin_displacement the most that an image moves: a step is as "
-               "long as the slope needs to reach the score of the real image beside it; implies --langevin_stop"),
-        Option("langevin_backtrack", False, "undo a step that lowers an image's score and halve its later ones"),
+        Option("langevin_displacement", 0.1, "mean change of a value over all steps, at most; images are in [-1, 1]",
+               above=0, high=2),
+        Option("langevin_adaptive", True, "a step is as long as the slope needs to reach the score of the real image "
+               "beside it, and an image that has reached it rests; False: images move all of the displacement",
+               earlier=False),
+        Option("langevin_backtrack", True, "undo a step that lowers an image's score and halve its later ones",
+               earlier=False),
+        Option("langevin_step_size", 0.0, "fixed factor on the gradient of the scores' sum (delta^2 / 2), in place of "
+               "a displacement; 0: none", low=0),
+        Option("langevin_stop", False, "with steps that are not adaptive: an image that scores as high as the real "
+               "image beside it rests"),
         Option("langevin_noise", 0.0, "standard deviation of a step's noise (delta); images are in [-1, 1]", low=0),
         Option("langevin_clip", 0.05, "largest change of a value by the gradient in a step; 0: no limit", low=0),
     )  # fmt: skip
@@ -31,7 +35,8 @@ class Reviser:
         self, opt: Options, adversarial: Adversarial, bounds: tuple[float, float] | None = (-1.0, 1.0)
     ) -> None:
         self.D, self.offset = adversarial.D, adversarial.gan.offset
-        self.stops = bool(opt.langevin_stop or opt.langevin_adaptive)
+        adaptive = bool(opt.langevin_adaptive and opt.langevin_step_size == 0)
+        self.stops = bool(opt.langevin_stop or adaptive)
         self.langevin = Langevin(
             steps=opt.langevin_steps,
             step_size=opt.langevin_step_size,
@@ -39,7 +44,7 @@ class Reviser:
             clip=opt.langevin_clip,
             displacement=0.0 if opt.langevin_step_size > 0 else opt.langevin_displacement,
             bounds=bounds,
-            adaptive=opt.langevin_adaptive,
+            adaptive=adaptive,
             backtrack=opt.langevin_backtrack,
         )
 

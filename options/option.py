@@ -64,6 +64,8 @@ def _fraction(text: str) -> float:
 class Option:
     """A command-line option.
 
+    `earlier` is the value of runs that were saved before there was the option; by default it is `default`.
+
     `low` and `high` are inclusive bounds, `above` and `below` exclusive ones. `parse` turns the text of the command
     line into a value; by default it follows from the type of `default`. `fixed` marks what a checkpoint was made
     with for good: neither `--continue_train` nor `test.py` may contradict it. `several`: choices joined by commas.
@@ -78,6 +80,7 @@ class Option:
     high: float | None = None
     above: float | None = None
     below: float | None = None
+    earlier: Any = None
     parse: Callable[[str], Any] | None = None
     fixed: bool = False
     several: bool = False

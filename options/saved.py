@@ -68,7 +68,7 @@ def load_options(folder: Path) -> dict[str, Any]:
             raise CheckpointError(f"{path}: {name}: {complaint}; {RESTORE}")
         if name in declared and isinstance(declared[name].default, float) and isinstance(value, int):
             saved[name] = float(value)  # a 0 that a hand wrote for 0.0
-    return saved
+    return {name: option.earlier for name, option in declared.items() if option.earlier is not None} | saved
 
 
 def contradictions(

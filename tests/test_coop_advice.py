@@ -9,6 +9,9 @@ HEALTHY = {"D": -0.1, "f_revised": 0.1, "f_fake": 0.0, "displacement": 0.05, "ga
 HEALTHY |= {"saturated": 0.0, "saturated_fake": 0.0, "saturated_real": 0.0}
 
 
+PLAIN = "--langevin_adaptive False"
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -31,7 +34,7 @@ HEALTHY |= {"saturated": 0.0, "saturated_fake": 0.0, "saturated_real": 0.0}
     ],
 )
 def test_advice_names_the_option(change: dict[str, float], word: str | None) -> None:
-    advice = cooperative().advice({**HEALTHY, **change}, Position(step=500))
+    advice = cooperative(PLAIN).advice({**HEALTHY, **change}, Position(step=500))
     assert len(advice) == (word is not None)
     assert word is None or word in advice[0]
     if word and "displacement" in word:
@@ -40,12 +43,12 @@ def test_advice_names_the_option(change: dict[str, float], word: str | None) -> 
 
 
 def advised(change: dict[str, float], *flags: str, step: int = 500) -> list[str]:
-    return cooperative(*flags).advice({**HEALTHY, **change}, Position(step=step))
+    return cooperative(PLAIN, *flags).advice({**HEALTHY, **change}, Position(step=step))
 
 
 def test_advice_on_flat_energies() -> None:
     (flat,) = advised({"gap": 0.0, "f_revised": 0.0001}, "--langevin_stop")
-    assert "or begin with --init_type kaiming" in flat
+    assert "or start with --init_type kaiming" in flat
     assert advised({"gap": 0.0, "f_revised": 0.0001, "displacement": 0.003}, "--langevin_stop") == [flat]
     assert not advised({"gap": 0.0, "f_revised": 0.0, "displacement": 0.0}, "--langevin_stop")  # all at rest
     assert not advised({"gap": 0.0, "f_revised": 0.02}, "--lambda_energy", "0")  # as without a penalty too
@@ -65,3 +68,10 @@ def test_advice_follows_the_penalty_and_the_phase() -> None:
     assert "lower --lr" in advised({"D": 6.0, "gap": 0.5}, "--lambda_energy", "0.1")[0]
     assert not advised({"D": 0.6, "D_fake": 0.1})
     assert not advised({"gap": 3.0, "D_fake": 0.1})  # wanted, while fading
+
+
+def test_an_adaptive_revision_that_need_not_move_is_healthy() -> None:
+    for change in ({"displacement": 0.0001}, {"displacement": 0.0, "gap": 0.0, "f_revised": 0.0}):
+        assert cooperative().advice({**HEALTHY, **change}, Position(step=500)) == []
+    (flat,) = cooperative().advice({**HEALTHY, "gap": 0.0, "f_revised": 0.0001}, Position(step=500))
+    assert "or start with --init_type kaiming" in flat

@@ -24,6 +24,8 @@ from tests.steps import (
 )
 from tests.training import run, same
 
+PLAIN = ("--langevin_adaptive False", "--langevin_backtrack False")
+
 
 @pytest.mark.parametrize("mode", ["CUT", "FastCUT"])
 def test_coopcut_without_warmup_is_cut(images: Path, mode: str) -> None:
@@ -144,7 +146,7 @@ def test_while_fading_the_gradients_are_a_mixture() -> None:
 
 
 def test_revision_stops_at_the_score_of_the_real_image() -> None:
-    further = "--langevin_displacement 1 --langevin_clip 0"
+    further = "--langevin_displacement 1 --langevin_clip 0 --langevin_adaptive False"
     free, stopping = method_with(COOP, further), method_with(COOP, further, "--langevin_stop")
     generator = torch.Generator().manual_seed(3)
     A, B = (torch.rand(6, 3, 32, 32, generator=generator) - 0.5 for _ in "AB")
@@ -189,7 +191,7 @@ def test_flipped_fastcut_contrasts_with_the_unflipped_input() -> None:
 
 
 def test_instance_noise_is_on_everything_that_D_sees_in_the_adversarial_losses_and_on_nothing_else() -> None:
-    trainer, real = trainer_with(COOP, "--instance_noise 0.5 --coop_iters 1 --langevin_steps 2"), batch()["B"]
+    trainer, real = trainer_with(COOP, "--instance_noise 0.5 --coop_iters 1 --langevin_steps 2", *PLAIN), batch()["B"]
     seen: list[torch.Tensor] = []
     trainer.networks["D"].register_forward_pre_hook(lambda _, inputs: seen.extend(inputs[0].detach().clone().split(2)))
     warm = trainer.step(batch(), Position(step=0))

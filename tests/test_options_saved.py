@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from coopcut.options.saved import load_options
+from coopcut.options.saved import FILE, load_options, to_dict
 from coopcut.util.errors import CheckpointError
 from tests.tools import (
     TINY,
     losses_of,
     make_images,
     run,
+    train_options,
     translation_options,
     tree,
 )
@@ -150,3 +151,15 @@ def test_training_data_flags_are_not_taken_over(place: Path) -> None:
     assert (opt.batch_size, opt.max_dataset_size, opt.phase, opt.no_flip) == (1, math.inf, "test", True)
     assert (opt.ngf, opt.netG, opt.direction) == (4, "resnet_4blocks", "AtoB")
     assert "5 images translated" in run("test", "--dataroot", "data", "--name", "r").out
+
+
+def test_a_run_from_before_an_option_keeps_what_it_did_then(tmp_path: Path) -> None:
+    """The sampler of a run that was saved without --langevin_adaptive took steps of one length, and goes on so."""
+    opt = train_options(["--model", "coopcut"])
+    assert opt.langevin_adaptive
+    saved = to_dict(opt)
+    (tmp_path / FILE).write_text(json.dumps(saved), encoding="utf-8")
+    assert load_options(tmp_path)["langevin_adaptive"]
+    del saved["langevin_adaptive"]
+    (tmp_path / FILE).write_text(json.dumps(saved), encoding="utf-8")
+    assert not load_options(tmp_path)["langevin_adaptive"]
