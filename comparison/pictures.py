@@ -42,8 +42,9 @@ def plot(found: Found, methods: Sequence[str], path: Path) -> None:
         axis.set_title(FIGURES[figure][0], fontsize=10)
         axis.set_xlabel("share of the budget")
         axis.grid(alpha=0.3)
-    axes.flat[0].legend(fontsize=6)
-    drawn.tight_layout()
+    names = [name for name in methods if name in found]
+    drawn.tight_layout(rect=(0, 0.05 * (1 + len(names)) / lines, 1, 1))
+    drawn.legend(*axes.flat[0].get_legend_handles_labels(), loc="lower left", fontsize=8, frameon=False)
     save_figure(drawn, path, "--out")
 
 
