@@ -15,7 +15,8 @@ from tests.tools import run as script
 
 
 def test_bf16_is_near_float32_and_its_revision_is_float32() -> None:
-    flags = "--model coopcut --langevin_steps 3 --ngf 8 --ndf 8 --netF_nc 16"
+    flags = "--model coopcut --langevin_steps 3 --ngf 8 --ndf 8 --netF_nc 16 --langevin_adaptive False "
+    flags += "--langevin_backtrack False"
     plain, half = trainer_with(flags), trainer_with(flags, "--amp bf16")
     seen: list[torch.dtype] = []
     first: Any = half.networks["D"].model[0]

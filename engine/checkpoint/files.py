@@ -185,7 +185,7 @@ def _whats_there(path: Path) -> str:
     found = [p.name for p in folder.iterdir() if p.suffix in (".pth", ".pt", ".ckpt", ".safetensors")]
     _, net, network = path.name.rpartition("_net_")
     names = [name for name in found if net and name.endswith(net + network)] or found
-    names.sort(key=lambda name: (len(name), name))  # 5 before 10 before latest
+    names.sort(key=lambda name: (len(Path(name).stem), name))  # 5 before 10 before latest
     return f"; {folder} holds {'..., ' * (len(names) > 8)}{', '.join(names[-8:]) or 'no checkpoint'}"
 
 
