@@ -15,10 +15,12 @@ import logging
 import multiprocessing
 import os
 import shlex
+import signal
 import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
@@ -26,10 +28,10 @@ import torch
 from coopcut.comparison import cost, pictures, references, tables
 from coopcut.comparison.judge import FIGURES, Judge, images_of
 from coopcut.comparison.one_run import quiet, run
-from coopcut.comparison.plan import Job, Method, jobs, parse_seeds
+from coopcut.comparison.plan import Candidate, Job, parse_seeds
 from coopcut.util.arguments import Parser
 from coopcut.util.cli import run_script
-from coopcut.util.errors import DataError, OptionError
+from coopcut.util.errors import DataError, NoMemoryError, OptionError
 from coopcut.util.files import write_text
 from coopcut.util.launch import refuse_several
 
@@ -40,13 +42,13 @@ def main(argv: Sequence[str]) -> int:
     """Run what is missing and write the tables. Returns the exit code."""
     refuse_several()
     told = parse(argv)
-    methods = [Method(text, tuple(shlex.split(told.flags))) for text in told.runs]
+    candidates = [Candidate(text, tuple(shlex.split(told.flags))) for text in told.runs]
     for root in told.dataroot:
         if not root.is_dir():
             raise DataError(f"--dataroot {root}: no such folder")
-    for method in methods:
-        method.options(told.dataroot[0])
-    todo = list(planned(told, methods))
+    for each in candidates:
+        each.options(told.dataroot[0])
+    todo = planned(told, candidates)
     if not told.report:
         train([job for job in todo if not job.path.is_file()], told.jobs)
     for root in told.dataroot:
@@ -84,57 +86,78 @@ def parse(argv: Sequence[str]) -> Namespace:
     return told
 
 
-def planned(told: Namespace, methods: Sequence[Method]) -> list[Job]:
-    """All jobs, with the steps that each method can afford on each data set."""
-    found: list[Job] = []
+def planned(told: Namespace, candidates: Sequence[Candidate]) -> list[Job]:
+    """All jobs, with the steps that each candidate can afford on each data set; seed by seed, so pairs come early."""
+    steps: dict[tuple[Path, str], int] = {}
     for root in told.dataroot:
-        costs = None if told.equal == "steps" else costs_of(told, methods, root)
-        steps = {
-            method.text: told.budget
-            if costs is None
-            else cost.steps_for(method.options(root), costs[method.text], told.budget)
-            for method in methods
-        }
-        found += jobs(methods, [root], told.seeds, steps, told.out)
-    return sorted(found, key=lambda job: told.seeds.index(job.seed))
+        costs = None if told.equal == "steps" else costs_of(told, candidates, root)
+        for each in candidates:
+            steps[root, each.text] = (
+                told.budget if costs is None else cost.steps_for(each.options(root), costs[each.text], told.budget)
+            )
+    return [
+        Job(each, root, seed, steps[root, each.text], told.out)
+        for seed in told.seeds
+        for root in told.dataroot
+        for each in candidates
+    ]
 
 
-def costs_of(told: Namespace, methods: Sequence[Method], root: Path) -> dict[str, list[float]]:
-    """The costs of the methods, measured once and kept in --out, so that a comparison goes on as it began."""
+def costs_of(told: Namespace, candidates: Sequence[Candidate], root: Path) -> dict[str, list[float]]:
+    """The costs of the candidates, measured once and kept in --out, so that a comparison goes on as it began."""
     path = told.out / root.name / f"costs_{told.equal}.json"
     kept: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    keys = {method.text: shlex.join([methods[0].text, "|", *method.flags]) for method in methods}
-    missing = [method for method in methods if keys[method.text] not in kept]
+    first = candidates[0]
+    keys = {each.text: shlex.join([first.text, "|", *each.flags]) for each in candidates}
+    missing = [each for each in candidates if keys[each.text] not in kept]
     if missing:
-        images = images_of(root / "trainA", 16), images_of(root / "trainB", 16)
-        torch.set_num_threads(1)
-        chosen = [methods[0], *(method for method in missing if method is not methods[0])]
-        with quiet():
-            found = (
-                cost.time_costs(chosen, root, images) if told.equal == "time" else cost.operation_costs(chosen, root)
-            )
-        kept |= {keys[method.text]: found[method.text] for method in missing}
+        chosen = [first, *(each for each in missing if each is not first)]
+        found = measured(told.equal, chosen, root)
+        kept |= {keys[each.text]: found[each.text] for each in missing}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(kept, indent=1) + "\n")
-    costs = {method.text: kept[keys[method.text]] for method in methods}
+    costs = {each.text: kept[keys[each.text]] for each in candidates}
     for name, values in costs.items():
-        log.info(
-            "%s: a step costs %s times that of %s", name, " then ".join(f"{v:.2f}" for v in values), methods[0].text
-        )
+        log.info("%s: a step costs %s times that of %s", name, " then ".join(f"{v:.2f}" for v in values), first.text)
     return costs
 
 
+def measured(equal: str, candidates: Sequence[Candidate], root: Path) -> dict[str, list[float]]:
+    """What a step of each candidate costs, by stage, in time or operations."""
+    if equal == "operations":
+        return cost.operation_costs(candidates, root)
+    torch.set_num_threads(1)
+    images = images_of(root / "trainA", 64), images_of(root / "trainB", 64)
+    with quiet():
+        trainers = {each.text: cost.trainer_of(each.options(root)) for each in candidates}
+        batches = {name: cost.batch_of(images, int(trainer.opt.batch_size)) for name, trainer in trainers.items()}
+    return cost.time_costs(trainers, batches)
+
+
 def train(todo: Sequence[Job], at_once: int) -> None:
-    """Do the jobs, each in a process of its own."""
+    """Do the jobs, each in a process of its own. What ends one ends all; finished ones stay."""
     began, context = time.perf_counter(), multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(at_once, context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(at_once, context, _ignore_interrupts, max_tasks_per_child=1) as pool:
         futures = {pool.submit(one, job): job for job in todo}
-        for done, future in enumerate(as_completed(futures), 1):
-            job, figures = futures[future], future.result()
-            left = (time.perf_counter() - began) / done * (len(todo) - done) / 60
-            shown = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
-            log.info("%d of %d, %.0f min left: %s on %s, seed %d: %s", done, len(todo), left, job.method.text,
-                     job.dataroot.name, job.seed, shown)  # fmt: skip
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                job, figures = futures[future], future.result()
+                left = (time.perf_counter() - began) / done * (len(todo) - done) / 60
+                shown = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+                log.info("%d of %d, %.0f min left: %s on %s, seed %d: %s", done, len(todo), left, job.candidate.text,
+                         job.dataroot.name, job.seed, shown)  # fmt: skip
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise NoMemoryError("a run was killed, usually because memory ran out: lower --jobs") from None
+            raise
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches all processes of a terminal: the first one alone answers it, and ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def one(job: Job) -> Mapping[str, float]:
@@ -150,7 +173,7 @@ def report(told: Namespace, root: Path, todo: Sequence[Job]) -> None:
     if not found:
         log.info("%s: no run is finished", root)
         return
-    judge, methods = Judge.load(root), list(dict.fromkeys(job.method.text for job in todo))
+    judge, methods = Judge.load(root), list(dict.fromkeys(job.candidate.text for job in todo))
     stand_ins = references.references(judge, root)
     measured = {name: judge.figures(images) for name, images in stand_ins.items()}
     table = tables.rows(found, measured, methods, told.primary)

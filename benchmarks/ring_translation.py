@@ -11,7 +11,6 @@ import json
 import logging
 import math
 import shlex
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,13 +23,12 @@ from benchmarks.mixture_data import ring
 from benchmarks.mixture_train import Critic, Unbounded, hidden
 from benchmarks.ready import batch_of, options, trainer_of
 from coopcut.comparison import tables
-from coopcut.comparison.cost import BLOCK, BLOCKS, stages, steps_for
+from coopcut.comparison.cost import steps_for, time_costs
 from coopcut.comparison.plan import parse_seeds
 from coopcut.data.batch import Batch
 from coopcut.engine.position import Position
 from coopcut.engine.runtime import Runtime
 from coopcut.engine.step import Losses, Step, StepContext, minimize
-from coopcut.engine.trainer import Trainer
 from coopcut.models import Method
 from coopcut.objectives.adversarial import Adversarial
 from coopcut.objectives.cooperative import Cooperative
@@ -81,7 +79,8 @@ class RingTranslation(Method):
         duel = yield from self.adversarial.duel(fake.detach(), batch["B"], ctx)
         yield minimize(duel.d_loss(), "D")
         content = self.opt.lambda_content * (fake - A).square().mean()
-        yield minimize(duel.g_loss(fake) + Losses(content, {"content": content.detach()}), "G")
+        losses = duel.g_loss(fake) + Losses(content, {"content": content.detach()})
+        yield minimize(losses.labeled("G"), "G")
         return {"fake": fake}
 
 
@@ -97,7 +96,12 @@ def main(argv: Sequence[str]) -> int:
     told = parser.parse_args(list(argv))
     torch.set_num_threads(1)
     flags = {name: [*shlex.split(FLAGS), *shlex.split(told.flags), *shlex.split(name)[1:]] for name in told.runs}
-    costs = measured_costs(flags) if told.equal == "time" else {}
+    costs: dict[str, list[float]] = {}
+    if told.equal == "time":
+        A, _, B = domains(64, torch.Generator().manual_seed(0))
+        costs = time_costs(
+            {n: trainer_of(options_of(own, 0)) for n, own in flags.items()}, dict.fromkeys(flags, batch_of(A, B))
+        )
     found: tables.Found = {name: {} for name in told.runs}
     for seed in parse_seeds(told.seeds):
         for name in told.runs:
@@ -175,25 +179,6 @@ def references() -> Mapping[str, Mapping[str, float]]:
             return a @ turn
 
     return {"input unchanged": measure(nn.Identity()), "true map": measure(Linear())}
-
-
-def measured_costs(flags: Mapping[str, Sequence[str]]) -> dict[str, list[float]]:
-    """By method and stage: processor time of a step over that of the first method's last stage, blocks alternating."""
-    trainers: dict[str, Trainer] = {name: trainer_of(options_of(own, 0)) for name, own in flags.items()}
-    A, _, B = domains(64, torch.Generator().manual_seed(0))
-    seconds: dict[tuple[str, int], list[float]] = {}
-    for turn in range(4 * BLOCKS):
-        for name, trainer in trainers.items():
-            for stage, (_, where) in enumerate(stages(trainer.opt)):
-                began = time.process_time()
-                for step in range(BLOCK):
-                    trainer.step(batch_of(A, B), Position(epoch=where.epoch, step=where.step + step))
-                if turn:
-                    seconds.setdefault((name, stage), []).append(time.process_time() - began)
-    medians = {key: statistics.median(values) for key, values in seconds.items()}
-    first = next(iter(flags))
-    base = medians[first, max(stage for name, stage in medians if name == first)]
-    return {name: [medians[key] / base for key in medians if key[0] == name] for name in flags}
 
 
 if __name__ == "__main__":

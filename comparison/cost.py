@@ -3,7 +3,7 @@
 import logging
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from coopcut.comparison.plan import Method, steps_per_epoch
+from coopcut.comparison.plan import Candidate, steps_per_epoch
 from coopcut.data.batch import Batch
 from coopcut.engine.device import set_up
 from coopcut.engine.position import Position
@@ -48,46 +48,43 @@ def steps_for(opt: Options, costs: Sequence[float], budget: float) -> int:
     return max(total, 1)
 
 
-def time_costs(methods: Sequence[Method], dataroot: Path, images: tuple[Tensor, Tensor]) -> dict[str, list[float]]:
-    """By method and stage: processor time of a step over that of the first method's last stage.
+def time_costs(trainers: Mapping[str, Trainer], batches: Mapping[str, Batch]) -> dict[str, list[float]]:
+    """By name and stage: processor time of a step over that of the first trainer's last stage.
 
     Blocks of steps alternate in this process; the figure is the ratio of the medians.
     """
-    log.info("measuring the processor time of a step of %d methods", len(methods))
-    places = [(m, n, at) for m in methods for n, (_, at) in enumerate(stages(m.options(dataroot)))]
-    trainers = {m.text: _trainer(m.options(dataroot)) for m in methods}
-    seconds: dict[tuple[str, int], list[float]] = {(m.text, n): [] for m, n, _ in places}
+    log.info("measuring the processor time of a step of %d methods", len(trainers))
+    seconds: dict[str, list[list[float]]] = {name: [[] for _ in stages(t.opt)] for name, t in trainers.items()}
     for turn in range(BLOCKS + 1):
-        for method, stage, where in places:
-            trainer = trainers[method.text]
-            batch = _batch(images, int(trainer.opt.batch_size))
-            began = time.process_time()
-            for step in range(BLOCK):
-                at = Position(epoch=where.epoch, step=where.step + step)
-                float(trainer.step(batch, at).losses["G"])  # waits for the device
-            if turn > 0:
-                seconds[method.text, stage].append(time.process_time() - began)
-    return _relative(methods, dataroot, {key: statistics.median(found) for key, found in seconds.items()})
+        for name, trainer in trainers.items():
+            for stage, (_, where) in enumerate(stages(trainer.opt)):
+                began = time.process_time()
+                for step in range(BLOCK):
+                    output = trainer.step(batches[name], Position(epoch=where.epoch, step=where.step + step))
+                    float(output.losses["G"])  # waits for the device
+                if turn > 0:
+                    seconds[name][stage].append(time.process_time() - began)
+    return _relative({name: [statistics.median(found) for found in own] for name, own in seconds.items()})
 
 
-def operation_costs(methods: Sequence[Method], dataroot: Path) -> dict[str, list[float]]:
+def operation_costs(candidates: Sequence[Candidate], dataroot: Path) -> dict[str, list[float]]:
     """As `time_costs`, in multiplications at CUT's defaults: networks, images of 256 px, one image in a batch."""
-    log.info("counting the operations of a step of %d methods at CUT's defaults", len(methods))
-    found: dict[tuple[str, int], float] = {}
-    images = (torch.zeros(1, 3, 256, 256), torch.zeros(1, 3, 256, 256))
-    for method in methods:
-        opt = OptionParser(True).parse([*_at_defaults(method), "--dataroot", str(dataroot)])
-        trainer, batch = _trainer(opt), _batch(images, 1)
+    log.info("counting the operations of a step of %d methods at CUT's defaults", len(candidates))
+    found: dict[str, list[float]] = {}
+    batch = batch_of((torch.zeros(1, 3, 256, 256), torch.zeros(1, 3, 256, 256)), 1)
+    for candidate in candidates:
+        opt = OptionParser(True).parse([*_at_defaults(candidate), "--dataroot", str(dataroot)])
+        trainer = trainer_of(opt)
         every = int(vars(opt).get("coop_every", 1))
-        for stage, (_, where) in enumerate(stages(opt)):
+        for _, where in stages(opt):
             counts = []
             for step in range(2 if every > 1 else 1):  # a step that revises and one that does not
                 with _Operations() as counter:
                     trainer.step(batch, Position(epoch=where.epoch, step=where.step // every * every + step))
                 counts.append(counter.total)
             share = 1 / every if len(counts) > 1 and where.step else 1.0
-            found[method.text, stage] = counts[0] * share + counts[-1] * (1 - share)
-    return _relative(methods, dataroot, found)
+            found.setdefault(candidate.text, []).append(counts[0] * share + counts[-1] * (1 - share))
+    return _relative(found)
 
 
 class _Operations(TorchDispatchMode):
@@ -102,9 +99,9 @@ class _Operations(TorchDispatchMode):
         return out
 
 
-def _at_defaults(method: Method) -> list[str]:
+def _at_defaults(candidate: Candidate) -> list[str]:
     """The flags without those that choose networks and images."""
-    flags, kept = method.flags, list[str]()
+    flags, kept = candidate.flags, list[str]()
     skip = False
     for flag in flags:
         if flag.startswith("--"):
@@ -114,18 +111,19 @@ def _at_defaults(method: Method) -> list[str]:
     return [*kept, "--gpu_ids", "-1"]
 
 
-def _relative(methods: Sequence[Method], dataroot: Path, found: dict[tuple[str, int], float]) -> dict[str, list[float]]:
-    first = methods[0]
-    base = found[first.text, len(stages(first.options(dataroot))) - 1]
-    return {m.text: [found[m.text, n] / base for n in range(len(stages(m.options(dataroot))))] for m in methods}
+def _relative(found: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    base = next(iter(found.values()))[-1]
+    return {name: [cost / base for cost in own] for name, own in found.items()}
 
 
-def _trainer(opt: Options) -> Trainer:
+def trainer_of(opt: Options) -> Trainer:
+    """What trains the method of `opt` in this process."""
     runtime = Runtime.from_options(opt, Peers())
     set_up(opt.seed, opt.deterministic, runtime.device, opt.tf32)
     return Trainer(opt, create_method(opt, runtime), runtime)
 
 
-def _batch(images: tuple[Tensor, Tensor], size: int) -> Batch:
+def batch_of(images: tuple[Tensor, Tensor], size: int) -> Batch:
+    """The first `size` images [N, C, H, W] of both domains, without files."""
     A, B = (side[:size] for side in images)
     return Batch.whole({"A": A, "B": B}, {"A": [""] * len(A), "B": [""] * len(B)})

@@ -69,14 +69,14 @@ class Judge:
             real=features(pictures(real)),
         )
 
-    def figures(self, fake: Tensor, by_features: bool = True) -> dict[str, float]:
-        """Those of `FIGURES` that the data set allows, for translations of A; KID takes its time."""
-        found: dict[str, float] = {}
+    def figures(self, fake: Tensor) -> dict[str, float]:
+        """Those of `FIGURES` that the data set allows, for translations of A."""
         shown = pictures(fake)
-        if by_features:
-            vectors = self.features(shown)
-            found["KID"] = kernel_distance(self.real, vectors)
-            found["coverage"] = manifold_figures(self.real, vectors)["coverage"]
+        vectors = self.features(shown)
+        found = {
+            "KID": kernel_distance(self.real, vectors),
+            "coverage": manifold_figures(self.real, vectors)["coverage"],
+        }
         if self.B is not None:
             found["RMSE"] = float((fake - self.B).mul(127.5).square().mean().sqrt())
         return found | (self._by_class(shown) if self.bed is not None else {})

@@ -23,26 +23,31 @@ from coopcut.engine.step import StepOutput
 from coopcut.engine.trainer import Trainer
 from coopcut.engine.training import Training
 from coopcut.images.io import save_image
+from coopcut.util.errors import StoppedError
 from coopcut.util.files import write_text
 
 MEASURED = 8  # times in a run
-LAST = 2  # of these, which have the figures that take their time
 ADVISED = 50  # steps from one look at the method's warnings to the next
 
 Stepper = Callable[[Batch, Position], StepOutput]
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Train, measure, and write figures and pictures, the figures last. Returns the last ones."""
+    """Train, measure, and write figures and pictures, the figures last. Returns the last ones.
+
+    Raises `StoppedError`, with nothing written, if a signal ended the training.
+    """
     judge = Judge.load(job.dataroot)
     with tempfile.TemporaryDirectory(prefix="compare-") as folder, quiet():
         flags = [*QUIET, *job.flags(), "--checkpoints_dir", folder, "--name", "run"]
         with Training.prepared(flags) as training:
             watch = Watch(training, judge, job.steps)
-            step = supervised(job.dataroot, training.trainer, job.seed) if job.method.supervised else None
+            step = supervised(job.dataroot, training.trainer, job.seed) if job.candidate.supervised else None
             for output, seconds in steps(training, step or training.trainer.step):
                 watch.after(output, seconds)
-    found = {"method": job.method.text, "flags": job.flags(), "seed": job.seed, "steps": job.steps}
+        if training.stop.received:
+            raise StoppedError(f"{job.candidate.text}, seed {job.seed}: stopped; it begins anew with the next call")
+    found = {"method": job.candidate.text, "flags": job.flags(), "seed": job.seed, "steps": job.steps}
     found |= {"rows": watch.rows, "warnings": watch.warnings}
     job.path.parent.mkdir(parents=True, exist_ok=True)
     save_image(torch.cat([*watch.fake[:SHOWN]], dim=-1), job.path.with_suffix(".png"))

@@ -53,13 +53,13 @@ def contact_sheet(references: Mapping[str, Tensor], jobs: Sequence[Job], path: P
     rows = {name: to_image(torch.cat([*images[:SHOWN]], dim=-1)) for name, images in references.items()}
     for job in sorted(jobs, key=lambda job: -job.seed):
         if (strip := job.path.with_suffix(".png")).is_file():
-            rows[f"{job.method.text}"] = read_image(strip, 3)
+            rows[f"{job.candidate.text}"] = read_image(strip, 3)
     first = next(iter(rows.values()))
     scale = max(1, HEIGHT // first.height)
     height = first.height * scale
     page = Image.new("RGB", (CAPTION + first.width * scale, height * len(rows)), "white")
     draw = ImageDraw.Draw(page)
-    order = [*references, *dict.fromkeys(job.method.text for job in jobs)]
+    order = [*references, *dict.fromkeys(job.candidate.text for job in jobs)]
     for y, name in enumerate(name for name in order if name in rows):
         for line, text in enumerate(_wrapped(name)):
             draw.text((4, y * height + 4 + 12 * line), text, fill="black")

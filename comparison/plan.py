@@ -3,7 +3,6 @@
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +18,8 @@ SUPERVISED = "supervised"
 
 
 @dataclass(frozen=True)
-class Method:
-    """A method with its flags, as it is written in --runs: "coopcut --coop_negatives 0.67"."""
+class Candidate:
+    """A method of training with flags, as it is written in --runs: "coopcut --coop_negatives 0.67"."""
 
     text: str
     common: tuple[str, ...] = ()
@@ -45,7 +44,7 @@ class Method:
 class Job:
     """One training."""
 
-    method: Method
+    candidate: Candidate
     dataroot: Path
     seed: int
     steps: int
@@ -54,34 +53,24 @@ class Job:
     @property
     def path(self) -> Path:
         """Its file of figures: told apart by all that changes them."""
-        told = f"{shlex.join(self.method.flags)} {self.method.supervised} {self.steps}"
+        told = f"{shlex.join(self.candidate.flags)} {self.candidate.supervised} {self.steps}"
         digest = hashlib.sha256(told.encode()).hexdigest()[:8]
-        name = re.sub(r"[^A-Za-z0-9.]+", "_", self.method.text).strip("_")[:80]
+        name = re.sub(r"[^A-Za-z0-9.]+", "_", self.candidate.text).strip("_")[:80]
         return self.out / self.dataroot.name / f"{name}_{digest}" / f"{self.seed}.json"
 
     def flags(self) -> list[str]:
         """Those of train.py that make exactly this run; the learning rate is constant for half of its epochs."""
-        opt = self.method.options(self.dataroot)
+        opt = self.candidate.options(self.dataroot)
         epochs = -(-self.steps // steps_per_epoch(self.dataroot, opt.batch_size))
         decay = epochs // 2
         length = ["--n_epochs", epochs - decay, "--n_epochs_decay", decay, "--max_iters", self.steps]
-        return [*self.method.flags, "--dataroot", str(self.dataroot), "--seed", str(self.seed), *map(str, length)]
+        return [*self.candidate.flags, "--dataroot", str(self.dataroot), "--seed", str(self.seed), *map(str, length)]
 
 
 def steps_per_epoch(dataroot: Path, batch_size: int) -> int:
     """Batches of an epoch of an unaligned data set: it has as many samples as its larger domain."""
     phase = phase_of(str(dataroot), "train", "AB")
     return -(-max(len(list_images(dataroot / f"{phase}{domain}")) for domain in "AB") // batch_size)
-
-
-def jobs(
-    methods: Sequence[Method], dataroots: Sequence[Path], seeds: Sequence[int], steps: Mapping[str, int], out: Path
-) -> Iterator[Job]:
-    """Seed by seed, so that pairs are complete early."""
-    for seed in seeds:
-        for dataroot in dataroots:
-            for method in methods:
-                yield Job(method, dataroot, seed, steps[method.text], out)
 
 
 def parse_seeds(text: str) -> list[int]:

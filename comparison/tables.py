@@ -21,7 +21,7 @@ def read(jobs: Sequence[Job]) -> Found:
     found: Found = {}
     for job in jobs:
         if job.path.is_file():
-            found.setdefault(job.method.text, {})[job.seed] = json.loads(job.path.read_text(encoding="utf-8"))
+            found.setdefault(job.candidate.text, {})[job.seed] = json.loads(job.path.read_text(encoding="utf-8"))
     return found
 
 

@@ -74,6 +74,11 @@ class Cooperative(Objective):
             raise OptionError(
                 "--coop_keep shows D revised images already: leave --coop_negatives out, or give it alone"
             )
+        if opt.coop_every > 1 and opt.coop_negatives == 0:
+            raise OptionError("--coop_every is of revised negatives: add --coop_negatives, or leave it out")
+        for name, default in (("coop_anneal", False), ("coop_reset", "none")):
+            if getattr(opt, name) != default and not (opt.coop_epochs or opt.coop_iters):
+                raise OptionError(f"--{name} is of a cooperative start: add --coop_epochs, or leave it out")
 
     # -- over time ------------------------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ def test_truth_has_the_class_that_the_record_says(make: object, tmp_path: Path) 
     write_bed(tmp_path / "bed", *make(Settings(size=32, images=2, target=2, test=20)))  # type: ignore[operator]
     judge = Judge.load(tmp_path / "bed")
     assert judge.B is not None
-    found = judge.figures(judge.B, by_features=False)
+    found = judge.figures(judge.B)
     assert found["RMSE"] == 0
     assert found["accuracy"] == 1
     assert found["covered"] == len(judge.bed.names) if judge.bed else 0
@@ -63,6 +63,11 @@ def test_a_bed_is_made_once(bed: Path, tmp_path: Path) -> None:
         assert (tmp_path / "again" / path.relative_to(bed)).read_bytes() == data == path.read_bytes()
     with pytest.raises(DataError, match="holds another test bed"):
         make_bed.main([*flags, "--seed", "1", "--out", str(bed)])
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="is a file"):
+        make_bed.main([*flags, "--out", str(tmp_path / "file")])
+    with pytest.raises(DataError, match="cannot be written"):
+        make_bed.main([*flags, "--out", str(tmp_path / "file" / "below")])
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").touch()
     with pytest.raises(DataError, match="is not empty"):

@@ -1,6 +1,10 @@
 """compare.py: what is run, what it may cost, what the tables say, and that a finished run is not done again."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +14,16 @@ import torch
 from scipy.stats import ttest_rel
 
 import compare
+import train
+from coopcut import Translator
 from coopcut.comparison import cost, tables
-from coopcut.comparison.plan import Job, Method, parse_seeds, steps_per_epoch
+from coopcut.comparison.plan import Candidate, Job, parse_seeds, steps_per_epoch
 from coopcut.datasets.beds.digits import digits
 from coopcut.datasets.beds.folder import Settings, write_bed
+from coopcut.images.io import read_image
 from coopcut.util.errors import OptionError
-from tests.tools import TINY_NETWORKS, train_options
+from tests.tools import ROOT, TINY_NETWORKS, train_options
+from tests.visdom_tools import until
 
 FLAGS = " ".join([*TINY_NETWORKS, "--preprocess none --batch_size 2 --gpu_ids -1 --netD n_layers --n_layers_D 1"])
 
@@ -48,31 +56,32 @@ def test_steps_that_a_budget_pays_for() -> None:
     assert cost.steps_for(train_options(["--model", "cut"]), [3.0], 1) == 1
 
 
-def test_operations_count_what_a_revision_adds(bed: Path) -> None:
+def test_operations_count_what_a_revision_adds(bed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """T steps of the revision are T passes of D and T gradients by its input: the cost grows in a straight line."""
-    methods = [Method("cut"), *(Method(f"cut --coop_negatives 0.5 --langevin_steps {steps}") for steps in (2, 4, 6))]
+    candidates = [
+        Candidate("cut"),
+        *(Candidate(f"cut --coop_negatives 0.5 --langevin_steps {steps}") for steps in (2, 4, 6)),
+    ]
     plain = cost._at_defaults
-    try:
-        cost._at_defaults = lambda method: [*plain(method), *FLAGS.split(), "--load_size", "64", "--crop_size", "64"]
-        found = cost.operation_costs(methods, bed)
-    finally:
-        cost._at_defaults = plain
-    one, two, three, four = (found[method.text][0] for method in methods)
+    small = [*FLAGS.split(), "--load_size", "64", "--crop_size", "64"]
+    monkeypatch.setattr(cost, "_at_defaults", lambda candidate: [*plain(candidate), *small])
+    found = cost.operation_costs(candidates, bed)
+    one, two, three, four = (found[each.text][0] for each in candidates)
     assert one == 1
     assert three - two == pytest.approx(four - three, rel=1e-6)
     assert three > two > one
 
 
 def test_a_job_is_a_training_of_its_steps(bed: Path, tmp_path: Path) -> None:
-    job = Job(Method("coopcut --coop_iters 4", ("--batch_size", "2")), bed, 3, 10, tmp_path)
+    job = Job(Candidate("coopcut --coop_iters 4", ("--batch_size", "2")), bed, 3, 10, tmp_path)
     assert steps_per_epoch(bed, 2) == 3
     opt = train_options(job.flags())
     assert (opt.model, opt.seed, opt.max_iters, opt.coop_iters) == ("coopcut", 3, 10, 4)
     assert (opt.n_epochs, opt.n_epochs_decay) == (2, 2)  # 4 epochs hold 12 steps
     others = [
-        Job(Method("coopcut --coop_iters 5", ("--batch_size", "2")), bed, 3, 10, tmp_path),
-        Job(Method("coopcut --coop_iters 4", ("--batch_size", "3")), bed, 3, 10, tmp_path),
-        Job(Method("coopcut --coop_iters 4", ("--batch_size", "2")), bed, 3, 11, tmp_path),
+        Job(Candidate("coopcut --coop_iters 5", ("--batch_size", "2")), bed, 3, 10, tmp_path),
+        Job(Candidate("coopcut --coop_iters 4", ("--batch_size", "3")), bed, 3, 10, tmp_path),
+        Job(Candidate("coopcut --coop_iters 4", ("--batch_size", "2")), bed, 3, 11, tmp_path),
     ]
     assert len({each.path for each in (job, *others)}) == 4
 
@@ -123,18 +132,37 @@ def test_a_comparison_and_its_going_on(bed: Path, tmp_path: Path) -> None:
     assert [path.stat().st_mtime_ns == before[path] for path in files] == [False, True, True]
 
 
-def test_a_run_is_what_train_py_makes_of_its_command(bed: Path, tmp_path: Path) -> None:
-    """The losses of a job's last step are those of the same steps done by the engine alone."""
-    job = Job(Method("cut", tuple(FLAGS.split())), bed, 5, 3, tmp_path)
-    figures = compare.one(job)
-    again = compare.one(Job(job.method, bed, 5, 3, tmp_path / "again"))
-    assert figures == again
-    other = compare.one(Job(job.method, bed, 6, 3, tmp_path))
-    assert other != figures
+def test_a_run_is_what_train_py_makes_of_its_command(bed: Path, place: Path) -> None:
+    """The weights of the command in commands.txt translate to the picture of the run."""
+    job = Job(Candidate("cut", tuple(FLAGS.split())), bed, 5, 3, place / "out")
+    compare.one(job)
+    assert train.main([*job.flags(), "--name", "again", "--display_id", "0", "--no_html"]) == 0
+    translator = Translator.load(place / "checkpoints/again")
+    strip = np.asarray(read_image(job.path.with_suffix(".png"), 3))
+    for number in range(8):
+        image = read_image(bed / f"testA/{number:05d}.png", 3)
+        assert np.array_equal(np.asarray(translator(image)), strip[:, 16 * number : 16 * (number + 1)])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_comparison_leaves_no_half_run(bed: Path, tmp_path: Path, number: int, code: int) -> None:
+    told = ["--runs", "cut", "--seeds", "1-2", "--equal", "steps", "--budget", "1000000", "--jobs", "2"]
+    command = [sys.executable, "compare.py", *told, "--dataroot", str(bed), "--out", str(tmp_path / "out")]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [*command, "--flags", FLAGS], cwd=ROOT, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        until(lambda: len(list(tmp_path.glob("compare-*/run/train_opt.json"))) == 2, 120)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[0]  # ends when the last process has closed it
+    assert (process.returncode, "Traceback" in said) == (code, False), said
+    assert list(tmp_path.rglob("*.png")) == list((tmp_path / "out").rglob("*.json")) == []
+    assert list(tmp_path.glob("compare-*")) == []
 
 
 def test_equal_time_is_measured_once(bed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    methods = [Method("cut", tuple(FLAGS.split())), Method("cut --langevin_steps 3", tuple(FLAGS.split()))]
+    methods = [Candidate("cut", tuple(FLAGS.split())), Candidate("cut --langevin_steps 3", tuple(FLAGS.split()))]
     told = compare.parse(["--runs", "cut", "--dataroot", str(bed), "--out", str(tmp_path), "--equal", "time"])
     threads = torch.get_num_threads()
     first = compare.costs_of(told, methods, bed)

@@ -139,6 +139,12 @@ def test_keep_and_negatives_are_not_given_together() -> None:
     assert options_of("--coop_negatives 0.5").coop_keep == 0
 
 
+@pytest.mark.parametrize("flags", ["--coop_every 2", "--coop_anneal True", "--coop_reset D"])
+def test_what_would_do_nothing_is_refused(flags: str) -> None:
+    with pytest.raises(OptionError, match=flags.split()[0]):
+        method_with(flags)
+
+
 @pytest.mark.parametrize("name", ["R1", "R2"])
 def test_penalties_of_the_slope_fall_along_a_cosine(name: str) -> None:
     trainer = trainer_with(f"--lambda_{name} 2 --R_anneal 100")

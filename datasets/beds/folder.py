@@ -1,6 +1,7 @@
 """The folder of a test bed: images of both domains, and `bed.json` with what is known of them."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -60,7 +61,9 @@ Drawn = tuple[str, int, Picture, int, Any]
 
 
 def write_bed(out: Path, bed: Bed, pictures: Iterable[Drawn]) -> bool:
-    """Write a bed, the record last; False if it is there already. Raises `DataError` if another one is there."""
+    """Write a bed, all or nothing; False if it is there already. Raises `DataError` if `out` holds something else."""
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file: choose another --out")
     there = Bed.read(out) if out.exists() else None
     if there is not None:
         if (there.kind, there.settings) == (bed.kind, bed.settings):
@@ -68,20 +71,28 @@ def write_bed(out: Path, bed: Bed, pictures: Iterable[Drawn]) -> bool:
         raise DataError(f"{out} holds another test bed ({there.kind}, {there.settings}): choose another --out")
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} is not empty: choose another --out")
-    staging = out.with_name(f".{out.name}.part")
-    shutil.rmtree(staging, ignore_errors=True)
+    staging = out.with_name(f".{out.name}.part{os.getpid()}")
+    try:
+        _write(staging, bed, pictures)
+        if out.exists():
+            out.rmdir()
+        staging.rename(out)
+    except OSError as error:
+        raise DataError(f"{out} cannot be written ({error.strerror}): choose another --out") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return True
+
+
+def _write(root: Path, bed: Bed, pictures: Iterable[Drawn]) -> None:
     for folder, number, picture, label, scene in pictures:
         name = f"{folder}/{number:05d}.png"
-        (staging / folder).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(staging / name)
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(root / name)
         bed.classes[name] = label
         if scene is not None:
             bed.scenes[name] = scene
-    (staging / RECORD).write_text(json.dumps(asdict(bed)) + "\n", encoding="utf-8")
-    if out.exists():
-        out.rmdir()
-    staging.rename(out)
-    return True
+    (root / RECORD).write_text(json.dumps(asdict(bed)) + "\n", encoding="utf-8")
 
 
 def labels(number: int, weights: Mapping[int, float], rng: np.random.Generator) -> list[int]:
