@@ -10,11 +10,12 @@ from tests.tools import TINY, losses_of, offered, run, two_steps, write_image
 
 # -- whatever help offers runs ----------------------------------------------------------------------------------------
 
-# `single` cannot train; fp16 is for GPUs, and refused elsewhere (tests/test_savings.py)
-CHOICES = [pair for pair in offered("cut") if pair not in (("dataset_mode", "single"), ("amp", "fp16"))]
-COOP_CHOICES = [
-    pair for pair in offered("coopcut") if pair[0] in ("CUT_mode", "netD", "netF", "normG", "normD", "gan_mode")
-]
+# `single` cannot train; fp16 is for GPUs, and refused elsewhere (tests/test_savings.py); what is of a start needs one
+OF_A_START = ("coop_reset",)
+REFUSED = (("dataset_mode", "single"), ("amp", "fp16"))
+CHOICES = [pair for pair in offered("cut") if pair not in REFUSED and pair[0] not in OF_A_START]
+IN_A_START = ("CUT_mode", "netD", "netF", "normG", "normD", "gan_mode", *OF_A_START)
+COOP_CHOICES = [pair for pair in offered("coopcut") if pair[0] in IN_A_START]
 
 
 @pytest.mark.parametrize(("flag", "value"), CHOICES)
