@@ -28,6 +28,51 @@ class Generator(nn.Module, ABC):
         """The modules whose outputs [B, C, h, w] --nce_layers names by their number, in the order they run."""
 
 
+class NoiseGenerator(nn.Module, ABC):
+    """Noise [B, nz], standard normal -> images [B, out_channels, size, size] in [-1, 1].
+
+    classes: with a number above 0 it is conditional, and y [B] holds the class of each image, from 0. A generator of
+    points makes [B, out_channels, 1, 1] of any value.
+    """
+
+    options: ClassVar[Sequence[Option]] = ()
+    nz: int
+    size: int  # pixels of the height and width that it makes
+    classes: int
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, opt: Options, out_channels: int, classes: int) -> Self:
+        """The network that `opt` describes, for images of --crop_size pixels, with initial weights.
+
+        Raises `OptionError` for a size or a number of classes that it cannot have.
+        """
+
+    @abstractmethod
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor: ...
+
+
+class Critic(nn.Module, ABC):
+    """Images [B, in_channels, size, size] in [-1, 1] (and their classes y [B]) -> a score for each, [B, 1, 1, 1]."""
+
+    options: ClassVar[Sequence[Option]] = ()
+    min_size: int = 1  # pixels of H and W
+    classes: int
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, opt: Options, in_channels: int, classes: int) -> Self:
+        """The network that `opt` describes, for images of --crop_size pixels, with initial weights."""
+
+    @property
+    @abstractmethod
+    def score_bias(self) -> nn.Parameter | None:
+        """The last bias, which shifts all scores; None if there is none."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor: ...
+
+
 class Discriminator(nn.Module, ABC):
     """Images [B, in_channels, H, W] in [-1, 1] -> scores [B, 1, h, w], one for each patch."""
 
