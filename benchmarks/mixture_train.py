@@ -50,12 +50,6 @@ class Critic(Discriminator):
         return scores
 
 
-class Unbounded(Cooperative):
-    """Points have no largest value."""
-
-    bounds = None
-
-
 class Points(Method):
     """A GAN of points: noise "A" [B, nz] -> [B, 2], beside real ones "B". The bias of D starts at the offset always."""
 
@@ -65,9 +59,9 @@ class Points(Method):
     def __init__(self, opt: Options, runtime: Runtime) -> None:
         super().__init__(opt, runtime)
         self.G = self.networks["G"] = runtime.prepare(hidden(opt.nz, opt.width).append(nn.Linear(opt.width, 2)))
-        D = Critic(opt.width)
-        self.adversarial = self.add("adversarial", Unbounded(opt, Adversarial(opt, runtime.prepare(D))))
-        nn.init.constant_(D.score_bias, self.adversarial.offset)
+        D = runtime.prepare(Critic(opt.width))
+        self.adversarial = self.add("adversarial", Cooperative(opt, Adversarial(opt, D), bounds=None))
+        nn.init.constant_(D.net.score_bias, self.adversarial.offset)
 
     def step(self, batch: Batch, ctx: StepContext) -> Step:
         fake = self.G(batch["A"])

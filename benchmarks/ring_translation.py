@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.mixture_data import ring
-from benchmarks.mixture_train import Critic, Unbounded, hidden
+from benchmarks.mixture_train import Critic, hidden
 from benchmarks.ready import batch_of, options, trainer_of
 from coopcut.comparison import tables
 from coopcut.comparison.cost import steps_for, time_costs
@@ -68,9 +68,9 @@ class RingTranslation(Method):
     def __init__(self, opt: Options, runtime: Runtime) -> None:
         super().__init__(opt, runtime)
         self.G = self.networks["G"] = runtime.prepare(Residual(opt.width))
-        D = Critic(opt.width)
-        self.adversarial = self.add("adversarial", Unbounded(opt, Adversarial(opt, runtime.prepare(D))))
-        nn.init.constant_(D.score_bias, self.adversarial.offset)
+        D = runtime.prepare(Critic(opt.width))
+        self.adversarial = self.add("adversarial", Cooperative(opt, Adversarial(opt, D), bounds=None))
+        nn.init.constant_(D.net.score_bias, self.adversarial.offset)
 
     def step(self, batch: Batch, ctx: StepContext) -> Step:
         """Update D, then G."""

@@ -64,6 +64,10 @@ class Network(Generic[N]):
     def __call__(self, *arguments: Any) -> Any:
         return self._call(*arguments)
 
+    def given(self, y: Tensor | None) -> "Network[N] | Given[N]":
+        """The network for images of the classes y [B]; itself if there are none."""
+        return self if y is None else Given(self, y)
+
     def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A function that runs the network, to be called as the network is."""
         call: Any = torch.compile(function, dynamic=False) if self._compiled else function
@@ -102,6 +106,17 @@ class Network(Generic[N]):
                 parameter.requires_grad_(flag)
             for buffer, before in buffers:
                 buffer.data.copy_(before)  # a graph that waits for its gradients may hold the buffer
+
+
+class Given(Generic[N]):
+    """A network of images and classes that is called with images alone: of one or several batches of the classes y."""
+
+    def __init__(self, network: Network[N], y: Tensor) -> None:
+        self.network, self.y, self.net, self.device = network, y, network.net, network.device
+        self.exact, self.frozen = network.exact, network.frozen
+
+    def __call__(self, images: Tensor) -> Any:
+        return self.network(images, self.y.repeat(len(images) // len(self.y)))
 
 
 def _float(value: Any) -> Any:

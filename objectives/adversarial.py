@@ -12,11 +12,10 @@ from coopcut.engine.precision import Network
 from coopcut.engine.step import Losses, StepContext, Together
 from coopcut.losses.gan import GAN_LOSSES, gradient_penalty, matched
 from coopcut.networks import NET_D
-from coopcut.networks.contract import Discriminator
 from coopcut.networks.taps import is_pure
 from coopcut.objectives.base import Objective
 from coopcut.objectives.image_pool import ImagePool
-from coopcut.objectives.stabilizers import Stabilizers
+from coopcut.objectives.stabilizers import Called, Stabilizers
 from coopcut.options.option import Option, Options
 from coopcut.sampling.langevin import Revision, saturated
 from coopcut.util.errors import OptionError
@@ -45,14 +44,15 @@ class Adversarial(Objective):
         if opt.label_smoothing > 0 and (opt.gan_mode == "wgangp" or GAN_LOSSES[opt.gan_mode].relative):
             raise OptionError(f"--label_smoothing has no meaning with --gan_mode {opt.gan_mode}: leave it out")
 
-    def __init__(self, opt: Options, D: Network[Discriminator], name: str = "D") -> None:
+    def __init__(self, opt: Options, D: Network[Any], name: str = "D") -> None:
+        """D: a `Discriminator` or a `Critic`."""
         super().__init__()
         self.D, self.networks, self.suffix = D, {name: D}, name[1:]
         self.gan = GAN_LOSSES[opt.gan_mode].smoothed(opt.label_smoothing)
         self.weight, self.noise = float(opt.lambda_GAN), float(opt.instance_noise)
         self.pure = is_pure(D.net)  # else real images and translations are normalized apart, as in CUT
         self.pool = ImagePool(opt.pool_size)
-        self.stabilizers = Stabilizers(opt, D)
+        self.stabilizers = Stabilizers(opt, D.device)
 
     def stage(self, position: Position) -> str:
         return "adversarial"
@@ -67,17 +67,22 @@ class Adversarial(Objective):
         older: Tensor = yield Together(lambda images: self.pool.query(images, ctx.rng.cpu), (fake,))
         return older
 
-    def duel(self, fake: Tensor, real: Tensor, ctx: StepContext) -> Generator[Together, Any, "Duel"]:
-        """The duel of a step over images of the generator, without gradient, and real ones: [b, C, H, W] each."""
-        shown = yield from self.shown(fake, ctx)
-        yield from self.stabilizers.follow(shown, real)
-        return Duel(self, shown, real, ctx)
+    def duel(
+        self, fake: Tensor, real: Tensor, ctx: StepContext, y: Tensor | None = None
+    ) -> Generator[Together, Any, "Duel"]:
+        """The duel of a step over images of the generator, without gradient, and real ones: [b, C, H, W] each.
 
-    def judge(self, *images: Tensor) -> list[Tensor]:
+        y [b]: the class of each of either, if D is told.
+        """
+        shown = yield from self.shown(fake, ctx)
+        yield from self.stabilizers.follow(self.D.given(y), shown, real)
+        return Duel(self, shown, real, ctx, y=y)
+
+    def judge(self, D: Called, *images: Tensor) -> list[Tensor]:
         """D's scores for each of several batches; in one pass if the sizes and D's norm allow it."""
         if not self.pure or len({batch.shape[1:] for batch in images}) > 1:
-            return [self.D(batch) for batch in images]
-        return list(self.D(torch.cat(images)).split([len(batch) for batch in images]))
+            return [D(batch) for batch in images]
+        return list(D(torch.cat(images)).split([len(batch) for batch in images]))
 
     def noisy(self, images: Tensor, ctx: StepContext) -> Tensor:
         """Instance noise (Sonderby et al., "Amortised MAP inference for image super-resolution", ICLR 2017).
@@ -140,8 +145,10 @@ class Duel:
         real: Tensor,
         ctx: StepContext,
         negatives: Negatives | None = None,
+        y: Tensor | None = None,
     ) -> None:
         self.adversarial, self.shown, self.real, self.ctx, self.negatives = adversarial, shown, real, ctx, negatives
+        self.D = adversarial.D.given(y)
         if negatives is not None and negatives.revision is not None:
             self.revised = negatives.images
 
@@ -149,7 +156,7 @@ class Duel:
         """What D minimizes on real images and on those it is shown as fake: half the sum of both, as in CUT."""
         a, ctx, shown = self.adversarial, self.ctx, self.shown
         others = [] if self.negatives is None else [self.negatives.images]
-        scores = a.judge(*(a.noisy(images, ctx) for images in (shown, *others, self.real)))
+        scores = a.judge(self.D, *(a.noisy(images, ctx) for images in (shown, *others, self.real)))
         D_real, D_fake = a.gan.discriminator(scores[-1], scores[0])
         logged = {"D_real": D_real.detach(), "D_fake": D_fake.detach()}
         if self.negatives is not None:
@@ -162,11 +169,11 @@ class Duel:
         loss = (D_fake + D_real) * 0.5
         if a.gan.gradient_penalty > 0:
             where = ctx.rand((len(shown), 1, 1, 1))
-            with a.D.exact():
-                penalty = gradient_penalty(a.D, *_same_size(self.real, shown), where)
+            with self.D.exact():
+                penalty = gradient_penalty(self.D, *_same_size(self.real, shown), where)
             loss = loss + 0.5 * a.gan.gradient_penalty * penalty  # as the critic's own terms
             logged["D_gp"] = penalty.detach()
-        penalties = a.stabilizers.loss(shown, self.real, scores[0], scores[-1], ctx)
+        penalties = a.stabilizers.loss(self.D, (shown, self.real), (scores[0], scores[-1]), ctx)
         loss = sum(penalties.values(), loss)
         return a.losses(loss, logged | {name: penalty.detach() for name, penalty in penalties.items()})
 
@@ -176,11 +183,11 @@ class Duel:
         if a.weight == 0:
             G_GAN = fake.new_zeros(())
         else:
-            with a.D.frozen():
-                scores = a.D(a.noisy(fake, self.ctx))
+            with self.D.frozen():
+                scores = self.D(a.noisy(fake, self.ctx))
                 if a.gan.relative:
                     with torch.no_grad():
-                        others = a.D(a.noisy(self.real, self.ctx))
+                        others = self.D(a.noisy(self.real, self.ctx))
                     scores = matched(scores, others) - matched(others, scores)
                 G_GAN = a.gan.generator(scores) * a.weight
         return a.losses(G_GAN, {"G_GAN": G_GAN.detach()})

@@ -16,7 +16,7 @@ negatives". G then learns as it does without them.
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -55,14 +55,16 @@ class Cooperative(Objective):
     """An `Adversarial` with a cooperative start. Without one (--coop_epochs 0) it is that `Adversarial`."""
 
     options = (*COOP_OPTIONS, *Reviser.options)
-    bounds: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)  # of the values of images
 
-    def __init__(self, opt: Options, adversarial: Adversarial) -> None:
+    def __init__(
+        self, opt: Options, adversarial: Adversarial, bounds: tuple[float, float] | None = (-1.0, 1.0)
+    ) -> None:
+        """bounds: of the values of images; None: there are none."""
         super().__init__()
         self.opt, self.adversarial = opt, adversarial
         self.D, self.networks = adversarial.D, adversarial.networks
         self.offset = adversarial.gan.offset  # of the scores: f = D - offset
-        self.reviser = Reviser(opt, adversarial, self.bounds)
+        self.reviser = Reviser(opt, adversarial, bounds)
         self.replay = Replay(opt.coop_replay if opt.coop_every > 1 else 0)
         bias = self.D.net.score_bias
         if self.weight(Position()) > 0 and bias is not None:
@@ -131,7 +133,9 @@ class Cooperative(Objective):
 
     # -- in a step ------------------------------------------------------------------------------------------------
 
-    def duel(self, fake: Tensor, real: Tensor, ctx: StepContext) -> Generator[Together, Any, Duel]:
+    def duel(
+        self, fake: Tensor, real: Tensor, ctx: StepContext, y: Tensor | None = None
+    ) -> Generator[Together, Any, Duel]:
         """As `Adversarial.duel`, with the revision of `fake` if the cooperative losses have a weight.
 
         In the start D is shown revised images alone.
@@ -140,20 +144,22 @@ class Cooperative(Objective):
         shown = fake
         if weight < 1:
             shown = yield from self.adversarial.shown(fake, ctx)
-            yield from self.adversarial.stabilizers.follow(shown, real)
+            yield from self.adversarial.stabilizers.follow(self.D.given(y), shown, real)
         if weight == 0:
-            negatives = (yield from self.negatives(fake, real, ctx)) if share > 0 else None
-            return Duel(self.adversarial, shown, real, ctx, negatives)
+            negatives = (yield from self.negatives(fake, real, ctx, y)) if share > 0 else None
+            return Duel(self.adversarial, shown, real, ctx, negatives, y)
         data = real
         if self.opt.coop_data_noise > 0:
             data = real + self.opt.coop_data_noise * ctx.randn(real.shape)
-        revision = self.reviser(fake, data, ctx, self.length(ctx.position))
+        revision = self.reviser(fake, data, ctx, self.length(ctx.position), y)
         other = None
         if weight < 1:
-            other = Duel(self.adversarial, shown, real, ctx, Negatives(revision.x, share) if share > 0 else None)
-        return CooperativeDuel(self, weight, other, (fake, real, data), revision)
+            other = Duel(self.adversarial, shown, real, ctx, Negatives(revision.x, share) if share > 0 else None, y)
+        return CooperativeDuel(self, weight, other, (fake, real, data), revision, y)
 
-    def negatives(self, fake: Tensor, real: Tensor, ctx: StepContext) -> Generator[Together, Any, Negatives | None]:
+    def negatives(
+        self, fake: Tensor, real: Tensor, ctx: StepContext, y: Tensor | None = None
+    ) -> Generator[Together, Any, Negatives | None]:
         """Revised images for D, of this step or of an earlier one; None between revisions without --coop_replay."""
         if ctx.position.step % self.opt.coop_every:
             if self.opt.coop_replay == 0:
@@ -161,7 +167,7 @@ class Cooperative(Objective):
             earlier = yield Together(lambda like: self.replay.draw(like, ctx.rng.cpu), (fake,))
             if earlier is not None:
                 return Negatives(earlier, self.opt.coop_negatives)
-        revision = self.reviser(fake, real, ctx)
+        revision = self.reviser(fake, real, ctx, y=y)
         if self.opt.coop_every > 1:
             yield Together(self.replay.add, (revision.x,))
         return Negatives(revision.x, self.opt.coop_negatives, revision)
@@ -199,7 +205,9 @@ class CooperativeDuel(Duel):
         adversarial: Duel | None,
         images: tuple[Tensor, Tensor, Tensor],
         revision: Revision,
+        y: Tensor | None = None,
     ) -> None:
+        self.D = cooperative.D.given(y)
         self.cooperative, self.weight, self.other, self.revision = cooperative, weight, adversarial, revision
         self.fake, self.real, self.data = images  # data: the real images as the energy is shown them
         self.revised = revision.x
@@ -207,7 +215,7 @@ class CooperativeDuel(Duel):
     def d_loss(self) -> Losses:
         """What D minimizes, minus the likelihood of the real images; the log shows how the sampler does, too."""
         coop = self.cooperative
-        scores = coop.adversarial.judge(self.revision.x, self.data)
+        scores = coop.adversarial.judge(self.D, self.revision.x, self.data)
         f_revised, f_real = (each - coop.offset for each in scores)
         loss = total = coop.likelihood(f_revised, f_real)
         mixed: dict[str, Tensor] = {}

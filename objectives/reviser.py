@@ -48,12 +48,17 @@ class Reviser:
             backtrack=opt.langevin_backtrack,
         )
 
-    def f(self, images: Tensor) -> Tensor:
-        """Minus the energy of each patch: [B, C, H, W] -> [B, 1, h, w]."""
-        return self.D(images) - self.offset
+    def f(self, images: Tensor, y: Tensor | None = None) -> Tensor:
+        """Minus the energy of each patch of images (of the classes y [B]): [B, C, H, W] -> [B, 1, h, w]."""
+        scores: Tensor = self.D.given(y)(images) - self.offset
+        return scores
 
-    def __call__(self, fake: Tensor, real: Tensor, ctx: StepContext, length: float = 1.0) -> Revision:
+    def __call__(
+        self, fake: Tensor, real: Tensor, ctx: StepContext, length: float = 1.0, y: Tensor | None = None
+    ) -> Revision:
         """`fake` moved up the scores of D, whose weights rest meanwhile; `length` of the way, in (0, 1].
+
+        y [B]: the class of each image, if D is told.
 
         With --langevin_stop each only until it scores as its image of `real` does: image by image, so that neither
         other processes nor micro-batches change what becomes of one.
@@ -62,8 +67,8 @@ class Reviser:
             ceiling = None
             if self.stops:
                 with torch.no_grad():
-                    ceiling = self.f(real).flatten(1).mean(dim=1)
-            return shortened(self.langevin, length).revise(self.f, fake, ceiling, ctx.randn)
+                    ceiling = self.f(real, y).flatten(1).mean(dim=1)
+            return shortened(self.langevin, length).revise(lambda images: self.f(images, y), fake, ceiling, ctx.randn)
 
 
 def shortened(langevin: Langevin, length: float) -> Langevin:

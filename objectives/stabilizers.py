@@ -7,18 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coopcut.engine.precision import Network
+from coopcut.engine.precision import Given, Network
 from coopcut.engine.step import StepContext, Together
 from coopcut.losses.gan import lecam, squared_slope
-from coopcut.networks.contract import Discriminator
 from coopcut.options.option import Option, Options
 
+Called = Network[Any] | Given[Any]
 LECAM_DECAY = 0.99  # of the running means
 ANNEALED = 0.1  # what remains of R1 and R2, as in R3GAN
 
 
 class Stabilizers:
-    """R1, R2 and LeCam of a discriminator D."""
+    """R1, R2 and LeCam of a discriminator D; its methods take D as it is to be called in the step."""
 
     options = (
         Option("lambda_R1", 0.0, "gamma of R1: gamma / 2 times D's squared slope at real images", low=0),
@@ -28,16 +28,16 @@ class Stabilizers:
         Option("lecam_start", 1000, "step from which LeCam counts", low=0),
     )  # fmt: skip
 
-    def __init__(self, opt: Options, D: Network[Discriminator]) -> None:
-        self.opt, self.D = opt, D
-        self.anchors = torch.zeros(2, device=D.device)  # running means of the scores of real and fake images
+    def __init__(self, opt: Options, device: torch.device) -> None:
+        self.opt, self.device = opt, device
+        self.anchors = torch.zeros(2, device=device)  # running means of the scores of real and fake images
         self.followed = 0
 
-    def follow(self, fake: Tensor, real: Tensor) -> Generator[Together, Any, None]:
+    def follow(self, D: Called, fake: Tensor, real: Tensor) -> Generator[Together, Any, None]:
         """Let the running means follow D's scores of a step."""
         if self.opt.lambda_lecam > 0:
             with torch.no_grad():
-                means = [self.D(images).float().flatten(1).mean(dim=1) for images in (real, fake)]
+                means = [D(images).float().flatten(1).mean(dim=1) for images in (real, fake)]
             yield Together(self._update, tuple(means))
 
     def _update(self, real: Tensor, fake: Tensor) -> None:
@@ -46,18 +46,22 @@ class Stabilizers:
         self.anchors, self.followed = decay * self.anchors + (1 - decay) * found, self.followed + 1
 
     def loss(
-        self, shown: Tensor, real: Tensor, fake_scores: Tensor, real_scores: Tensor, ctx: StepContext
+        self, D: Called, images: tuple[Tensor, Tensor], scores: tuple[Tensor, Tensor], ctx: StepContext
     ) -> dict[str, Tensor]:
-        """The weighted penalties by the names of the log, on the scale of half the sum of D's losses."""
+        """The weighted penalties by the names of the log, on the scale of half the sum of D's losses.
+
+        images, scores: of what D is shown as fake, and of real images.
+        """
+        shown, real = images
         opt, step = self.opt, ctx.position.step
         found: dict[str, Tensor] = {}
         kept = self.kept(step)
-        for name, gamma, images in (("R1", opt.lambda_R1, real), ("R2", opt.lambda_R2, shown)):
+        for name, gamma, of in (("R1", opt.lambda_R1, real), ("R2", opt.lambda_R2, shown)):
             if gamma > 0:
-                with self.D.exact():
-                    found[f"D_{name}"] = 0.25 * gamma * kept * squared_slope(self.D, images)
+                with D.exact():
+                    found[f"D_{name}"] = 0.25 * gamma * kept * squared_slope(D, of)
         if opt.lambda_lecam > 0 and step >= opt.lecam_start:
-            found["D_lecam"] = 0.5 * opt.lambda_lecam * lecam(real_scores, fake_scores, *self.anchors)
+            found["D_lecam"] = 0.5 * opt.lambda_lecam * lecam(scores[1], scores[0], *self.anchors)
         return found
 
     def kept(self, step: int) -> float:
@@ -73,4 +77,4 @@ class Stabilizers:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Put them back."""
-        self.anchors, self.followed = state["anchors"].to(self.D.device), int(state["followed"])
+        self.anchors, self.followed = state["anchors"].to(self.device), int(state["followed"])
