@@ -1,4 +1,7 @@
-"""Translate images with a trained model: python test.py --name horse2zebra_coopcut --dataroot ./photos"""
+"""Translate images with a trained model: python test.py --name horse2zebra_coopcut --dataroot ./photos
+
+With a model of images from noise: python test.py --name faces_gan --num_test 64 --seed 1
+"""
 
 import coopcut.util.interrupts  # noqa: F401 (before torch)
 
@@ -15,6 +18,8 @@ from coopcut.data import EpochLoader, Failure, Sample, create_translation_loader
 from coopcut.engine.device import choose_device, set_up
 from coopcut.engine.processes.peers import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join
 from coopcut.inference.results import Results
+from coopcut.inference.sampler import Sampler
+from coopcut.inference.samples import sample
 from coopcut.inference.translator import Translator, same_size_runs
 from coopcut.models import MODELS
 from coopcut.options.option import Options
@@ -29,13 +34,21 @@ log = logging.getLogger("test")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse, load, translate, together with the other processes if torchrun started several; returns the exit code."""
+    """Parse, load, translate or sample, together with the other processes if torchrun started several.
+
+    Returns the exit code.
+    """
     with join() as peers, memory_advice() as advice:
         with peers.agreed():
             opt = OptionParser(False).parse(argv)
             device = choose_device(opt.gpu_ids)
             advice.less = lambda error: for_translating(opt, device)
             set_up(opt.seed, opt.deterministic, device, opt.tf32)
+            sampler = Sampler.from_options(opt) if MODELS[opt.model].purpose == "generation" else None
+        if sampler is not None:
+            peers.check_same(lambda: to_dict(opt), DIFFERENT_OPTIONS)
+            return sample(opt, sampler, peers)
+        with peers.agreed():
             translator = Translator.from_options(opt)
             loader = create_translation_loader(opt, translator.export.source)
             results = Results(opt, loader.dataset.source.folder, MODELS[opt.model].suffix(opt.export))

@@ -22,12 +22,14 @@ from coopcut.engine.run import Run
 from coopcut.engine.runtime import Runtime
 from coopcut.engine.signals import Stopped, StopSignals
 from coopcut.images.io import to_image
+from coopcut.inference.sampler import Sampler
 from coopcut.inference.translator import Translator
 from coopcut.metrics.distribution import LOWER_IS_BETTER, figures
 from coopcut.metrics.features import create_features
 from coopcut.metrics.packages import versions
 from coopcut.monitors import Monitors
-from coopcut.networks.contract import Generator
+from coopcut.networks.contract import Generator, NoiseGenerator
+from coopcut.options.generation_options import names_of_classes
 from coopcut.options.option import Options
 from coopcut.util.errors import DataError, NoMemoryError, OptionError, StoppedError, UserError
 from coopcut.util.files import write_text
@@ -35,6 +37,7 @@ from coopcut.util.files import write_text
 log = logging.getLogger(__name__)
 
 FILE = "metrics.jsonl"
+SEED = 0  # of the noise of samples: the same in every evaluation
 
 
 class HeldOutImages(Protocol):
@@ -64,7 +67,7 @@ class Evaluation:
                 self.features = create_features(opt.eval_features, device=runtime.device)
             except UserError as error:
                 raise OptionError(f"--eval_features {opt.eval_features}: {error}") from None
-            for domain in {export.source for export in self.exports.values()}:
+            for domain in {export.source for export in self.exports.values() if not export.samples}:
                 for i in self._ours(held_out.paths[domain]):
                     held_out.read(domain, i)  # what cannot be read is told of now, not after an epoch
             self.real = {export.target: self._of_domain(export.target) for export in self.exports.values()}
@@ -107,9 +110,14 @@ class Evaluation:
         return peers.results(lambda: figures(real, fake) if peers.rank == 0 else {})[0]
 
     def _translated(self, export: Export, network: nn.Module, stop: StopSignals) -> NDArray[np.float64]:
-        """Features [n, d] of the translations."""
-        source, paths = export.source, self.held_out.paths[export.source]
+        """Features [n, d] of the translations; of as many samples as there are held-out images."""
         generator = copy.deepcopy(network)
+        if isinstance(generator, NoiseGenerator):
+            paths = self.held_out.paths[export.target]
+            ours = self._ours(paths)
+            made = Sampler(generator, self.runtime.device, names_of_classes(self.opt)).sample(ours, SEED)
+            return self._vectors(lambda index: made[index - ours.start], paths)
+        source, paths = export.source, self.held_out.paths[export.source]
         assert isinstance(generator, Generator)
         translator = Translator(generator, channels(self.opt, source), self.runtime.device)
 
@@ -172,7 +180,7 @@ class Evaluation:
             "images": run.position.images,
             **plain,
             "real_images": len(self.held_out.paths[first.target]),
-            "fake_images": len(self.held_out.paths[first.source]),
+            "fake_images": len(self.held_out.paths[first.target if first.samples else first.source]),
             "features": self.features.name,
             "features_sha256": self.features.fingerprint,
             "resize": self.features.transform,

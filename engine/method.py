@@ -13,7 +13,7 @@ from coopcut.engine.precision import Network
 from coopcut.engine.runtime import Runtime
 from coopcut.engine.step import Step, StepContext
 from coopcut.networks import create_D, create_G
-from coopcut.networks.contract import Discriminator, Generator
+from coopcut.networks.contract import Discriminator
 from coopcut.objectives.base import Objective
 from coopcut.options.option import Option, Options
 from coopcut.util.errors import OptionError
@@ -21,13 +21,21 @@ from coopcut.util.errors import OptionError
 O = TypeVar("O", bound=Objective)  # noqa: E741
 
 
+NOISE = "noise"
+
+
 @dataclass(frozen=True)
 class Export:
-    """What `test.py` can run: the network that makes images of domain `target` of images of domain `source`."""
+    """What `test.py` can run: the network that makes images of domain `target` of those of `source`, or of `NOISE`."""
 
     network: str
     source: str
     target: str
+
+    @property
+    def samples(self) -> bool:
+        """Whether it makes images from noise."""
+        return self.source == NOISE
 
 
 def channels(opt: Options, domain: str) -> int:
@@ -41,11 +49,13 @@ class Method(ABC):
     A subclass makes its networks and objectives in `__init__` and says in `step` what happens to a batch. The engine
     does the rest for every method alike: accumulation, precision, processes, optimizers, averages, saving.
 
+    purpose: translation (of images of A to B), or generation (of images B from noise); that of its data sets, too.
     components: the classes of its objectives, whose options become options of the method.
     exports: what can be run after training, by name, the default first. Each network is averaged with --ema.
     steered_by: the logged loss whose mean over an epoch steers --lr_policy plateau.
     """
 
+    purpose: ClassVar[str] = "translation"
     options: ClassVar[Sequence[Option]] = ()
     components: ClassVar[Sequence[type[Objective]]] = ()
     exports: ClassVar[Mapping[str, Export]] = MappingProxyType({"A2B": Export("G", "A", "B")})
@@ -75,8 +85,8 @@ class Method(ABC):
         return "" if name in ("", next(iter(cls.exports))) else f"_{name}"
 
     @classmethod
-    def build(cls, opt: Options, export: Export) -> Generator:
-        """The network of `export` as `opt` describes it, with initial weights."""
+    def build(cls, opt: Options, export: Export) -> Any:
+        """The network of `export` as `opt` describes it, with initial weights: a `Generator`, or a `NoiseGenerator`."""
         return create_G(opt, channels(opt, export.source), channels(opt, export.target))
 
     def __init__(self, opt: Options, runtime: Runtime) -> None:
@@ -88,9 +98,9 @@ class Method(ABC):
     def step(self, batch: Batch, ctx: StepContext) -> Step:
         """One training step on a micro-batch, as a generator function (see `engine.step`); returns its images."""
 
-    def add_generator(self, export: str = "A2B") -> Network[Generator]:
-        """The network of an export, ready to be called and known to the engine."""
-        chosen = self.exports[export]
+    def add_generator(self, export: str = "") -> Network[Any]:
+        """The network of an export (of the first for an empty name), ready to be called and known to the engine."""
+        chosen = self.export(export)
         network = self.runtime.prepare(self.build(self.opt, chosen))
         self.networks[chosen.network] = network
         return network

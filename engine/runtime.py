@@ -8,7 +8,7 @@ from torch import nn
 from coopcut.engine.device import choose_device
 from coopcut.engine.precision import N, Network, check_device
 from coopcut.engine.processes.peers import Peers
-from coopcut.networks.contract import Generator
+from coopcut.networks.contract import Generator, NoiseGenerator
 from coopcut.networks.sequence import set_checkpointing
 from coopcut.options.option import Options
 from coopcut.util.errors import OptionError
@@ -39,6 +39,8 @@ class Runtime:
 
     def prepare(self, net: N) -> Network[N]:
         """`net` on the device, in training mode, as it is to be called."""
+        if isinstance(net, NoiseGenerator) and self.checkpointing:
+            raise OptionError(f"{FLAGS[self.checkpointing]} is for generators that translate: leave it out")
         if isinstance(net, Generator) and self.checkpointing:
             if any(isinstance(module, nn.BatchNorm2d) for module in net.modules()):
                 flag = FLAGS[self.checkpointing]

@@ -70,10 +70,12 @@ class Training:
                 set_up(opt.seed, opt.deterministic, runtime.device, opt.tf32)
                 loader = create_loader(opt)
                 stack.callback(loader.close)
-                if not loader.dataset.size_B:
+                if not loader.dataset.paths_B and loader.dataset.purpose == "translation":
                     raise DataError(
                         f"--dataset_mode {opt.dataset_mode} has no target images to learn from; use unaligned"
                     )
+                if loader.dataset.class_names:
+                    opt.class_names = ",".join(loader.dataset.class_names)
                 trainer = Trainer(opt, create_method(opt, runtime), runtime)
                 advice.less = lambda error: for_training(opt, runtime.device, trainer)
                 held_out = HeldOut(opt) if opt.eval_freq else None

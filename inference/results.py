@@ -128,7 +128,7 @@ class Results:
         names = ["index.html", *(f"page_{number}.html" for number in range(2, len(pages) + 1))]
         self.folder.mkdir(parents=True, exist_ok=True)
         for number, rows in enumerate(pages):
-            cells = [(name, [ImageCell(f"images/{label}/{name}", label) for label in labels]) for name, labels in rows]
+            cells = self._cells(rows)
             near = {number - 1: "previous page", number + 1: "next page"}
             links = [(text, names[n]) for n, text in near.items() if 0 <= n < len(names)]
             _write_page(self.folder / names[number], self.title, cells, self.width, links)
@@ -137,6 +137,10 @@ class Results:
         sheet = self.folder / SHEET
         save_image(self._contact_sheet(), sheet)
         return self.folder / names[0], sheet
+
+    def _cells(self, rows: Sequence[tuple[str, list[str]]]) -> list[tuple[str, list[ImageCell]]]:
+        """What a page shows: headings, and the pictures below each."""
+        return [(name, [ImageCell(f"images/{label}/{name}", label) for label in labels]) for name, labels in rows]
 
     def _tell_of_earlier_results(self, pages: list[str]) -> None:
         """Remove the pages that an earlier, larger run left; its pictures stay, with a warning that they are there."""

@@ -16,17 +16,16 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from coopcut.engine.checkpoint.files import read_file
-from coopcut.engine.checkpoint.weights import fill, network_of_state, options_of_generator
 from coopcut.engine.device import Devices, choose_device
 from coopcut.engine.method import Export, channels
 from coopcut.engine.precision import DTYPES, check_device, lower
 from coopcut.images.io import read_image, to_image, to_tensor, upright
 from coopcut.images.pixels import Range, parse_ranges
+from coopcut.inference.loading import saved_options, trained_network
 from coopcut.models.registry import MODELS
 from coopcut.networks.contract import Generator
 from coopcut.options.option import Options
-from coopcut.options.saved import contradictions_with_weights, default_options, load_options, run_folder
+from coopcut.options.saved import run_folder
 from coopcut.util.errors import CheckpointError, DataError, NoMemoryError
 from coopcut.util.memory import free_memory, is_out_of_memory, let_go
 
@@ -76,13 +75,8 @@ class Translator:
         networks to run, as --export: B2A, say.
         Raises `CheckpointError` for a file that is missing, damaged, unsafe or of an unknown architecture.
         """
-        if not str(path):
-            raise CheckpointError("the path is empty: name a run's folder or a weights file")
-        saved = load_options(run_folder(Options(checkpoint=str(path))))
-        given = {"checkpoint": str(path), "epoch": epoch, "gpu_ids": gpu_ids, "export": export}
-        opt = Options(**{**default_options(saved.get("model", "cut")), **saved, **given})
-        opt.eval, opt.given = eval, []
-        opt.amp, opt.compile = "none", False  # those of the training's machine
+        opt = saved_options(path, epoch, gpu_ids, export)
+        opt.eval = eval
         return cls.from_options(opt)
 
     @classmethod
@@ -90,16 +84,12 @@ class Translator:
         """The translator that the options of `test.py` describe."""
         method = MODELS[opt.model]
         export = method.export(opt.export)
-        path = weights_path(opt, export.network)
-        content = network_of_state(read_file(path), export.network, path)
-        if not load_options(run_folder(opt)):
-            for name, value in contradictions_with_weights(opt, options_of_generator(content, path), path).items():
-                setattr(opt, name, value)
-        generator = method.build(opt, export)
-        fill(generator, content, path, opt)
-        broken = [name for name, value in generator.state_dict().items() if not bool(value.isfinite().all())]
-        if broken:
-            raise CheckpointError(f"{path}: {broken[0]} is not finite (NaN or infinite); use another --epoch or run")
+        if export.samples:
+            raise CheckpointError(
+                f"{run_folder(opt)}: --model {opt.model} makes images from noise and translates none: use Sampler"
+            )
+        generator = trained_network(opt, export)
+        assert isinstance(generator, Generator)
         device = choose_device(opt.gpu_ids)
         check_device(opt, device)
         translator = cls(generator, channels(opt, export.source), device, opt.eval, opt.amp, opt.compile)
@@ -175,18 +165,6 @@ class Translator:
                 raise
             reason = let_go(error)
         raise NoMemoryError(f"the image does not fit into the memory ({reason}); give a smaller one", reason)
-
-
-def weights_path(opt: Options, network: str) -> Path:
-    """The file of a network's weights: that of --checkpoint, or of --epoch in the run, averaged if it was."""
-    if opt.checkpoint and Path(opt.checkpoint).exists() and not Path(opt.checkpoint).is_dir():
-        return Path(opt.checkpoint)
-    if opt.checkpoint and not Path(opt.checkpoint).is_dir():
-        raise CheckpointError(f"--checkpoint {opt.checkpoint} does not exist: name a run's folder or a weights file")
-    folder = run_folder(opt)
-    averaged = folder / f"{opt.epoch}_net_{network}_ema.pth"
-    current = load_options(folder).get("ema", 1) > 0  # else the run was continued without, and the file is outdated
-    return averaged if current and averaged.is_file() else folder / f"{opt.epoch}_net_{network}.pth"
 
 
 def _padded(images: Tensor, height: int, width: int) -> Tensor:

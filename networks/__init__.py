@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from coopcut.networks.contract import Discriminator, Generator, Projection
-from coopcut.networks.registry import DISCRIMINATORS, GENERATORS, PROJECTIONS
+from coopcut.networks.contract import Critic, Discriminator, Generator, NoiseGenerator, Projection
+from coopcut.networks.registry import CRITICS, DISCRIMINATORS, GENERATORS, NOISE_GENERATORS, PROJECTIONS
 from coopcut.options.option import Option, Options
 from coopcut.util.registry import import_submodules
 
@@ -13,7 +13,21 @@ NET_G = Option("netG", "resnet_9blocks", "generator", registry=GENERATORS, fixed
 NET_D = Option("netD", "basic", "discriminator: basic is a 70x70 PatchGAN", registry=DISCRIMINATORS, fixed=True)
 NET_F = Option("netF", "mlp_sample", "projection of the features", registry=PROJECTIONS, fixed=True)
 
-__all__ = ["NET_D", "NET_F", "NET_G", "create_D", "create_F", "create_G"]
+NET_NOISE_G = Option("netG", "dcgan", "generator of noise", registry=NOISE_GENERATORS, fixed=True)
+NET_CRITIC = Option("netD", "dcgan", "discriminator of whole images", registry=CRITICS, fixed=True)
+
+__all__ = [
+    "NET_CRITIC",
+    "NET_D",
+    "NET_F",
+    "NET_G",
+    "NET_NOISE_G",
+    "create_D",
+    "create_F",
+    "create_G",
+    "create_critic",
+    "create_noise_G",
+]
 
 
 def create_G(opt: Options, in_channels: int, out_channels: int) -> Generator:
@@ -29,3 +43,13 @@ def create_D(opt: Options, in_channels: int) -> Discriminator:
 def create_F(opt: Options, channels: Sequence[int]) -> Projection:
     """The projection of features with these channels that `opt` describes, with initial weights."""
     return PROJECTIONS[opt.netF].from_options(opt, channels)
+
+
+def create_noise_G(opt: Options, out_channels: int, classes: int) -> NoiseGenerator:
+    """The generator of noise that `opt` describes, with initial weights."""
+    return NOISE_GENERATORS[opt.netG].from_options(opt, out_channels, classes)
+
+
+def create_critic(opt: Options, in_channels: int, classes: int) -> Critic:
+    """The discriminator of whole images that `opt` describes, with initial weights."""
+    return CRITICS[opt.netD].from_options(opt, in_channels, classes)

@@ -36,6 +36,7 @@ class NoiseGenerator(nn.Module, ABC):
     """
 
     options: ClassVar[Sequence[Option]] = ()
+    truncates: ClassVar[bool] = False  # whether forward takes a truncation of its latent space
     nz: int
     size: int  # pixels of the height and width that it makes
     classes: int

@@ -1,8 +1,8 @@
 """The duel of a generator and its discriminator (Goodfellow et al. 2014), with patches as in Isola et al. 2017."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,23 +21,24 @@ from coopcut.sampling.langevin import Revision, saturated
 from coopcut.util.errors import OptionError
 
 
+DUEL = (
+    Option("gan_mode", "lsgan", "adversarial loss", tuple(GAN_LOSSES), fixed=True),
+    Option("label_smoothing", 0.0, "probability with which D's loss takes a real image for a fake one", low=0, high=0.5),
+    Option("lambda_GAN", 1.0, "weight of the adversarial loss of the generator", low=0),
+    Option("pool_size", 0, "also show D up to this many earlier translations; 0: only new ones", low=0),
+    Option("instance_noise", 0.0, "standard deviation of noise added to all images for D; images are in [-1, 1]",
+           low=0),
+    *Stabilizers.options,
+)  # fmt: skip
+
+
 class Adversarial(Objective):
     """A discriminator D, and what it and a generator minimize in their duel.
 
     name: D, or D_<suffix> where there are several; the names of what is logged then end with _<suffix>, too.
     """
 
-    options = (
-        NET_D,
-        Option("gan_mode", "lsgan", "adversarial loss", tuple(GAN_LOSSES), fixed=True),
-        Option("label_smoothing", 0.0, "probability with which D's loss takes a real image for a fake one", low=0,
-               high=0.5),
-        Option("lambda_GAN", 1.0, "weight of the adversarial loss of the generator", low=0),
-        Option("pool_size", 0, "also show D up to this many earlier translations; 0: only new ones", low=0),
-        Option("instance_noise", 0.0, "standard deviation of noise added to all images for D; images are in [-1, 1]",
-               low=0),
-        *Stabilizers.options,
-    )  # fmt: skip
+    options: ClassVar[Sequence[Option]] = (NET_D, *DUEL)
 
     @classmethod
     def check(cls, opt: Options) -> None:

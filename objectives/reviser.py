@@ -27,6 +27,8 @@ class Reviser:
                "a displacement; 0: none", low=0),
         Option("langevin_stop", False, "with steps that are not adaptive: an image that scores as high as the real "
                "image beside it rests"),
+        Option("langevin_reference", 0.0, "standard deviation of a normal reference density about gray, which the "
+               "density is a factor on (CoopNets: 0.016); 0: none", low=0),
         Option("langevin_noise", 0.0, "standard deviation of a step's noise (delta); images are in [-1, 1]", low=0),
         Option("langevin_clip", 0.05, "largest change of a value by the gradient in a step; 0: no limit", low=0),
     )  # fmt: skip
@@ -35,6 +37,7 @@ class Reviser:
         self, opt: Options, adversarial: Adversarial, bounds: tuple[float, float] | None = (-1.0, 1.0)
     ) -> None:
         self.D, self.offset = adversarial.D, adversarial.gan.offset
+        self.precision = 1 / opt.langevin_reference**2 if opt.langevin_reference > 0 else 0.0
         adaptive = bool(opt.langevin_adaptive and opt.langevin_step_size == 0)
         self.stops = bool(opt.langevin_stop or adaptive)
         self.langevin = Langevin(
@@ -49,8 +52,14 @@ class Reviser:
         )
 
     def f(self, images: Tensor, y: Tensor | None = None) -> Tensor:
-        """Minus the energy of each patch of images (of the classes y [B]): [B, C, H, W] -> [B, 1, h, w]."""
+        """Minus the energy of each patch of images (of the classes y [B]): [B, C, H, W] -> [B, 1, h, w].
+
+        With --langevin_reference s the energy has |x|^2 / 2 s^2 besides (Xie et al. 2016), spread over the patches.
+        """
         scores: Tensor = self.D.given(y)(images) - self.offset
+        if self.precision > 0:
+            norms = images.square().flatten(1).sum(1).view(-1, 1, 1, 1)
+            scores = scores - self.precision / 2 * norms / scores[0].numel()
         return scores
 
     def __call__(

@@ -15,12 +15,13 @@ from typing import Any
 
 from coopcut.engine.checkpoint.files import has_state
 from coopcut.engine.processes.peers import restarted
+from coopcut.data import DATASETS
 from coopcut.models import MODELS
 from coopcut.options.base_options import BASE, CHANNELS, DATA
 from coopcut.options.components import all_groups, component_groups, groups_of_all
 from coopcut.options.option import Group, Option, Options
 from coopcut.options.saved import FILE, RESTORE, contradictions, load_options, run_folder
-from coopcut.options.test_options import TEST
+from coopcut.options.test_options import SAMPLES, SAMPLING, TEST
 from coopcut.options.train_options import TRAIN
 from coopcut.util.errors import CheckpointError, OptionError
 
@@ -70,7 +71,8 @@ class OptionParser:
         known = _by_name(groups)
         values = {name: value for name, value in saved.items() if name in known}
         preset = MODELS[model].presets(self._fill(typed, values, {}, groups))
-        opt = self._fill(typed, values, self._phase_defaults(typed, values) | dict(preset), groups)
+        here = self._phase_defaults(MODELS[model].purpose, typed, values)
+        opt = self._fill(typed, values, here | dict(preset), groups)
         self._check(opt, known.values(), folder / FILE if folder else None, saved.keys() - typed.keys())
         if saved:
             own = (
@@ -101,13 +103,17 @@ class OptionParser:
             raise OptionError(f"--model: '{model}' is not one of {', '.join(MODELS)}{hint}")
         method, values = MODELS[model], dict(saved) | typed
         while True:
-            groups = [*self.base, *component_groups(model, method, values)]
+            groups = [*self.base, *self._running(method.purpose), *component_groups(model, method, values)]
             typed = self._typed(argv, groups, partial=True)
             preset = method.presets(self._fill(typed, saved, {}, groups))
             chosen = {**preset, **saved, **typed}
             if chosen == values:
                 return model, groups
             values = chosen
+
+    def _running(self, purpose: str) -> Sequence[Group]:
+        """The options of `test.py` that depend on what a method is for."""
+        return (SAMPLING,) if purpose == "generation" and not self.is_train else ()
 
     def _first(self, argv: Sequence[str]) -> Options:
         """What is known before a checkpoint is read, with the name of the run unless --checkpoint says where it is."""
@@ -143,7 +149,8 @@ class OptionParser:
     def _help(self, argv: Sequence[str]) -> str:
         """The options of the chosen components, or after `--help all` of every one that there is."""
         rest = [text for text in argv if text not in ("-h", "--help", "all")]
-        _, groups = self._collect(rest, {})
+        model, groups = self._collect(rest, {})
+        groups = _fitting(groups, MODELS[model].purpose)
         if "all" in argv:
             groups = [*self.base, *groups_of_all(MODELS)]
         about = "" if "all" in argv else "\n--help all shows the options of every method, network and loss"
@@ -164,6 +171,8 @@ class OptionParser:
         other, groups = ("test", TEST) if self.is_train else ("train", TRAIN)
         if flag in (f"--{name}" for name in _by_name(groups)):
             return f"; it is a flag of {other}.py"
+        if flag in (f"--{name}" for name in _by_name([SAMPLING])) and not self.is_train:
+            return "; it is a flag of methods that make images from noise (--model gan)"
         if owners := _owners(flag):
             return f"; it belongs to {owners}"
         close = [name for name in known if name.lower() == flag.lower()]
@@ -204,7 +213,7 @@ class OptionParser:
         described = {"model", "easy_label", *_by_name([CHANNELS, DATA, *all_groups(model, MODELS[model])])}
         return {k: v for k, v in saved.items() if k in described}, folder
 
-    def _phase_defaults(self, typed: Mapping[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
+    def _phase_defaults(self, purpose: str, typed: Mapping[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
         """Translating reads testA without flips or shuffling, at the scale that the generator was trained at.
 
         A run trained with resize_and_crop is translated as CUT does it, resized to the crop size; one that was
@@ -212,6 +221,9 @@ class OptionParser:
         """
         if self.is_train:
             return {}
+        if purpose == "generation":
+            saved.pop("batch_size", None)
+            return {"phase": "test", "num_test": SAMPLES}
         for name in ("phase", "no_flip", "serial_batches", "max_dataset_size", "batch_size", "dataset_mode"):
             saved.pop(name, None)
         trained = saved.pop("preprocess", "resize_and_crop")
@@ -250,8 +262,15 @@ class OptionParser:
             raise OptionError(
                 f"--crop_size {opt.crop_size} is larger than --load_size {opt.load_size}: raise or lower one"
             )
-        if not opt.dataroot:
+        method = MODELS[opt.model]
+        if not opt.dataroot and (self.is_train or method.purpose == "translation"):
             raise OptionError("--dataroot is missing: name the folder with the images")
+        if self.is_train and DATASETS[opt.dataset_mode].purpose != method.purpose:
+            fitting = [name for name in DATASETS if DATASETS[name].purpose == method.purpose]
+            raise OptionError(
+                f"--dataset_mode {opt.dataset_mode}: --model {opt.model} is for {method.purpose}: use "
+                f"{' or '.join(fitting)}"
+            )
         if self.is_train and opt.epoch != "latest" and not opt.continue_train and not opt.pretrained_name:
             raise OptionError(f"--epoch {opt.epoch} says which weights to load: add --pretrained_name, or leave it out")
         if self.is_train and opt.n_epochs + opt.n_epochs_decay < opt.epoch_count:
@@ -274,7 +293,7 @@ class OptionParser:
     def _name(self, opt: Options) -> None:
         """Fill in and check the name of the run, one folder under `checkpoints_dir`."""
         if not opt.name:
-            data = Path(os.path.abspath(opt.dataroot)).name if opt.dataroot else "run"
+            data = Path(os.path.abspath(opt.dataroot)).name.replace(":", "_") if opt.dataroot else "run"
             opt.name = f"{data}_{opt.model}"
         if opt.suffix:
             try:
@@ -291,6 +310,15 @@ class OptionParser:
 
 def _by_name(groups: Iterable[Group]) -> dict[str, Option]:
     return {option.name: option for group in groups for option in group.options}
+
+
+def _fitting(groups: Iterable[Group], purpose: str) -> list[Group]:
+    """The groups with the data sets that a method of this purpose can learn from."""
+    names = [name for name in DATASETS if DATASETS[name].purpose == purpose]
+    return [
+        replace(group, options=[replace(o, registry=names) if o.registry is DATASETS else o for o in group.options])
+        for group in groups
+    ]
 
 
 def _owners(flag: str) -> str:

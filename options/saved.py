@@ -52,15 +52,14 @@ def load_options(folder: Path) -> dict[str, Any]:
     path = folder / FILE
     if not path.is_file():
         return {}
-    groups = [*BASE, *TRAIN, *TEST, *(group for name in MODELS for group in all_groups(name, MODELS[name]))]
-    declared = {option.name: option for group in groups for option in group.options}
-    texts = {option.name for option in declared.values() if isinstance(option.default, str)}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON ({error}): {RESTORE}") from None
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} does not hold options by name: {RESTORE}")
+    declared = _declared(values.get("model"))
+    texts = {option.name for option in declared.values() if isinstance(option.default, str)}
     saved = {name: math.inf if value == "inf" and name not in texts else value for name, value in values.items()}
     for name, value in saved.items():
         complaint = declared[name].complaint(value) if name in declared else None
@@ -69,6 +68,13 @@ def load_options(folder: Path) -> dict[str, Any]:
         if name in declared and isinstance(declared[name].default, float) and isinstance(value, int):
             saved[name] = float(value)  # a 0 that a hand wrote for 0.0
     return {name: option.earlier for name, option in declared.items() if option.earlier is not None} | saved
+
+
+def _declared(model: object) -> dict[str, Option]:
+    """All options by name, as the method `model` declares those that others declare, too."""
+    methods = sorted(MODELS, key=lambda name: name == model)
+    groups = [*BASE, *TRAIN, *TEST, *(group for name in methods for group in all_groups(name, MODELS[name]))]
+    return {option.name: option for group in groups for option in group.options}
 
 
 def contradictions(

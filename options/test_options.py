@@ -17,4 +17,15 @@ TRANSLATION = Group(
     ],
 )
 
+SAMPLING = Group(
+    "sampling",
+    [
+        Option("class_id", "", "make images of this class: its name, or its number from 0; empty: of all in turn"),
+        Option("truncation", 1.0, "draw the latent code towards its mean by this factor: below 1 fewer odd images and "
+               "less variety", low=0, high=1),
+        Option("interpolate", 8, "images in the strip from one noise to another; 0: no strip", low=0, high=1000),
+    ],
+)  # fmt: skip
+SAMPLES = 64  # made unless --num_test says otherwise
+
 TEST = (TRANSLATION,)
