@@ -17,6 +17,7 @@ from tqdm import tqdm
 from coopcut.data import EpochLoader, Failure, Sample, create_translation_loader
 from coopcut.engine.device import choose_device, set_up
 from coopcut.engine.processes.peers import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, Peers, join
+from coopcut.inference.completion import complete, restore
 from coopcut.inference.results import Results
 from coopcut.inference.sampler import Sampler
 from coopcut.inference.samples import sample
@@ -27,7 +28,7 @@ from coopcut.options.parser import OptionParser
 from coopcut.options.saved import to_dict
 from coopcut.options.savings import for_translating
 from coopcut.util.cli import run_script
-from coopcut.util.errors import DataError
+from coopcut.util.errors import DataError, OptionError
 from coopcut.util.memory import free_memory, is_out_of_memory, let_go, memory_advice
 
 log = logging.getLogger("test")
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
             sampler = Sampler.from_options(opt) if MODELS[opt.model].purpose == "generation" else None
         if sampler is not None:
             peers.check_same(lambda: to_dict(opt), DIFFERENT_OPTIONS)
-            return sample(opt, sampler, peers)
+            return run_sampler(opt, sampler, peers)
         with peers.agreed():
             translator = Translator.from_options(opt)
             loader = create_translation_loader(opt, translator.export.source)
@@ -55,6 +56,17 @@ def main(argv: Sequence[str]) -> int:
         peers.check_same(lambda: to_dict(opt), DIFFERENT_OPTIONS)
         peers.check_same(loader.fingerprint, DIFFERENT_IMAGES)
         return run(opt, translator, loader, results, peers)
+
+
+def run_sampler(opt: Options, sampler: Sampler, peers: Peers) -> int:
+    """Do what --task says with a generator of noise; the exit code."""
+    if opt.task == "sample":
+        if "dataroot" in opt.given:
+            raise OptionError(f"--dataroot: --model {opt.model} translates no images: leave it out, or see --task")
+        return sample(opt, sampler, peers)
+    if not peers.alone:
+        raise OptionError(f"--task {opt.task} runs in one process: start it without torchrun")
+    return {"complete": complete, "restore": restore}[opt.task](opt, sampler)
 
 
 def run(opt: Options, translator: Translator, loader: EpochLoader, results: Results, peers: Peers) -> int:

@@ -43,10 +43,21 @@ def trained_network(opt: Options, export: Export) -> nn.Module:
             setattr(opt, name, value)
     net: nn.Module = MODELS[opt.model].build(opt, export)
     fill(net, content, path, opt)
+    _check_finite(net, path)
+    return net
+
+
+def weights_of(net: nn.Module, opt: Options, network: str) -> None:
+    """Fill `net` with the weights of a network of the run. Raises `CheckpointError` as `trained_network`."""
+    path = weights_path(opt, network)
+    fill(net, network_of_state(read_file(path), network, path), path, opt)
+    _check_finite(net, path)
+
+
+def _check_finite(net: nn.Module, path: Path) -> None:
     broken = [name for name, value in net.state_dict().items() if not bool(value.isfinite().all())]
     if broken:
         raise CheckpointError(f"{path}: {broken[0]} is not finite (NaN or infinite); use another --epoch or run")
-    return net
 
 
 def weights_path(opt: Options, network: str) -> Path:

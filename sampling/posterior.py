@@ -39,6 +39,6 @@ class Posterior:
         known: Tensor | None = None,
         randn: Callable[[Sequence[int]], Tensor] = torch.randn,
     ) -> Tensor:
-        """z [B, nz] moved toward what made x [B, C, H, W]; a step that makes it less likely is undone and halved."""
-        sampler = Langevin(self.steps, self.delta**2 / 2, noise=self.noise, bounds=None, backtrack=True)
+        """z [B, nz] moved toward what made x [B, C, H, W]. Without noise, a step that makes it less likely is undone."""
+        sampler = Langevin(self.steps, self.delta**2 / 2, noise=self.noise, bounds=None, backtrack=self.noise == 0)
         return sampler.revise(lambda z: self.log_density(z, G(z), x, known), z, randn=randn).x
