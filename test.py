@@ -20,7 +20,7 @@ from coopcut.engine.processes.peers import DIFFERENT_IMAGES, DIFFERENT_OPTIONS, 
 from coopcut.inference.completion import complete, restore
 from coopcut.inference.results import Results
 from coopcut.inference.sampler import Sampler
-from coopcut.inference.samples import sample
+from coopcut.inference.samples import sample as make_samples
 from coopcut.inference.translator import Translator, same_size_runs
 from coopcut.models import MODELS
 from coopcut.options.option import Options
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
         with peers.agreed():
             translator = Translator.from_options(opt)
             loader = create_translation_loader(opt, translator.export.source)
-            results = Results(opt, loader.dataset.source.folder, MODELS[opt.model].suffix(opt.export))
+            results = Results(opt, loader.dataset.folder, MODELS[opt.model].suffix(opt.export))
         peers.check_same(lambda: to_dict(opt), DIFFERENT_OPTIONS)
         peers.check_same(loader.fingerprint, DIFFERENT_IMAGES)
         return run(opt, translator, loader, results, peers)
@@ -63,7 +63,7 @@ def run_sampler(opt: Options, sampler: Sampler, peers: Peers) -> int:
     if opt.task == "sample":
         if "dataroot" in opt.given:
             raise OptionError(f"--dataroot: --model {opt.model} translates no images: leave it out, or see --task")
-        return sample(opt, sampler, peers)
+        return make_samples(opt, sampler, peers)
     if not peers.alone:
         raise OptionError(f"--task {opt.task} runs in one process: start it without torchrun")
     return {"complete": complete, "restore": restore}[opt.task](opt, sampler)

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.mixture_data import DATA
 from benchmarks.mixture_report import Results, picture, tables
 from benchmarks.mixture_settings import ARMS, Settings, fitting
 from benchmarks.mixture_train import train
+from coopcut.data.mixtures import DATA
 from coopcut.losses.gan import GAN_LOSSES
 from coopcut.util.arguments import Parser
 from coopcut.util.cli import run_script

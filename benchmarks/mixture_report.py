@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.mixture_data import DATA
 from benchmarks.mixture_settings import ARMS, Settings
+from coopcut.data.mixtures import DATA
 from coopcut.util.errors import DataError, OptionError
 from coopcut.util.files import write_bytes
 

@@ -6,7 +6,7 @@ A length of 1 is the radius of the ring, and half the distance of neighbors in t
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.mixture_data import DATA
+from coopcut.data.mixtures import DATA
 
 ARMS = ("gan", "coopinit")
 

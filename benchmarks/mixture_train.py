@@ -8,10 +8,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from benchmarks.mixture_data import DATA
 from benchmarks.mixture_settings import Settings
 from benchmarks.ready import batch_of, options, trainer_of
 from coopcut.data.batch import Batch
+from coopcut.data.mixtures import DATA
 from coopcut.engine.position import Position
 from coopcut.engine.runtime import Runtime
 from coopcut.engine.step import Step, StepContext, minimize

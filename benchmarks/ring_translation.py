@@ -19,13 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.mixture_data import ring
 from benchmarks.mixture_train import Critic, hidden
 from benchmarks.ready import batch_of, options, trainer_of
 from coopcut.comparison import tables
 from coopcut.comparison.cost import steps_for, time_costs
 from coopcut.comparison.plan import parse_seeds
 from coopcut.data.batch import Batch
+from coopcut.data.mixtures import ring
 from coopcut.engine.position import Position
 from coopcut.engine.runtime import Runtime
 from coopcut.engine.step import Losses, Step, StepContext, minimize

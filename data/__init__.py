@@ -6,13 +6,14 @@ A data set is a class registered under its `--dataset_mode` in a file of this fo
 import logging
 from argparse import Namespace
 
-from coopcut.data.base_dataset import DATASETS, ImageDataset
+from coopcut.data.base_dataset import DATASETS, BaseDataset
 from coopcut.data.batch import Batch, Failure, Sample
-from coopcut.data.held_out import HeldOut
+from coopcut.data.held_out import HeldOut, HeldOutSamples
 from coopcut.data.loader import EpochLoader
 from coopcut.data.transforms import PREPROCESS_MODES
 from coopcut.data.translation import BUILT_IN, TranslationDataset, other_way
 from coopcut.engine.processes.collectives import rank, world_size
+from coopcut.options.option import Options
 from coopcut.util.errors import DataError, OptionError
 from coopcut.util.registry import import_submodules
 
@@ -25,8 +26,10 @@ __all__ = [
     "EpochLoader",
     "Failure",
     "HeldOut",
+    "HeldOutSamples",
     "Sample",
     "create_dataset",
+    "create_held_out",
     "create_loader",
     "create_translation_loader",
 ]
@@ -34,7 +37,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 
-def create_dataset(opt: Namespace) -> ImageDataset:
+def create_dataset(opt: Namespace) -> BaseDataset:
     """The data set that `opt.dataset_mode` names, with its image counts logged. Raises `DataError`, `OptionError`."""
     dataset = DATASETS[opt.dataset_mode](opt)
     logger.info(dataset.describe())
@@ -48,7 +51,7 @@ def create_translation_loader(opt: Namespace, source: str = "A") -> EpochLoader:
     source: the domain of a run that is translated. B becomes A here, as with the other --direction.
     """
     opt = opt if source == "A" else other_way(opt)
-    dataset: ImageDataset = TranslationDataset(opt) if opt.dataset_mode in BUILT_IN else DATASETS[opt.dataset_mode](opt)
+    dataset: BaseDataset = TranslationDataset(opt) if opt.dataset_mode in BUILT_IN else DATASETS[opt.dataset_mode](opt)
     logger.info(dataset.describe())
     dataset.tell_ranges()
     return EpochLoader(dataset, opt)
@@ -74,3 +77,8 @@ if __name__ == "data":  # by the name of earlier versions
     from coopcut.util.earlier_names import lead_on
 
     lead_on(__name__)
+
+
+def create_held_out(opt: Options) -> HeldOut | HeldOutSamples:
+    """The images that training is measured against: test images, for methods of the data set's purpose."""
+    return HeldOut(opt) if DATASETS[opt.dataset_mode].purpose == "translation" else HeldOutSamples(opt)

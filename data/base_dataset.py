@@ -13,15 +13,17 @@ A new data set is one file in this folder:
 It may also override `indices` (which images belong together) and `__getitem__` (how a sample is made).
 """
 
+from abc import ABC, abstractmethod
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import ClassVar
 
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from coopcut.data.batch import Failure, Sample, SampleIndex
+from coopcut.data.batch import Failure, Picture, Sample, SampleIndex
 from coopcut.data.cache import ImageCache
 from coopcut.data.folders import Domain
 from coopcut.data.order import epoch_order, sample_rng
@@ -33,10 +35,70 @@ from coopcut.util.errors import DataError
 from coopcut.util.memory import is_out_of_memory, let_go
 from coopcut.util.registry import Registry
 
-DATASETS: Registry[Callable[[Namespace], "ImageDataset"]] = Registry("dataset_mode")
+DATASETS: Registry[type["BaseDataset"]] = Registry("dataset_mode")
 
 
-class ImageDataset(Dataset[Sample | Failure]):
+class BaseDataset(Dataset[Sample | Picture | Failure], ABC):
+    """What training asks of a data set.
+
+    purpose: of the methods that learn from it. trains: whether any can. paths_A, paths_B: of the images, for messages.
+    folder: where they are. class_names: those of the labels, by number; none without labels.
+    """
+
+    purpose: ClassVar[str] = "translation"
+    trains: ClassVar[bool] = True
+    class_names: Sequence[str] = ()
+    paths_A: list[str]
+    paths_B: list[str]
+    folder: str
+
+    def __init__(self, opt: Namespace) -> None:
+        self.preprocess = Preprocess.from_options(opt)
+        self.seed = int(opt.seed)
+        budget = getattr(opt, "cache_images", 0.0) * 2**30
+        scaled = opt.preprocess not in ("none", "crop", "zoom_and_crop", "square")
+        flags = [*(["--num_threads"] if opt.num_threads > 1 else []), *(["--load_size"] if scaled else [])]
+        self.less = (f"lower {' or '.join(flags)}, or " if flags else "") + "cut it into smaller images"
+        self.cache = ImageCache(int(budget / max(1, opt.num_threads)))  # each worker process has its own
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Samples per epoch."""
+
+    @abstractmethod
+    def indices(self, epoch: int, seed: int, serial: bool) -> list[SampleIndex]:
+        """The samples of one epoch in order."""
+
+    @abstractmethod
+    def __getitem__(self, index: SampleIndex) -> Sample | Picture | Failure:
+        """The images of `index`, read and preprocessed; a `Failure` if one of them cannot be used."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What is there, in a line for the log."""
+
+    @abstractmethod
+    def tell_ranges(self) -> None:
+        """Log which values of the files become black and white; see `tell_range`."""
+
+    @abstractmethod
+    def fingerprint(self) -> dict[str, list[tuple[str, int]]]:
+        """The images by name and size in bytes, for `Peers.check_same`."""
+
+    def read(self, path: str, channels: int, value_range: Range | None, index: SampleIndex, domain: str) -> Tensor:
+        """One preprocessed image as float32 [channels, H, W] in [-1, 1]."""
+        try:
+            img = self.cache.read(path, channels, value_range)
+            rng = sample_rng(self.seed, index.epoch, index.position, domain)
+            return to_tensor(self.preprocess(img, rng, index.epoch))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = let_go(error)
+        raise DataError(f"{path}: out of memory while reading its {_size(path)} pixels ({reason}): {self.less}")
+
+
+class ImageDataset(BaseDataset):
     """Images of a source domain A and, unless `target` is None, of a target domain B.
 
     From `opt`: input_nc and output_nc (channels of A and B), seed (of crops and flips), and what `Preprocess` takes.
@@ -46,22 +108,15 @@ class ImageDataset(Dataset[Sample | Failure]):
         for domain in (source, target) if target else (source,):
             option = "checkpoints_dir" if opt.isTrain else "results_dir"
             domain.refuse_inside(f"--{option}", getattr(opt, option, ""))
-        self.source = source
-        self.target = target
+        super().__init__(opt)
+        self.source, self.target, self.folder = source, target, source.folder
         self.paths_A = source.paths
         self.paths_B = target.paths if target else []
         self.channels_A = int(opt.input_nc)
         self.channels_B = int(opt.output_nc)
         for channels in (self.channels_A, self.channels_B) if target else (self.channels_A,):
             check_channels(channels)
-        self.preprocess = Preprocess.from_options(opt)
         self.range_A, self.range_B = parse_ranges(opt.value_range)
-        self.seed = int(opt.seed)
-        budget = getattr(opt, "cache_images", 0.0) * 2**30
-        scaled = opt.preprocess not in ("none", "crop", "zoom_and_crop")
-        flags = [*(["--num_threads"] if opt.num_threads > 1 else []), *(["--load_size"] if scaled else [])]
-        self.less = (f"lower {' or '.join(flags)}, or " if flags else "") + "cut it into smaller images"
-        self.cache = ImageCache(int(budget / max(1, opt.num_threads)))  # each worker process has its own
 
     @property
     def size_A(self) -> int:
@@ -88,13 +143,13 @@ class ImageDataset(Dataset[Sample | Failure]):
         path_A = self.paths_A[index.A]
         path_B = None if index.B is None else self.paths_B[index.B]
         try:
-            A = self._read(path_A, self.channels_A, self.range_A, index, "A")
+            A = self.read(path_A, self.channels_A, self.range_A, index, "A")
         except DataError as error:
             return Failure(path_A, str(error))
         if path_B is None:
             return Sample(A, None, path_A, None)
         try:
-            B = self._read(path_B, self.channels_B, self.range_B, index, "B")
+            B = self.read(path_B, self.channels_B, self.range_B, index, "B")
         except DataError as error:
             return Failure(path_B, str(error))
         return Sample(A, B, path_A, path_B)
@@ -112,17 +167,9 @@ class ImageDataset(Dataset[Sample | Failure]):
         if self.target is not None:
             tell_range(self.target, self.range_B)
 
-    def _read(self, path: str, channels: int, value_range: Range | None, index: SampleIndex, domain: str) -> Tensor:
-        """One preprocessed image as float32 [channels, H, W] in [-1, 1]."""
-        try:
-            img = self.cache.read(path, channels, value_range)
-            rng = sample_rng(self.seed, index.epoch, index.position, domain)
-            return to_tensor(self.preprocess(img, rng, index.epoch))
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            reason = let_go(error)
-        raise DataError(f"{path}: out of memory while reading its {_size(path)} pixels ({reason}): {self.less}")
+    def fingerprint(self) -> dict[str, list[tuple[str, int]]]:
+        domains = {"A": self.source, "B": self.target}
+        return {f"domain {name}": domain.fingerprint() for name, domain in domains.items() if domain}
 
 
 def _size(path: str) -> str:

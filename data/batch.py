@@ -31,6 +31,25 @@ class Sample:
     A_path: str
     B_path: str | None
 
+    def named(self) -> dict[str, tuple[Tensor, str]]:
+        """The tensors of a batch that this is a part of, each with its file."""
+        found = {"A": (self.A, self.A_path)}
+        return found if self.B is None or self.B_path is None else found | {"B": (self.B, self.B_path)}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that a generator learns from, and its class, if it is told."""
+
+    image: Tensor  # [output_nc, H, W], float32 in [-1, 1]
+    path: str
+    label: int | None = None
+
+    def named(self) -> dict[str, tuple[Tensor, str]]:
+        """The tensors of a batch that this is a part of, each with its file: B, and label [] if there is one."""
+        found = {"B": (self.image, self.path)}
+        return found if self.label is None else found | {"label": (torch.tensor(self.label), self.path)}
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -42,10 +61,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images by the name of their domain: A, and B if there is one.
+    """Images by the name of their domain: A, B, or both; for generators that are told classes label, too.
 
-    tensors: [N, C, H, W] each, float32 in [-1, 1]. paths: the N files of each. shard: which samples of the step's batch
-    these are.
+    tensors: [N, C, H, W] each, float32 in [-1, 1]; label: [N], int64. paths: the N files of each. shard: which
+    samples of the step's batch these are.
     """
 
     tensors: dict[str, Tensor]

@@ -1,17 +1,23 @@
 """Images that training does not see, preprocessed as `test.py` would."""
 
+import logging
 import os
 from argparse import Namespace
 
 import numpy as np
 from torch import Tensor
 
+from coopcut.data.batch import SampleIndex
 from coopcut.data.folders import domains_of, find_domain, phase_of
+from coopcut.data.image_sources import Points
+from coopcut.data.images import Images
 from coopcut.data.transforms import Preprocess
 from coopcut.images.io import read_image, to_tensor
 from coopcut.images.pixels import parse_ranges
 from coopcut.options.option import Options
 from coopcut.util.errors import DataError
+
+log = logging.getLogger(__name__)
 
 
 class HeldOut:
@@ -55,7 +61,7 @@ class HeldOut:
 def _translating(opt: Options) -> Namespace:
     """`opt` with the scale at which `test.py` translates by default: nothing is cut off or flipped at random."""
     usual = "scale_width" if opt.preprocess.startswith("scale_width") else "none"
-    mode = opt.preprocess if opt.preprocess == "resize_and_crop" else usual
+    mode = opt.preprocess if opt.preprocess in ("resize_and_crop", "square") else usual
     load_size = max(opt.load_size, opt.crop_size) if usual == "scale_width" else opt.crop_size
     return Namespace(
         preprocess=mode,
@@ -65,3 +71,32 @@ def _translating(opt: Options) -> Namespace:
         no_flip=True,
         isTrain=False,
     )
+
+
+class HeldOutSamples:
+    """Images that samples of a generator are measured against, at most --eval_num: test images, or training ones.
+
+    Those of testX of a translation set, t10k-... of MNIST, or x_test of a .npz file. Where nothing is held out it is
+    the training images, as usual for the FID of generators, and the log says so.
+    """
+
+    def __init__(self, opt: Options) -> None:
+        chosen = Namespace(**vars(opt) | {"phase": "test", "no_flip": True, "max_dataset_size": opt.eval_num})
+        self.dataset = Images(chosen)
+        source = self.dataset.source
+        if isinstance(source, Points):
+            raise DataError(f"--eval_freq {opt.eval_freq}: points have no such figures: leave it out")
+        if len(source.paths) < 2:
+            raise DataError(f"--eval_freq {opt.eval_freq}: {source.describe()}: at least 2 images are needed")
+        self.paths = {"B": source.paths}
+        self.description = source.describe()
+        if not source.held_out:
+            log.info("no images are held out: samples are measured against training images")
+
+    def fingerprint(self) -> dict[str, list[tuple[str, int]]]:
+        """The images, for `Peers.check_same`."""
+        return {f"held-out {name}": found for name, found in self.dataset.fingerprint().items()}
+
+    def read(self, domain: str, index: int) -> Tensor:
+        """An image, [C, H, W] in [-1, 1]."""
+        return self.dataset.tensor(SampleIndex(1, index, index, None))

@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from coopcut.data.base_dataset import ImageDataset
-from coopcut.data.batch import Batch, Failure, Sample, SampleIndex
+from coopcut.data.base_dataset import BaseDataset
+from coopcut.data.batch import Batch, Failure, Picture, Sample, SampleIndex
 from coopcut.data.workers import WorkerPool
 from coopcut.engine.processes.shard import Shard
 from coopcut.util.errors import DataError
@@ -23,7 +23,7 @@ class EpochLoader:
     each batch, as one of several that train together.
     """
 
-    def __init__(self, dataset: ImageDataset, opt: Namespace, part: int = 0, parts: int = 1) -> None:
+    def __init__(self, dataset: BaseDataset, opt: Namespace, part: int = 0, parts: int = 1) -> None:
         if opt.batch_size < 1:
             raise DataError(f"--batch_size {opt.batch_size} must be at least 1")
         if opt.num_threads < 0:
@@ -34,7 +34,7 @@ class EpochLoader:
         # Two pools, of which a script uses one; neither starts a process before its first use. In training the workers
         # stack: the main process would copy every image once more.
         self._stacked: WorkerPool[Batch | Failure] = WorkerPool(dataset, collate, opt.num_threads)
-        self._listed: WorkerPool[list[Sample | Failure]] = WorkerPool(dataset, list, opt.num_threads)
+        self._listed: WorkerPool[list[Sample | Picture | Failure]] = WorkerPool(dataset, list, opt.num_threads)
 
     @property
     def samples_per_epoch(self) -> int:
@@ -47,9 +47,8 @@ class EpochLoader:
         return -(-self.samples_per_epoch // self.batch_size)
 
     def fingerprint(self) -> dict[str, list[tuple[str, int]]]:
-        """The images of both domains, for `Peers.check_same`."""
-        domains = {"A": self.dataset.source, "B": self.dataset.target}
-        return {f"domain {name}": domain.fingerprint() for name, domain in domains.items() if domain}
+        """The images of the data set, for `Peers.check_same`."""
+        return self.dataset.fingerprint()
 
     def indices(self, epoch: int) -> list[SampleIndex]:
         """The samples of `epoch` in order."""
@@ -72,7 +71,7 @@ class EpochLoader:
             batch = replace(batch, shard=shard)
             yield batch.pin_memory() if pin else batch
 
-    def iterate(self, indices: Sequence[SampleIndex]) -> Iterator[list[Sample | Failure]]:
+    def iterate(self, indices: Sequence[SampleIndex]) -> Iterator[list[Sample | Picture | Failure]]:
         """The samples of `indices`, batch_size at a time, of any size; images that cannot be used come as `Failure`."""
         return self._listed.run(self._batches(indices))
 
@@ -85,23 +84,22 @@ class EpochLoader:
         return [list(indices[i : i + self.batch_size]) for i in range(0, len(indices), self.batch_size)]
 
 
-def collate(samples: list[Sample | Failure]) -> Batch | Failure:
+def collate(samples: list[Sample | Picture | Failure]) -> Batch | Failure:
     """The batch of `samples`; the first `Failure` among them, or one that names two images of different size."""
-    good: list[Sample] = []
+    rows: list[dict[str, tuple[Tensor, str]]] = []
     for sample in samples:
         if isinstance(sample, Failure):
             return sample
-        good.append(sample)
-    A = _stack([sample.A for sample in good], [sample.A_path for sample in good])
-    if isinstance(A, Failure):
-        return A
-    A_paths = [sample.A_path for sample in good]
-    tensors_B = [sample.B for sample in good if sample.B is not None]
-    if not tensors_B:
-        return Batch.whole({"A": A}, {"A": A_paths})
-    B_paths = [sample.B_path for sample in good if sample.B_path is not None]
-    B = _stack(tensors_B, B_paths)
-    return B if isinstance(B, Failure) else Batch.whole({"A": A, "B": B}, {"A": A_paths, "B": B_paths})
+        rows.append(sample.named())
+    batch = Batch({}, {}, Shard.whole(len(rows)))
+    for name in dict.fromkeys(name for row in rows for name in row):
+        found = [row[name] for row in rows if name in row]
+        batch.paths[name] = [path for _, path in found]
+        stacked = _stack([tensor for tensor, _ in found], batch.paths[name])
+        if isinstance(stacked, Failure):
+            return stacked
+        batch.tensors[name] = stacked
+    return batch
 
 
 def _stack(tensors: list[Tensor], paths: list[str]) -> Tensor | Failure:

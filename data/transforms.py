@@ -18,6 +18,7 @@ PREPROCESS_MODES = (
     "scale_width_and_crop",
     "scale_shortside_and_crop",
     "zoom_and_crop",
+    "square",
     "none",
 )
 
@@ -58,6 +59,14 @@ def resize_to_multiple(img: Image.Image, base: int = 4) -> Image.Image:
     return img if (width, height) == img.size else img.resize((width, height), _BICUBIC)
 
 
+def center_square(img: Image.Image, size: int) -> Image.Image:
+    """The largest square in the middle of `img`, scaled to size x size pixels."""
+    side = min(img.size)
+    left, top = (img.width - side) // 2, (img.height - side) // 2
+    square = img if img.width == img.height else img.crop((left, top, left + side, top + side))
+    return square if side == size else square.resize((size, size), _BICUBIC)
+
+
 def random_crop(img: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
     """A size x size window of `img`, every position equally likely. `img` has at least that size."""
     x = int(rng.integers(0, img.width - size + 1))
@@ -77,6 +86,7 @@ class Preprocess:
       reduced), then the crop.
     - zoom_and_crop: each side scaled by its own factor, uniform in [1 / random_scale_max, 1], but not below
       crop_size, then the crop.
+    - square: the largest square in the middle, scaled to crop_size, multiple of 4 or not.
     - none: only the multiples of 4; in translation not even those (the translator pads and cuts instead).
 
     From epoch `fine_from` on (None: never) load_size is crop_size: as in CUT, the epochs in which the learning rate
@@ -120,7 +130,8 @@ class Preprocess:
         img = self._resize(img, rng, epoch)
         if self.mode.endswith("crop"):
             img = random_crop(img, self.crop_size, rng)
-        img = resize_to_multiple(img, self.multiple)
+        if self.mode != "square":
+            img = resize_to_multiple(img, self.multiple)
         if self.flip and rng.random() < 0.5:
             img = img.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return img
@@ -131,6 +142,8 @@ class Preprocess:
         match self.mode:
             case "resize_and_crop":
                 return resize_square(img, load_size)
+            case "square":
+                return center_square(img, self.crop_size)
             case "crop":
                 return resize_shortside(img, self.crop_size)
             case "scale_width" | "scale_width_and_crop":

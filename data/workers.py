@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from coopcut.data.base_dataset import ImageDataset
-from coopcut.data.batch import Failure, Sample, SampleIndex
+from coopcut.data.base_dataset import BaseDataset
+from coopcut.data.batch import Failure, Picture, Sample, SampleIndex
 from coopcut.data.channel import ChannelError, GoneError
 from coopcut.data.process import WorkerProcess, end, signals_blocked
 from coopcut.data.worker import NO_CONNECTION, Mistake, answer
@@ -46,7 +46,9 @@ class WorkerPool(Generic[T]):
     that the processes may be forked or spawned. Results come through sockets: no shared memory is needed.
     """
 
-    def __init__(self, dataset: ImageDataset, collate: Callable[[list[Sample | Failure]], T], num_threads: int) -> None:
+    def __init__(
+        self, dataset: BaseDataset, collate: Callable[[list[Sample | Picture | Failure]], T], num_threads: int
+    ) -> None:
         self._dataset = dataset
         self._collate = collate
         self._num_threads = num_threads

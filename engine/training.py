@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from coopcut.data import Batch, EpochLoader, HeldOut, create_loader
+from coopcut.data import Batch, EpochLoader, HeldOut, HeldOutSamples, create_held_out, create_loader
 from coopcut.data.prefetch import on_device
 from coopcut.engine.device import set_up
 from coopcut.engine.evaluation import Evaluation
@@ -78,7 +78,7 @@ class Training:
                     opt.class_names = ",".join(loader.dataset.class_names)
                 trainer = Trainer(opt, create_method(opt, runtime), runtime)
                 advice.less = lambda error: for_training(opt, runtime.device, trainer)
-                held_out = HeldOut(opt) if opt.eval_freq else None
+                held_out = create_held_out(opt) if opt.eval_freq else None
             _check_same(peers, opt, loader, held_out)
             training = cls(opt, loader, trainer, Run(opt, trainer))
             with peers.agreed():
@@ -238,7 +238,7 @@ class Training:
             self.run.save()
 
 
-def _check_same(peers: Peers, opt: Options, loader: EpochLoader, held_out: HeldOut | None) -> None:
+def _check_same(peers: Peers, opt: Options, loader: EpochLoader, held_out: HeldOut | HeldOutSamples | None) -> None:
     """Raise `OptionError` in all processes if they were given different options or see different images."""
     peers.check_same(lambda: to_dict(opt), DIFFERENT_OPTIONS)
     peers.check_same(lambda: loader.fingerprint() | (held_out.fingerprint() if held_out else {}), DIFFERENT_IMAGES)

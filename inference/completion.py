@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from coopcut.data.folders import find_domain
 from coopcut.data.transforms import Preprocess
@@ -18,7 +18,8 @@ from coopcut.inference.loading import weights_of
 from coopcut.inference.results import SHEET, Results
 from coopcut.inference.sampler import Sampler, noise
 from coopcut.inference.samples import sheet_of
-from coopcut.models.registry import MODELS
+from coopcut.networks import create_critic
+from coopcut.options.generation_options import names_of_classes
 from coopcut.options.option import Options
 from coopcut.sampling.langevin import Langevin
 from coopcut.sampling.posterior import Posterior
@@ -51,8 +52,7 @@ def complete(opt: Options, sampler: Sampler) -> int:
 def restore(opt: Options, sampler: Sampler | None) -> int:
     """Move the images of --dataroot up D's scores by Langevin dynamics."""
     x, paths, folder = images_of(opt, opt.crop_size)
-    method = MODELS[opt.model]
-    D: nn.Module = method.critic(opt)
+    D = create_critic(opt, channels(opt, "B"), len(names_of_classes(opt)))
     weights_of(D, opt, "D")
     D.eval().requires_grad_(False)
     dynamics = Langevin(opt.search_steps, displacement=opt.restore_displacement, backtrack=True)

@@ -98,7 +98,9 @@ class Sampler:
         names, text = self.class_names, str(class_id)
         if not names:
             if text:
-                raise OptionError(f"--class_id {text}: this run knows no classes (it was trained without --conditional)")
+                raise OptionError(
+                    f"--class_id {text}: this run knows no classes (it was trained without --conditional)"
+                )
             return 0
         if not text:
             return number % len(names)
@@ -106,7 +108,9 @@ class Sampler:
             return names.index(text)
         if text.isdecimal() and int(text) < len(names):
             return int(text)
-        raise OptionError(f"--class_id {text}: there is no such class; known: {', '.join(names)}, or 0-{len(names) - 1}")
+        raise OptionError(
+            f"--class_id {text}: there is no such class; known: {', '.join(names)}, or 0-{len(names) - 1}"
+        )
 
     @torch.inference_mode()
     def make(self, z: Tensor, classes: Sequence[int], truncation: float = 1.0) -> Tensor:

@@ -1,8 +1,8 @@
 """CoopNets: a descriptor and a generator that learn together to the end (Xie, Lu, Gao, Zhu and Wu, 1609.09408).
 
-A step: the generator makes images; the descriptor, an energy with a Gaussian reference density, revises them by Langevin
-dynamics and learns by maximum likelihood with the revised ones as its samples; the generator is taught what became of
-its images. "Full": before that, the noise is inferred that would have made the revised images.
+A step: the generator makes images; the descriptor, an energy with a Gaussian reference density, revises them by
+Langevin dynamics and learns by maximum likelihood with the revised ones as its samples; the generator is taught what
+became of its images. "Full": before that, the noise is inferred that would have made the revised images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,8 +30,8 @@ class CoopNets(GAN):
 
     options: ClassVar[Sequence[Option]] = (
         *GAN.options,
-        Option("infer_steps", 0, "Langevin steps in which the noise of the revised images is inferred; 0: the noise they "
-               "were made of", low=0),
+        Option("infer_steps", 0, "Langevin steps in which the noise of the revised images is inferred; 0: none, it is "
+               "what made the images", low=0),
         Option("infer_delta", 0.1, "step of that inference", above=0),
     )  # fmt: skip
 

@@ -59,8 +59,6 @@ class Descriptor(Method):
         if opt.netD == "mlp":
             raise OptionError("--model descriptor is for images: points have no bounds")
 
-    critic = GAN.critic
-
     @classmethod
     def build(cls, opt: Options, export: Export) -> EnergyModel:
         return EnergyModel.from_options(opt, channels(opt, export.target), int(opt.conditional))
@@ -78,6 +76,7 @@ class Descriptor(Method):
         start = yield Together(partial(self.start, ctx), (real,))
         duel = yield from self.adversarial.duel(start, real, ctx)
         yield minimize(duel.d_loss(), "D")
+        assert duel.revised is not None
         yield Together(partial(self.keep, ctx.position.step), (duel.revised,))
         return shown(start, real, duel.revised)
 

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from coopcut.data.batch import Batch
 from coopcut.engine.method import NOISE, Export, Method, channels
@@ -96,15 +96,10 @@ class GAN(Method):
     def build(cls, opt: Options, export: Export) -> NoiseGenerator:
         return create_noise_G(opt, channels(opt, export.target), len(names_of_classes(opt)))
 
-    @classmethod
-    def critic(cls, opt: Options) -> nn.Module:
-        """D as `opt` describes it, with initial weights."""
-        return create_critic(opt, channels(opt, "B"), len(names_of_classes(opt)))
-
     def __init__(self, opt: Options, runtime: Runtime) -> None:
         super().__init__(opt, runtime)
         self.G = self.add_generator()
-        D = runtime.prepare(self.critic(opt))
+        D = runtime.prepare(create_critic(opt, channels(opt, "B"), len(names_of_classes(opt))))
         self.points = self.G.net.size == 1
         bounds = None if self.points else (-1.0, 1.0)
         self.adversarial = self.add("adversarial", Cooperative(opt, ImageDuel(opt, D), bounds))

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.parametrize import is_parametrized
 
 from coopcut.options.option import Option
 
@@ -88,6 +89,12 @@ def has_bias(norm: str) -> bool:
     return norm == "instance"
 
 
+def original_weight(layer: nn.Module) -> Tensor:
+    """The weight that training changes: that of which a spectral norm makes `layer.weight`, if there is one."""
+    weight: Tensor = layer.parametrizations.weight.original if is_parametrized(layer, "weight") else layer.weight  # type: ignore[union-attr,assignment]
+    return weight
+
+
 def init_weights(net: nn.Module, init_type: str, gain: float) -> None:
     """Fill convolutions and linear layers in place: biases 0, weights by `init_type`; batch norm scales N(1, gain).
 
@@ -104,7 +111,7 @@ def init_weights(net: nn.Module, init_type: str, gain: float) -> None:
         raise ValueError(f"unknown initialization '{init_type}'; known: {', '.join(fill)}")
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            fill[init_type](module.weight)
+            fill[init_type](original_weight(module))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):

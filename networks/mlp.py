@@ -6,11 +6,10 @@ from typing import ClassVar, Self
 from torch import Tensor, nn
 
 from coopcut.networks.contract import Critic, NoiseGenerator
+from coopcut.networks.generation import NZ, no_classes
 from coopcut.networks.registry import CRITICS, NOISE_GENERATORS
 from coopcut.options.option import Option, Options
-from coopcut.util.errors import OptionError
 
-NZ = Option("nz", 100, "size of the noise", low=1, high=65536, fixed=True)
 WIDTH = Option("mlp_width", 64, "width of the hidden layers", low=1, high=65536, fixed=True)
 
 
@@ -29,8 +28,7 @@ class PointGenerator(NoiseGenerator):
 
     @classmethod
     def from_options(cls, opt: Options, out_channels: int, classes: int) -> Self:
-        if classes:
-            raise OptionError("--netG mlp takes no classes: leave --conditional out")
+        no_classes(classes, "--netG mlp")
         return cls(opt.nz, opt.mlp_width, out_channels)
 
     def __init__(self, nz: int, width: int, out_channels: int) -> None:
@@ -51,8 +49,7 @@ class PointCritic(Critic):
 
     @classmethod
     def from_options(cls, opt: Options, in_channels: int, classes: int) -> Self:
-        if classes:
-            raise OptionError("--netD mlp takes no classes: leave --conditional out")
+        no_classes(classes, "--netD mlp")
         return cls(in_channels, opt.mlp_width)
 
     def __init__(self, in_channels: int, width: int) -> None:

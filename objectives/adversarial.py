@@ -20,10 +20,10 @@ from coopcut.options.option import Option, Options
 from coopcut.sampling.langevin import Revision, saturated
 from coopcut.util.errors import OptionError
 
-
 DUEL = (
     Option("gan_mode", "lsgan", "adversarial loss", tuple(GAN_LOSSES), fixed=True),
-    Option("label_smoothing", 0.0, "probability with which D's loss takes a real image for a fake one", low=0, high=0.5),
+    Option("label_smoothing", 0.0, "probability with which D's loss takes a real image for a fake one", low=0,
+           high=0.5),
     Option("lambda_GAN", 1.0, "weight of the adversarial loss of the generator", low=0),
     Option("pool_size", 0, "also show D up to this many earlier translations; 0: only new ones", low=0),
     Option("instance_noise", 0.0, "standard deviation of noise added to all images for D; images are in [-1, 1]",

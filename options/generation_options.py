@@ -5,7 +5,6 @@ from argparse import ArgumentTypeError
 from coopcut.options.option import Option, Options
 
 
-
 def _domain(text: str) -> str:
     if text not in ("", "A", "B"):
         raise ArgumentTypeError(f"'{text}' is not one of A, B")

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from coopcut.data import DATASETS
 from coopcut.engine.checkpoint.files import has_state
 from coopcut.engine.processes.peers import restarted
-from coopcut.data import DATASETS
 from coopcut.models import MODELS
 from coopcut.options.base_options import BASE, CHANNELS, DATA
 from coopcut.options.components import all_groups, component_groups, groups_of_all
@@ -222,16 +222,17 @@ class OptionParser:
         if self.is_train:
             return {}
         if purpose == "generation":
-            saved.pop("batch_size", None)
+            for name in ("phase", "batch_size"):
+                saved.pop(name, None)
             return {"phase": "test", "num_test": SAMPLES}
         for name in ("phase", "no_flip", "serial_batches", "max_dataset_size", "batch_size", "dataset_mode"):
             saved.pop(name, None)
         trained = saved.pop("preprocess", "resize_and_crop")
         load_size = saved.pop("load_size", 286)
         scaled = trained.startswith("scale_width")
-        usual = trained if trained == "resize_and_crop" else "scale_width" if scaled else "none"
+        usual = trained if trained in ("resize_and_crop", "square") else "scale_width" if scaled else "none"
         if "load_size" in typed:
-            square = typed.get("preprocess", usual) == "resize_and_crop"
+            square = typed.get("preprocess", usual) in ("resize_and_crop", "square")
             saved["crop_size"] = typed["load_size"] if square else min(typed["load_size"], saved.get("crop_size", 256))
         crop_size = typed.get("crop_size", saved.get("crop_size", 256))
         return {

@@ -23,9 +23,9 @@ SAMPLING = Group(
         Option("class_id", "", "make images of this class: its name, or its number from 0; empty: of all in turn"),
         Option("truncation", 1.0, "draw the latent code towards its mean by this factor: below 1 fewer odd images and "
                "less variety", low=0, high=1),
-        Option("task", "sample", "sample: make images; complete: fill in what --mask hides of those of --dataroot; "
-               "restore: move these up D's scores", ("sample", "complete", "restore")),
-        Option("mask", "center", "what is hidden: center (half of width and height), left, random (half of the pixels), "
+        Option("task", "sample", "sample: make images; complete: fill in what --mask hides of images of --dataroot; "
+               "restore: move them up D's scores", ("sample", "complete", "restore")),
+        Option("mask", "center", "what is hidden: center (half of width and height), left, random (half of the pixels) "
                "or an image file, hidden where it is black"),
         Option("search_steps", 200, "complete, restore: Langevin steps", low=1),
         Option("search_starts", 4, "complete: begin from this many noises and keep the likeliest", low=1),

@@ -25,7 +25,7 @@ class Posterior:
     noise: float = 0.1
 
     def log_density(self, z: Tensor, made: Tensor, x: Tensor, known: Tensor | None = None) -> Tensor:
-        """Of z [B, nz] and G(z) = `made` [B, C, H, W] for images x, [B]; known: 1 for pixels that count, 0 for others."""
+        """Of z [B, nz] and G(z) = `made` [B, C, H, W] for images x, [B]; known: 1 for pixels that count, else 0."""
         error = (x - made).square()
         if known is not None:
             error = error * known
@@ -39,6 +39,6 @@ class Posterior:
         known: Tensor | None = None,
         randn: Callable[[Sequence[int]], Tensor] = torch.randn,
     ) -> Tensor:
-        """z [B, nz] moved toward what made x [B, C, H, W]. Without noise, a step that makes it less likely is undone."""
+        """z [B, nz] moved toward what made x [B, C, H, W]. Without noise a step that makes it less likely is undone."""
         sampler = Langevin(self.steps, self.delta**2 / 2, noise=self.noise, bounds=None, backtrack=self.noise == 0)
         return sampler.revise(lambda z: self.log_density(z, G(z), x, known), z, randn=randn).x

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from coopcut.data import DATASETS, create_dataset
-from coopcut.data.base_dataset import ImageDataset
+from coopcut.data.base_dataset import BaseDataset, ImageDataset
 from coopcut.data.batch import Failure, Sample, SampleIndex
 from coopcut.data.folders import find_domain
 from coopcut.images.io import to_tensor
@@ -40,7 +40,7 @@ def make_images(folder: Path, count: int, size: tuple[int, int] = (14, 10), seed
         Image.fromarray(pixels).save(folder / f"{i}.png")
 
 
-def sample_of(dataset: ImageDataset, index: SampleIndex) -> Sample:
+def sample_of(dataset: BaseDataset, index: SampleIndex) -> Sample:
     sample = dataset[index]
     assert isinstance(sample, Sample)
     return sample
@@ -65,6 +65,7 @@ def message_of(options: Namespace) -> str:
 def test_unaligned(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     dataset = create_dataset(make_options(root))
+    assert isinstance(dataset, ImageDataset)
     assert (len(dataset), dataset.size_A, dataset.size_B) == (4, 4, 3)
     assert dataset.paths_A == [str(root / "trainA" / f"{i}.png") for i in range(4)]
     said = f"A: 4 images in {root}/trainA, B: 3 images in {root}/trainB; an epoch is 4 samples"

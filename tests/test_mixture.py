@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from benchmarks import mixture
-from benchmarks.mixture_data import grid, ring
 from benchmarks.mixture_report import compare
 from benchmarks.mixture_settings import Settings
 from benchmarks.mixture_train import Run, train
+from coopcut.data.mixtures import grid, ring
 from coopcut.sampling.langevin import Langevin, Revision
 from coopcut.util.errors import DataError, OptionError
 from tests.steps import batch_of, step_and_gradients

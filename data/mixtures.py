@@ -1,6 +1,6 @@
-"""The data and the metrics of the 2-D mixture benchmark. See benchmarks/mixture.py.
+"""Mixtures of Gaussians in the plane, and how many of their modes samples cover.
 
-Both are those of VEEGAN (Srivastava et al., NeurIPS 2017) and PacGAN (Lin et al., NeurIPS 2018).
+Data and metrics are those of VEEGAN (Srivastava et al., NeurIPS 2017) and PacGAN (Lin et al., NeurIPS 2018).
 """
 
 import math
