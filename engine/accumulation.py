@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from coopcut.options.option import Options
 from coopcut.util.errors import OptionError
@@ -19,16 +20,25 @@ def check_accumulation(opt: Options, networks: Mapping[str, nn.Module]) -> None:
             "lower the first or raise the second"
         )
     for name, net in networks.items():
+        if getattr(net, "sees_batch", False):
+            raise OptionError(
+                f"--accumulation_steps: net{name} compares the images of a batch (--minibatch_std): set it to False"
+            )
         for module in net.modules():
             if isinstance(module, _DropoutNd) and module.p > 0:
                 raise OptionError(
                     f"--accumulation_steps: the dropout of net{name} would differ from one micro-batch to the next; "
                     "leave --no_dropout as it is"
                 )
+            if isinstance(module, _SpectralNorm):
+                raise OptionError(
+                    f"--accumulation_steps: the spectral norm of net{name} would be estimated in every micro-batch; "
+                    "use another network or norm"
+                )
             if isinstance(module, _BatchNorm):
                 raise OptionError(
                     f"--accumulation_steps: the batch norm of net{name} would take the statistics of a micro-batch; "
-                    "use --normG instance and --normD instance"
+                    "use another --normG or --normD (instance or none)"
                 )
 
 

@@ -58,6 +58,7 @@ class Critic(nn.Module, ABC):
 
     options: ClassVar[Sequence[Option]] = ()
     min_size: int = 1  # pixels of H and W
+    sees_batch = False  # whether the score of an image depends on the others of its batch
     classes: int
 
     @classmethod

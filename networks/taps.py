@@ -87,7 +87,9 @@ class _Done(Exception):  # noqa: N818 (no error)
 
 def is_pure(net: nn.Module) -> bool:
     """Whether what `net` makes of an image depends neither on the rest of the batch nor on chance."""
-    return not any(isinstance(m, _BatchNorm) or (isinstance(m, _DropoutNd) and m.p > 0) for m in net.modules())
+    return not getattr(net, "sees_batch", False) and not any(
+        isinstance(m, _BatchNorm) or (isinstance(m, _DropoutNd) and m.p > 0) for m in net.modules()
+    )
 
 
 def _seen(taps: Sequence[nn.Module], layers: Sequence[int]) -> list[nn.Module]:
