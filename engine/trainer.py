@@ -117,6 +117,8 @@ class Trainer:
                 break
         for name, average in self.averages.items():
             average.update_parameters(self.networks[name])
+            for buffer in getattr(self.networks[name], "unaveraged", ()):
+                average.module.get_buffer(buffer).copy_(self.networks[name].get_buffer(buffer))
         return StepOutput(losses, {name: joined([images[name] for images in requests]) for name in first})
 
     def _restart(self, name: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from coopcut.engine.step import StepContext
-from coopcut.models.gan import GAN
+from coopcut.models.gan import GAN, is_points
 from coopcut.models.registry import MODELS
 from coopcut.options.option import Option, Options
 from coopcut.sampling.posterior import Posterior
@@ -37,7 +37,7 @@ class CoopNets(GAN):
 
     @classmethod
     def presets(cls, given: Options) -> Mapping[str, Any]:
-        points = {} if given.dataroot.startswith(("ring:", "grid:")) else {"netG": "coopnets", "netD": "coopnets"}
+        networks = {} if is_points(given) else {"netG": "coopnets", "netD": "coopnets"}
         return {
             **super().presets(given),
             "coop_keep": 1.0,
@@ -53,7 +53,7 @@ class CoopNets(GAN):
             "lr": 0.0001,
             "lr_D": 0.001,
             "batch_size": 100,
-            **points,
+            **networks,
         }
 
     @classmethod

@@ -16,7 +16,7 @@ from coopcut.data.batch import Batch
 from coopcut.engine.method import NOISE, Export, Method, channels
 from coopcut.engine.runtime import Runtime
 from coopcut.engine.step import Step, StepContext, Together, minimize
-from coopcut.models.gan import GAN, ImageDuel, shown
+from coopcut.models.gan import ImageDuel, is_points, learning, shown
 from coopcut.models.registry import MODELS
 from coopcut.networks import NET_CRITIC
 from coopcut.networks.energy import EnergyModel
@@ -43,20 +43,16 @@ class Descriptor(Method):
 
     @classmethod
     def presets(cls, given: Options) -> Mapping[str, Any]:
-        own = {name: value for name, value in GAN.presets(given).items() if name not in ("netG", "nz")}
-        images = {} if given.dataroot.startswith(("ring:", "grid:")) else {"netD": "coopnets"}
-        return {**own, **images, "coop_keep": 1.0, "langevin_steps": 20, "langevin_noise": 0.005}
+        return learning(given) | {"netD": "coopnets", "coop_keep": 1.0, "langevin_steps": 20, "langevin_noise": 0.005}
 
     @classmethod
     def check(cls, opt: Options) -> None:
         super().check(opt)
-        if opt.ema > 0:
-            raise OptionError("--ema: the samples of a descriptor are its chains, which have no average: leave it out")
         if opt.coop_keep != 1:
             raise OptionError("--coop_keep: a descriptor learns by likelihood to the end; use --model coopgan for less")
         if opt.batch_size > opt.chains:
             raise OptionError(f"--chains {opt.chains} are fewer than --batch_size {opt.batch_size}: raise --chains")
-        if opt.netD == "mlp":
+        if is_points(opt):
             raise OptionError("--model descriptor is for images: points have no bounds")
 
     @classmethod

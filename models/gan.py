@@ -37,6 +37,20 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 
 
+def is_points(opt: Options) -> bool:
+    """Whether the data are points of a mixture, not images."""
+    return str(opt.dataroot).startswith(POINTS)
+
+
+def learning(given: Options) -> dict[str, Any]:
+    """The defaults of methods that generate, but for their networks."""
+    if is_points(given):
+        return {"dataset_mode": "images", "preprocess": "square", "gan_mode": "nonsaturating", "output_nc": 2,
+                "batch_size": 256, "lr": 0.001, "no_flip": True, "n_epochs": 50, "n_epochs_decay": 50}  # fmt: skip
+    return {"dataset_mode": "images", "preprocess": "square", "crop_size": SIZE, "gan_mode": "nonsaturating",
+            "batch_size": 64, "n_epochs": 100, "n_epochs_decay": 100}  # fmt: skip
+
+
 class ImageDuel(Adversarial):
     """A duel about whole images: D gives one score to each."""
 
@@ -64,18 +78,9 @@ class GAN(Method):
 
     @classmethod
     def presets(cls, given: Options) -> Mapping[str, Any]:
-        own: dict[str, Any] = {
-            "dataset_mode": "images",
-            "preprocess": "square",
-            "crop_size": SIZE,
-            "gan_mode": "nonsaturating",
-            "batch_size": 64,
-            "n_epochs": 100,
-            "n_epochs_decay": 100,
-        }
-        if given.dataroot.startswith(POINTS):
-            own |= {"netG": "mlp", "netD": "mlp", "output_nc": 2, "batch_size": 256, "lr": 0.001, "no_flip": True,
-                    "n_epochs": 50, "n_epochs_decay": 50}  # fmt: skip
+        own = learning(given)
+        if is_points(given):
+            own |= {"netG": "mlp", "netD": "mlp"}
         return own | dict(PRESETS.get(given.preset, {}))
 
     @classmethod
@@ -86,7 +91,7 @@ class GAN(Method):
         for flag, without in (("pool_size", 0), ("coop_every", 1)):
             if opt.conditional and getattr(opt, flag) != without:
                 raise OptionError(f"--{flag} shows D images of other classes than it is told: leave out --conditional")
-        points = opt.dataroot.startswith(POINTS)
+        points = is_points(opt)
         for flag in ("netG", "netD"):
             if (getattr(opt, flag) == "mlp") != points:
                 only = "points (--dataroot ring:8) alone" if not points else "images, and points need mlp"

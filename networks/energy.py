@@ -21,6 +21,7 @@ class EnergyModel(NoiseGenerator):
     """
 
     chains: Tensor
+    unaveraged = ("chains",)  # buffers of which --ema keeps the last values
 
     def __init__(self, critic: Critic, channels: int, size: int, chains: int, noise: float) -> None:
         super().__init__()

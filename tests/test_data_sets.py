@@ -208,7 +208,7 @@ def test_bad_files_are_found_at_the_start(root: Path) -> None:
 
 
 def test_unusable_options(root: Path) -> None:
-    with pytest.raises(OptionError, match="unknown dataset_mode 'aligned'; known: single, unaligned"):
+    with pytest.raises(OptionError, match="unknown dataset_mode 'aligned'; known: images, single, unaligned"):
         create_dataset(make_options(root, dataset_mode="aligned"))
     assert "--crop_size" in message_of(make_options(root, load_size=4))
 

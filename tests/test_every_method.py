@@ -84,13 +84,12 @@ def test_two_processes_train_as_one(folder: Path, model: str) -> None:
 
 
 @pytest.mark.parametrize("model", METHODS)
-def test_all_that_it_exports_translates(place: Path, model: str) -> None:
+def test_all_that_it_exports_runs(place: Path, model: str) -> None:
     assert run("train", "--dataroot", "data", "--name", "r", *tiny(model), "--max_iters", 1).code == 0
     for name, export in MODELS[model].exports.items():
-        outcome = run(
-            "test", "--dataroot", "data", "--name", "r", "--gpu_ids", -1, "--num_threads", 0, "--export", name
-        )
+        data = ["--num_test", 5] if export.samples else ["--dataroot", "data"]
+        outcome = run("test", *data, "--name", "r", "--gpu_ids", -1, "--num_threads", 0, "--export", name)
         assert (outcome.code, outcome.err) == (0, ""), outcome
-        number = len(list((place / f"data/test{export.source}").iterdir()))
+        number = 5 if export.samples else len(list((place / f"data/test{export.source}").iterdir()))
         folder = Path("results/r") / f"test_latest{MODELS[model].suffix(name)}" / "images" / "fake_B"
         assert len(list(folder.glob("*.png"))) == number

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -52,6 +52,7 @@ def make_images(folder: Path, number: int, size: int, seed: int = 0) -> list[Pat
 
 # The one set of flags for networks and images as small as they go, on the CPU; `tiny` has those that a method knows.
 TINY_NETWORKS = "--ngf 4 --ndf 4 --netF_nc 8 --num_patches 16 --netG resnet_4blocks".split()
+TINY_GENERATION = "--domain B --nz 6 --normG none --normD none --chains 6 --batch_size 2".split()
 TINY_RUN = "--load_size 36 --crop_size 32 --num_threads 0 --gpu_ids -1 --display_id 0".split()
 TINY = [*TINY_NETWORKS, *TINY_RUN]
 COOPERATIVE = (
@@ -62,16 +63,26 @@ METHODS = list(MODELS)  # every one that is registered: what is tested of all of
 
 def options_known_to(model: str) -> set[str]:
     """The options of a method and of the components that it has by default."""
-    groups = component_groups(model, MODELS[model], {})
+    groups = component_groups(model, MODELS[model], defaults_of(model))
     return {option.name for group in groups for option in group.options}
 
 
+def defaults_of(model: str) -> Mapping[str, Any]:
+    """What a method presets."""
+    return MODELS[model].presets(Options(dataroot="", CUT_mode="CUT", preset="none"))
+
+
 def tiny(model: str) -> list[str]:
-    """`--model` and the flags of `TINY` that it knows, with a short cooperative start and negatives if it can."""
+    """`--model` and the flags of `TINY` that it knows, with a short cooperative start and negatives if it can.
+
+    One that generates learns from trainB, with networks that treat every image of a batch by itself.
+    """
     known = options_known_to(model)
-    pairs = zip(TINY_NETWORKS[::2], TINY_NETWORKS[1::2], strict=True)
-    networks = [text for flag, value in pairs if flag[2:] in known for text in (flag, value)]
-    start = COOPERATIVE if "coop_iters" in known else []
+    generates = MODELS[model].purpose == "generation"
+    flags = [*TINY_NETWORKS[:-2], *TINY_GENERATION] if generates else TINY_NETWORKS
+    pairs = zip(flags[::2], flags[1::2], strict=True)
+    networks = [text for flag, value in pairs if flag[2:] in known | {"batch_size"} for text in (flag, value)]
+    start = COOPERATIVE if "coop_iters" in known and not defaults_of(model).get("coop_keep") else []
     return ["--model", model, *networks, *TINY_RUN, *start]
 
 
