@@ -35,7 +35,7 @@ from coopcut.metrics.packages import versions
 from coopcut.metrics.pairs import find_counterparts, pair_images
 from coopcut.metrics.plot import check_format, draw
 from coopcut.metrics.report import Report
-from coopcut.metrics.sets import ImageSet, measure
+from coopcut.metrics.sets import ImageSet, Learned, measure
 from coopcut.metrics.sources import Sources, check_folders, find_sources
 from coopcut.options.option import ranges
 from coopcut.options.savings import for_measuring
@@ -68,9 +68,10 @@ def run(opt: argparse.Namespace, advice: Advice) -> int:
     device = choose_device(opt.gpu_ids)
     advice.less = lambda error: for_measuring(device, opt.feature_size or SIZES.get(opt.features, TORCHSCRIPT_SIZE))
     features = create_features(opt.features, opt.weights, opt.feature_size, opt.feature_range, device)
-    cache = None if opt.no_cache else FeatureCache(cache_folder())
+    learned = isinstance(sources.real, Learned)  # its images depend on more than their files
+    cache = None if opt.no_cache or learned else FeatureCache(cache_folder())
     found = find_counterparts(sources.fake, sources.inputs, sources.truth)
-    for folder in {folder.path: folder for folder in sources.measured}.values():
+    for folder in {folder.path: folder for folder in sources.measured if not isinstance(folder, Learned)}.values():
         paths = list(folder.paths.values())
         tell_range(Domain(str(folder.path), paths, len(paths)), folder.value_range)
     real = measure(sources.real, features, cache)

@@ -81,7 +81,9 @@ class HeldOutSamples:
     """
 
     def __init__(self, opt: Options) -> None:
-        chosen = Namespace(**vars(opt) | {"phase": "test", "no_flip": True, "max_dataset_size": opt.eval_num})
+        chosen = Namespace(
+            **vars(opt) | {"phase": "test", "no_flip": True, "max_dataset_size": opt.eval_num, "isTrain": False}
+        )
         self.dataset = Images(chosen)
         source = self.dataset.source
         if isinstance(source, Points):

@@ -19,7 +19,7 @@ from coopcut.metrics.folders import count_copies, is_domain_beside
 from coopcut.metrics.looks import LookFigures
 from coopcut.metrics.paired import PairedErrors, paired_errors
 from coopcut.metrics.pairs import Counterparts
-from coopcut.metrics.sets import Folder, ImageSet, Picture, mean_image, resized, thumbnail
+from coopcut.metrics.sets import Folder, ImageSet, Learned, Picture, mean_image, resized, thumbnail
 from coopcut.metrics.sources import Sources
 from coopcut.util.errors import DataError
 
@@ -49,6 +49,8 @@ def warn_of_sets(sources: Sources, real: ImageSet, fake: ImageSet, features: Fea
 
 def _warn_of_copies(sources: Sources) -> None:
     """Where images that were never translated are measured as translations, or inputs as targets."""
+    if isinstance(sources.real, Learned):  # samples of a generator, which are written anew
+        return
     fake, real = sources.fake.path, sources.real.path
     if is_domain_beside(fake, real):
         log.warning("--fake %s is a domain of the same data set as --real: are these translations?", fake)

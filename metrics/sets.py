@@ -1,17 +1,19 @@
 """A folder of images to be measured, and what was measured of it: feature vectors, thumbnails, and what is wrong."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 from tqdm import tqdm
 
-from coopcut.images.io import read_image
+from coopcut.images.io import read_image, to_image
 from coopcut.images.listing import count_other_pictures, list_files, list_images
 from coopcut.images.names import sort_key
 from coopcut.images.pixels import Range
@@ -69,6 +71,43 @@ class Folder:
         if self.path.name in LABELS and self.path.absolute().parent.name == "images":  # there it names a translation
             return []
         return [name for name in WRITTEN if (self.path / name).is_file()]
+
+
+class Held(Protocol):
+    """Images by number, [C, H, W] in [-1, 1], and a name for each; what `data.HeldOutSamples` is."""
+
+    @property
+    def paths(self) -> Mapping[str, list[str]]: ...
+
+    def read(self, domain: str, index: int) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Learned(Folder):
+    """The images that samples are measured against, as the generator saw them: cut and scaled."""
+
+    images: Held | None = None
+
+    @cached_property
+    def paths(self) -> dict[str, str]:
+        assert self.images is not None
+        return {name: name for name in self.images.paths["B"]}
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        return self.paths
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each image by its name."""
+        return {name: number for number, name in enumerate(self.paths)}
+
+    def left_out(self) -> list[str]:
+        return []
+
+    def read(self, name: str) -> Picture:
+        assert self.images is not None
+        return np.asarray(to_image(self.images.read("B", self.numbers[name])).convert("RGB"))
 
 
 @dataclass

@@ -6,14 +6,16 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
+from coopcut.data import HeldOutSamples
 from coopcut.data.folders import domains_of, phase_of
 from coopcut.images.pixels import Range, parse_ranges
 from coopcut.inference.translated import FAKES, earlier_pictures, is_result, lost_pictures, translated_from
 from coopcut.metrics.folders import check_apart, check_outside, one_set
 from coopcut.metrics.pairs import are_paired
-from coopcut.metrics.sets import Folder
+from coopcut.metrics.sets import Folder, Learned
 from coopcut.models import MODELS
-from coopcut.options.saved import FILE, load_options
+from coopcut.options.option import Options
+from coopcut.options.saved import FILE, default_options, load_options
 from coopcut.util.errors import DataError, OptionError
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,8 @@ def find_sources(opt: Namespace) -> Sources:
     typed = {role: one_set(f"--{role}", getattr(opt, role)) for role in roles if getattr(opt, role)}
     if opt.name is not None and opt.fake is not None:
         raise OptionError("--name and --fake (--results) both say what to measure: leave one of them out")
+    if opt.name is not None and "real" not in typed and (sampled := _of_sampler(opt)) is not None:
+        return sampled
     found, results, looks, ranges = _of_folders(opt, typed) if opt.name is None else _of_run(opt, "real" in typed)
     if opt.value_range:
         ranges = parse_ranges(opt.value_range)
@@ -120,6 +124,21 @@ def _of_run(opt: Namespace, has_real: bool) -> Found:
         found |= {"truth": own} if are_paired(*names) else {}
     ranges = parse_ranges(options.get("value_range", "dtype"))
     return found, results, looks, ranges if back == 1 else (ranges[1], ranges[0])
+
+
+def _of_sampler(opt: Namespace) -> Sources | None:
+    """The samples of a run that makes images from noise, and what it learned from; None if it translates."""
+    options = load_options(opt.checkpoints_dir / opt.name)
+    model = options.get("model", "cut")
+    if not options or model not in MODELS or MODELS[model].purpose == "translation":
+        return None
+    results = opt.results_dir / opt.name / f"{opt.phase}_{opt.epoch}"
+    if not (results / FAKES).is_dir():
+        again = f"python test.py --name {opt.name} --epoch {opt.epoch} --num_test 1000"
+        raise DataError(f"{results}: no samples there; make them with: {again}")
+    images = HeldOutSamples(Options(**{**default_options(model), **options, "eval_num": 10**9, "eval_freq": 1}))
+    real = Learned("--real", Path(options["dataroot"]), None, images)
+    return Sources(real, Folder("--fake", results / FAKES), None, None, None, results, None, (None, None))
 
 
 def _translations(folder: Path) -> tuple[Path, Path | None]:
