@@ -26,9 +26,10 @@ from pathlib import Path
 import torch
 
 from coopcut.comparison import cost, pictures, references, tables
-from coopcut.comparison.judge import FIGURES, Judge, images_of
-from coopcut.comparison.one_run import quiet, run
-from coopcut.comparison.plan import Candidate, Job, parse_seeds
+from coopcut.comparison.judge import FIGURES, Judge
+from coopcut.comparison.one_run import judge_of, quiet, run
+from coopcut.comparison.plan import Candidate, Job, data_name, parse_seeds
+from coopcut.models import MODELS
 from coopcut.util.arguments import Parser
 from coopcut.util.cli import run_script
 from coopcut.util.errors import DataError, NoMemoryError, OptionError
@@ -43,11 +44,14 @@ def main(argv: Sequence[str]) -> int:
     refuse_several()
     told = parse(argv)
     candidates = [Candidate(text, tuple(shlex.split(told.flags))) for text in told.runs]
+    purposes = {MODELS[each.options(told.dataroot[0]).model].purpose for each in candidates}
+    if len(purposes) > 1:
+        raise OptionError("--runs: methods that translate and methods that generate have no figures in common")
     for root in told.dataroot:
-        if not root.is_dir():
+        if purposes == {"translation"} and not root.is_dir():
             raise DataError(f"--dataroot {root}: no such folder")
-    for each in candidates:
-        each.options(told.dataroot[0])
+    if purposes == {"generation"} and told.equal == "operations":
+        raise OptionError("--equal operations counts those of CUT's networks: use time or steps")
     todo = planned(told, candidates)
     if not told.report:
         train([job for job in todo if not job.path.is_file()], told.jobs)
@@ -105,7 +109,7 @@ def planned(told: Namespace, candidates: Sequence[Candidate]) -> list[Job]:
 
 def costs_of(told: Namespace, candidates: Sequence[Candidate], root: Path) -> dict[str, list[float]]:
     """The costs of the candidates, measured once and kept in --out, so that a comparison goes on as it began."""
-    path = told.out / root.name / f"costs_{told.equal}.json"
+    path = told.out / data_name(root) / f"costs_{told.equal}.json"
     kept: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     first = candidates[0]
     keys = {each.text: shlex.join([first.text, "|", *each.flags]) for each in candidates}
@@ -127,10 +131,9 @@ def measured(equal: str, candidates: Sequence[Candidate], root: Path) -> dict[st
     if equal == "operations":
         return cost.operation_costs(candidates, root)
     torch.set_num_threads(1)
-    images = images_of(root / "trainA", 64), images_of(root / "trainB", 64)
     with quiet():
         trainers = {each.text: cost.trainer_of(each.options(root)) for each in candidates}
-        batches = {name: cost.batch_of(images, int(trainer.opt.batch_size)) for name, trainer in trainers.items()}
+        batches = {name: cost.first_batch(trainer.opt) for name, trainer in trainers.items()}
     return cost.time_costs(trainers, batches)
 
 
@@ -145,7 +148,7 @@ def train(todo: Sequence[Job], at_once: int) -> None:
                 left = (time.perf_counter() - began) / done * (len(todo) - done) / 60
                 shown = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
                 log.info("%d of %d, %.0f min left: %s on %s, seed %d: %s", done, len(todo), left, job.candidate.text,
-                         job.dataroot.name, job.seed, shown)  # fmt: skip
+                         data_name(job.dataroot), job.seed, shown)  # fmt: skip
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
@@ -169,12 +172,13 @@ def one(job: Job) -> Mapping[str, float]:
 
 def report(told: Namespace, root: Path, todo: Sequence[Job]) -> None:
     """Tables, plot, contact sheet and commands of a data set."""
-    folder, found = told.out / root.name, tables.read(todo)
+    folder, found = told.out / data_name(root), tables.read(todo)
     if not found:
         log.info("%s: no run is finished", root)
         return
-    judge, methods = Judge.load(root), list(dict.fromkeys(job.candidate.text for job in todo))
-    stand_ins = references.references(judge, root)
+    methods = list(dict.fromkeys(job.candidate.text for job in todo))
+    judge = judge_of(todo[0].candidate.options(root))
+    stand_ins = references.references(judge, root) if isinstance(judge, Judge) else judge.references()
     measured = {name: judge.figures(images) for name, images in stand_ins.items()}
     table = tables.rows(found, measured, methods, told.primary)
     write_text(folder / "table.md", tables.markdown(table))
@@ -184,9 +188,14 @@ def report(told: Namespace, root: Path, todo: Sequence[Job]) -> None:
     commands = [f"python train.py {shlex.join(job.flags())} --name {job.path.parent.name}_{job.seed}" for job in todo]
     write_text(folder / "commands.txt", "\n".join(commands) + "\n")
     pictures.plot(found, methods, folder / "plot.png")
-    pictures.contact_sheet(stand_ins, todo, folder / "contact_sheet.png")
+    strips = {name: judge.strip(images) for name, images in stand_ins.items()}
+    pictures.contact_sheet(strips, todo, folder / "contact_sheet.png")
     log.info(
-        "\n%s, primary figure %s\n\n%s\nin %s", root.name, FIGURES[told.primary][0], tables.markdown(table), folder
+        "\n%s, primary figure %s\n\n%s\nin %s",
+        data_name(root),
+        FIGURES[told.primary][0],
+        tables.markdown(table),
+        folder,
     )
 
 

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from coopcut.comparison.plan import Candidate, steps_per_epoch
+from coopcut.data import create_loader
 from coopcut.data.batch import Batch
 from coopcut.engine.device import set_up
 from coopcut.engine.position import Position
@@ -35,7 +36,7 @@ def stages(opt: Options) -> list[tuple[int, Position]]:
     after = (0, Position(epoch=10**6, step=10**6))
     start = int(vars(opt).get("coop_iters", 0))
     if start == 0 and vars(opt).get("coop_epochs", 0) > 0:
-        start = int(opt.coop_epochs) * steps_per_epoch(Path(opt.dataroot), int(opt.batch_size))
+        start = int(opt.coop_epochs) * steps_per_epoch(opt)
     return [(start, Position()), after] if start else [after]
 
 
@@ -61,7 +62,7 @@ def time_costs(trainers: Mapping[str, Trainer], batches: Mapping[str, Batch]) ->
                 began = time.process_time()
                 for step in range(BLOCK):
                     output = trainer.step(batches[name], Position(epoch=where.epoch, step=where.step + step))
-                    float(output.losses["G"])  # waits for the device
+                    float(next(iter(output.losses.values())))  # waits for the device
                 if turn > 0:
                     seconds[name][stage].append(time.process_time() - began)
     return _relative({name: [statistics.median(found) for found in own] for name, own in seconds.items()})
@@ -121,6 +122,15 @@ def trainer_of(opt: Options) -> Trainer:
     runtime = Runtime.from_options(opt, Peers())
     set_up(opt.seed, opt.deterministic, runtime.device, opt.tf32)
     return Trainer(opt, create_method(opt, runtime), runtime)
+
+
+def first_batch(opt: Options) -> Batch:
+    """The first batch of a training, read here."""
+    loader = create_loader(Options(**{**vars(opt), "num_threads": 0}))
+    try:
+        return next(iter(loader.epoch(1)))
+    finally:
+        loader.close()
 
 
 def batch_of(images: tuple[Tensor, Tensor], size: int) -> Batch:

@@ -14,6 +14,7 @@ from coopcut.datasets.beds.digits import color_of
 from coopcut.datasets.beds.folder import Bed, Picture
 from coopcut.datasets.toy.classify import classify_look
 from coopcut.datasets.toy.scene import scene_from_truth
+from coopcut.engine.trainer import Trainer
 from coopcut.images.io import read_image, to_tensor
 from coopcut.images.listing import list_images
 from coopcut.metrics.distribution import kernel_distance, manifold_figures
@@ -37,6 +38,7 @@ FIGURES = {
     "matching": ("share at the matching mode", True),
     "modes": ("modes covered", True),
     "quality": ("high quality", True),
+    "confidence": ("confidence of the classifier", True),
 }
 
 
@@ -100,6 +102,15 @@ class Judge:
         if self.bed.kind == "drawn":
             return classify_look(picture, scene_from_truth(self.bed.scenes[f"testA/{name}"]))
         return color_of(picture)
+
+    def make(self, trainer: Trainer, last: bool) -> Tensor:
+        """A translated by a training as it is."""
+        network = next(iter(trainer.method.exports.values())).network
+        return self.translate(trainer.trained(network), trainer.runtime.device)
+
+    def strip(self, fake: Tensor) -> Tensor:
+        """The first translations side by side, [3, H, W] in [-1, 1]."""
+        return torch.cat([*fake[:SHOWN]], dim=-1)
 
     def translate(self, net: nn.Module, device: torch.device | str = "cpu") -> Tensor:
         """A translated, on the CPU."""

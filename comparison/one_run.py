@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
-from coopcut.comparison.judge import SHOWN, Judge, images_of
+from coopcut.comparison.judge import Judge, images_of
 from coopcut.comparison.plan import QUIET, Job
+from coopcut.comparison.sample_judge import SampleJudge
 from coopcut.data.batch import Batch
 from coopcut.engine.evaluation import undisturbed
 from coopcut.engine.position import Position
@@ -23,6 +24,8 @@ from coopcut.engine.step import StepOutput
 from coopcut.engine.trainer import Trainer
 from coopcut.engine.training import Training
 from coopcut.images.io import save_image
+from coopcut.models import MODELS
+from coopcut.options.option import Options
 from coopcut.util.errors import StoppedError
 from coopcut.util.files import write_text
 
@@ -37,7 +40,7 @@ def run(job: Job) -> dict[str, Any]:
 
     Raises `StoppedError`, with nothing written, if a signal ended the training.
     """
-    judge = Judge.load(job.dataroot)
+    judge = judge_of(job.candidate.options(job.dataroot))
     with tempfile.TemporaryDirectory(prefix="compare-") as folder, quiet():
         flags = [*QUIET, *job.flags(), "--checkpoints_dir", folder, "--name", "run"]
         with Training.prepared(flags) as training:
@@ -50,9 +53,15 @@ def run(job: Job) -> dict[str, Any]:
     found = {"method": job.candidate.text, "flags": job.flags(), "seed": job.seed, "steps": job.steps}
     found |= {"rows": watch.rows, "warnings": watch.warnings}
     job.path.parent.mkdir(parents=True, exist_ok=True)
-    save_image(torch.cat([*watch.fake[:SHOWN]], dim=-1), job.path.with_suffix(".png"))
+    save_image(judge.strip(watch.fake), job.path.with_suffix(".png"))
     write_text(job.path, json.dumps(found, indent=1) + "\n")
     return watch.rows[-1]
+
+
+def judge_of(opt: Options) -> Judge | SampleJudge:
+    """What measures a training with the options `opt`."""
+    translates = MODELS[opt.model].purpose == "translation"
+    return Judge.load(Path(opt.dataroot)) if translates else SampleJudge.load(opt)
 
 
 def steps(training: Training, step: Stepper) -> Iterator[tuple[StepOutput, float]]:
@@ -61,7 +70,7 @@ def steps(training: Training, step: Stepper) -> Iterator[tuple[StepOutput, float
         for batch in training.batches():
             began = time.process_time()
             output = step(batch, training.position)
-            float(output.losses["G"])  # waits for the device
+            float(next(iter(output.losses.values())))  # waits for the device
             training.note(output, batch)
             yield output, time.process_time() - began
         training.end_epoch()
@@ -70,7 +79,7 @@ def steps(training: Training, step: Stepper) -> Iterator[tuple[StepOutput, float
 class Watch:
     """Measures a training as it goes: figures at `MEASURED` places, and how often the method warned."""
 
-    def __init__(self, training: Training, judge: Judge, total: int) -> None:
+    def __init__(self, training: Training, judge: Judge | SampleJudge, total: int) -> None:
         self.training, self.judge, self.total = training, judge, total
         self.rows: list[dict[str, Any]] = []
         self.warnings: dict[str, Any] = {"looks": 0, "with": 0, "said": {}}
@@ -97,8 +106,7 @@ class Watch:
     def _measure(self, output: StepOutput) -> None:
         trainer = self.training.trainer
         with undisturbed(trainer.runtime.device):
-            network = next(iter(trainer.method.exports.values())).network
-            self.fake = self.judge.translate(trainer.trained(network), trainer.runtime.device)
+            self.fake = self.judge.make(trainer, self._number == self.total)
             found = self.judge.figures(self.fake)
         row = {"step": self._number, "seconds": self._seconds, "figures": found}
         self.rows.append(row | {"losses": {name: float(loss) for name, loss in output.losses.items()}})

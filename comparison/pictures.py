@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from coopcut.comparison.judge import FIGURES, SHOWN
+from coopcut.comparison.judge import FIGURES
 from coopcut.comparison.plan import Job
 from coopcut.comparison.tables import Found
 from coopcut.images.io import read_image, to_image
@@ -49,8 +48,8 @@ def plot(found: Found, methods: Sequence[str], path: Path) -> None:
 
 
 def contact_sheet(references: Mapping[str, Tensor], jobs: Sequence[Job], path: Path) -> None:
-    """A row of the first test images for each reference and for each method, with its least seed."""
-    rows = {name: to_image(torch.cat([*images[:SHOWN]], dim=-1)) for name, images in references.items()}
+    """A row of pictures [3, H, W] for each reference and for each method, with its least seed."""
+    rows = {name: to_image(strip) for name, strip in references.items()}
     for job in sorted(jobs, key=lambda job: -job.seed):
         if (strip := job.path.with_suffix(".png")).is_file():
             rows[f"{job.candidate.text}"] = read_image(strip, 3)

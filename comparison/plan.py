@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coopcut.data.folders import phase_of
+from coopcut.data.image_sources import open_images
 from coopcut.images.listing import list_images
+from coopcut.models import MODELS
 from coopcut.options.option import Options
 from coopcut.options.parser import OptionParser
 from coopcut.util.errors import OptionError
@@ -56,21 +58,31 @@ class Job:
         told = f"{shlex.join(self.candidate.flags)} {self.candidate.supervised} {self.steps}"
         digest = hashlib.sha256(told.encode()).hexdigest()[:8]
         name = re.sub(r"[^A-Za-z0-9.]+", "_", self.candidate.text).strip("_")[:80]
-        return self.out / self.dataroot.name / f"{name}_{digest}" / f"{self.seed}.json"
+        return self.out / data_name(self.dataroot) / f"{name}_{digest}" / f"{self.seed}.json"
 
     def flags(self) -> list[str]:
         """Those of train.py that make exactly this run; the learning rate is constant for half of its epochs."""
         opt = self.candidate.options(self.dataroot)
-        epochs = -(-self.steps // steps_per_epoch(self.dataroot, opt.batch_size))
+        epochs = -(-self.steps // steps_per_epoch(opt))
         decay = epochs // 2
         length = ["--n_epochs", epochs - decay, "--n_epochs_decay", decay, "--max_iters", self.steps]
         return [*self.candidate.flags, "--dataroot", str(self.dataroot), "--seed", str(self.seed), *map(str, length)]
 
 
-def steps_per_epoch(dataroot: Path, batch_size: int) -> int:
-    """Batches of an epoch of an unaligned data set: it has as many samples as its larger domain."""
-    phase = phase_of(str(dataroot), "train", "AB")
-    return -(-max(len(list_images(dataroot / f"{phase}{domain}")) for domain in "AB") // batch_size)
+def steps_per_epoch(opt: Options) -> int:
+    """Batches of an epoch; an unaligned data set has as many samples as its larger domain."""
+    if MODELS[opt.model].purpose == "generation":
+        samples = len(open_images(opt, "train").paths)
+    else:
+        root, phase = Path(opt.dataroot), phase_of(opt.dataroot, "train", "AB")
+        samples = max(len(list_images(root / f"{phase}{domain}")) for domain in "AB")
+    return -(-samples // int(opt.batch_size))
+
+
+def data_name(dataroot: Path) -> str:
+    """The name of a data set's results: that of its folder; ring_8 for ring:8."""
+    kind, colon, rest = str(dataroot).partition(":")
+    return f"{kind}_{Path(rest).name}" if colon else dataroot.name
 
 
 def parse_seeds(text: str) -> list[int]:

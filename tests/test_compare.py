@@ -74,7 +74,7 @@ def test_operations_count_what_a_revision_adds(bed: Path, monkeypatch: pytest.Mo
 
 def test_a_job_is_a_training_of_its_steps(bed: Path, tmp_path: Path) -> None:
     job = Job(Candidate("coopcut --coop_iters 4", ("--batch_size", "2")), bed, 3, 10, tmp_path)
-    assert steps_per_epoch(bed, 2) == 3
+    assert steps_per_epoch(job.candidate.options(bed)) == 3
     opt = train_options(job.flags())
     assert (opt.model, opt.seed, opt.max_iters, opt.coop_iters) == ("coopcut", 3, 10, 4)
     assert (opt.n_epochs, opt.n_epochs_decay) == (2, 2)  # 4 epochs hold 12 steps
