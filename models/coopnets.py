@@ -19,13 +19,30 @@ from coopcut.util.errors import OptionError
 
 SIGMA = 0.3  # of what the generator's images leave unexplained
 DELTA = 0.002  # step of the Langevin dynamics of images
+PUBLISHED: Mapping[str, Any] = {
+    "netG": "coopnets",
+    "netD": "coopnets",
+    "lambda_coop": 1 / (2 * SIGMA**2),
+    "lambda_energy": 0.0,
+    "langevin_steps": 10,
+    "langevin_step_size": DELTA**2 / 2,
+    "langevin_noise": DELTA,
+    "langevin_reference": 0.016,
+    "langevin_adaptive": False,
+    "langevin_backtrack": False,
+    "langevin_clip": 0.0,
+    "lr": 0.0001,
+    "lr_D": 0.001,
+    "batch_size": 100,
+}
 
 
 @MODELS.register("coopnets")
 class CoopNets(GAN):
-    """The cooperative start of `gan` that never ends, with the published descriptor, sampler and rates.
+    """The cooperative start of `gan` that never ends; for images with the published descriptor, sampler and rates.
 
-    The published code's teaching loss is the mean squared difference over 2 * 0.3^2: --lambda_coop.
+    The published code's teaching loss is the mean squared difference over 2 * 0.3^2: --lambda_coop. For points the
+    sampler is that of `coopgan`: the published reference density would hold them near 0.
     """
 
     options: ClassVar[Sequence[Option]] = (
@@ -37,24 +54,8 @@ class CoopNets(GAN):
 
     @classmethod
     def presets(cls, given: Options) -> Mapping[str, Any]:
-        networks = {} if is_points(given) else {"netG": "coopnets", "netD": "coopnets"}
-        return {
-            **super().presets(given),
-            "coop_keep": 1.0,
-            "lambda_coop": 1 / (2 * SIGMA**2),
-            "lambda_energy": 0.0,
-            "langevin_steps": 10,
-            "langevin_step_size": DELTA**2 / 2,
-            "langevin_noise": DELTA,
-            "langevin_reference": 0.016,
-            "langevin_adaptive": False,
-            "langevin_backtrack": False,
-            "langevin_clip": 0.0,
-            "lr": 0.0001,
-            "lr_D": 0.001,
-            "batch_size": 100,
-            **networks,
-        }
+        own = {**super().presets(given), "coop_keep": 1.0}
+        return own if is_points(given) else own | PUBLISHED
 
     @classmethod
     def check(cls, opt: Options) -> None:

@@ -21,7 +21,7 @@ from coopcut.options.option import Option, Options
 from coopcut.util.errors import OptionError
 
 SIZE = 64  # pixels, unless --crop_size says otherwise
-POINTS = ("ring:", "grid:")
+POINTS = {"ring:": 0.02, "grid:": 0.1}  # twice the standard deviation of a mode: beyond it, a revision overshoots
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "none": {},
@@ -39,16 +39,18 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 def is_points(opt: Options) -> bool:
     """Whether the data are points of a mixture, not images."""
-    return str(opt.dataroot).startswith(POINTS)
+    return str(opt.dataroot).startswith(tuple(POINTS))
 
 
 def learning(given: Options) -> dict[str, Any]:
     """The defaults of methods that generate, but for their networks."""
-    if is_points(given):
-        return {"dataset_mode": "images", "preprocess": "square", "gan_mode": "nonsaturating", "output_nc": 2,
-                "batch_size": 256, "lr": 0.001, "no_flip": True, "n_epochs": 50, "n_epochs_decay": 50}  # fmt: skip
-    return {"dataset_mode": "images", "preprocess": "square", "crop_size": SIZE, "gan_mode": "nonsaturating",
-            "batch_size": 64, "n_epochs": 100, "n_epochs_decay": 100}  # fmt: skip
+    own = {"dataset_mode": "images", "preprocess": "square", "gan_mode": "nonsaturating"}
+    if not is_points(given):
+        return own | {"crop_size": SIZE, "batch_size": 64, "n_epochs": 100, "n_epochs_decay": 100}
+    revision = {"langevin_step_size": 0.1, "langevin_clip": POINTS[given.dataroot[:5]], "langevin_backtrack": False,
+                "lambda_energy": 0.25}  # fmt: skip
+    return own | revision | {"output_nc": 2, "nz": 2, "no_flip": True, "batch_size": 256, "lr": 0.001,
+                             "n_epochs": 50, "n_epochs_decay": 50}  # fmt: skip
 
 
 class ImageDuel(Adversarial):
