@@ -54,8 +54,8 @@ class CoopNets(GAN):
 
     @classmethod
     def presets(cls, given: Options) -> Mapping[str, Any]:
-        own = {**super().presets(given), "coop_keep": 1.0}
-        return own if is_points(given) else own | PUBLISHED
+        own: dict[str, Any] = {**super().presets(given), "coop_keep": 1.0}
+        return own if is_points(given) else {**own, **PUBLISHED}
 
     @classmethod
     def check(cls, opt: Options) -> None:
