@@ -9,7 +9,7 @@ from coopcut.models import MODELS
 from coopcut.options.base_options import BASE
 from coopcut.options.components import groups_of_all
 from coopcut.options.option import Group, Option
-from coopcut.options.test_options import TEST
+from coopcut.options.test_options import SAMPLING, TEST
 from coopcut.options.train_options import TRAIN
 
 PAGE = Path(__file__).with_name("options.md")
@@ -33,8 +33,8 @@ An option with a star belongs to the checkpoint: a value that contradicts it is 
 `test.py`. `test.py` also refuses a contradicting value of any option of a component.
 
 `test.py` has the defaults `--phase test --no_flip True --serial_batches True`. It takes over the sizes that the run was
-trained with, except that nothing is cut off at random: after `resize_and_crop` it scales to `--crop_size`, after a
-`scale_width` mode it scales to the same width, and after all others it leaves the size alone (`--preprocess none`).
+trained with, except that nothing is cut off at random: after `resize_and_crop` or `square` it scales to `--crop_size`,
+after a `scale_width` mode to the same width, and after all others it leaves the size alone (`--preprocess none`).
 """
 
 # An option that is not named here has no unit, or has it in brackets at the end of its help text.
@@ -56,7 +56,7 @@ def page() -> str:
     sections = [
         *_sections("Both scripts", BASE),
         *_sections("train.py", TRAIN),
-        *_sections("test.py", TEST),
+        *_sections("test.py", (*TEST, SAMPLING)),
         *_sections("Methods and their components", groups_of_all(MODELS)),
     ]
     return INTRODUCTION + "\n" + "\n".join(sections)

@@ -315,7 +315,7 @@ def _by_name(groups: Iterable[Group]) -> dict[str, Option]:
 
 def _fitting(groups: Iterable[Group], purpose: str) -> list[Group]:
     """The groups with the data sets that a method of this purpose can learn from."""
-    names = [name for name in DATASETS if DATASETS[name].purpose == purpose]
+    names = {name: DATASETS[name] for name in DATASETS if DATASETS[name].purpose == purpose}
     return [
         replace(group, options=[replace(o, registry=names) if o.registry is DATASETS else o for o in group.options])
         for group in groups

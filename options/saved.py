@@ -10,7 +10,7 @@ from coopcut.models import MODELS
 from coopcut.options.base_options import BASE
 from coopcut.options.components import all_groups
 from coopcut.options.option import Option, Options
-from coopcut.options.test_options import TEST
+from coopcut.options.test_options import SAMPLING, TEST
 from coopcut.options.train_options import TRAIN
 from coopcut.util.errors import CheckpointError, OptionError
 from coopcut.util.files import write_text
@@ -73,7 +73,7 @@ def load_options(folder: Path) -> dict[str, Any]:
 def _declared(model: object) -> dict[str, Option]:
     """All options by name, as the method `model` declares those that others declare, too."""
     methods = sorted(MODELS, key=lambda name: name == model)
-    groups = [*BASE, *TRAIN, *TEST, *(group for name in methods for group in all_groups(name, MODELS[name]))]
+    groups = [*BASE, *TRAIN, *TEST, SAMPLING, *(group for name in methods for group in all_groups(name, MODELS[name]))]
     return {option.name: option for group in groups for option in group.options}
 
 
@@ -98,7 +98,7 @@ def contradictions(
 
 def default_options(model: str) -> dict[str, Any]:
     """The defaults of translation with a method, those of all networks that it could have included."""
-    groups = [*BASE, *TEST, *all_groups(model, MODELS[model])]
+    groups = [*BASE, *TEST, SAMPLING, *all_groups(model, MODELS[model])]
     return {option.name: option.default for group in groups for option in group.options}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.tools import CONTINUE, TEST, TRAIN, refused
+from tests.tools import CONTINUE, METHODS, TEST, TRAIN, refused
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def test_a_flag_of_the_other_script(a_run: Path) -> None:
 
 
 def test_unknown_model_lists_the_known_ones(place: Path) -> None:
-    refused("train", [*TRAIN, "--model", "cyclegan"], "--model", "'cyclegan'", "coopcut, cut")
-    refused("train", [*TRAIN, "--model", ""], "--model", "coopcut, cut")
+    refused("train", [*TRAIN, "--model", "cyclegan"], "--model", "'cyclegan'", ", ".join(METHODS))
+    refused("train", [*TRAIN, "--model", ""], "--model", ", ".join(METHODS))
 
 
 @pytest.mark.parametrize(

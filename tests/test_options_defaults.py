@@ -10,7 +10,7 @@ import pytest
 
 from coopcut.data import DATASETS
 from coopcut.models import MODELS
-from coopcut.networks.registry import DISCRIMINATORS, GENERATORS, PROJECTIONS
+from coopcut.networks.registry import CRITICS, DISCRIMINATORS, GENERATORS, NOISE_GENERATORS, PROJECTIONS
 from coopcut.options.components import component_groups
 from coopcut.options.option import Option
 from coopcut.options.saved import load_options
@@ -186,16 +186,19 @@ def test_help_is_grouped_and_tells_units_and_defaults(place: Path, name: str, mo
     assert sorted(path.name for path in place.iterdir()) == ["data"]
 
 
-def test_help_offers_the_registered_networks() -> None:
-    values = offered("cut")
-    trained_on = [name for name in DATASETS if getattr(DATASETS[name], "trains", True)]
-    choices: dict[str, Iterable[str]] = {
-        "netG": GENERATORS,
-        "netD": DISCRIMINATORS,
-        "netF": PROJECTIONS,
-        "dataset_mode": trained_on,
-    }
-    for flag, names in choices.items():
+@pytest.mark.parametrize(
+    ("model", "choices"),
+    [
+        ("cut", {"netG": GENERATORS, "netD": DISCRIMINATORS, "netF": PROJECTIONS}),
+        ("gan", {"netG": NOISE_GENERATORS, "netD": CRITICS}),
+    ],
+)
+def test_help_offers_what_is_registered(model: str, choices: dict[str, Iterable[str]]) -> None:
+    values = offered(model)
+    trained_on = [
+        name for name in DATASETS if DATASETS[name].trains and DATASETS[name].purpose == MODELS[model].purpose
+    ]
+    for flag, names in {**choices, "dataset_mode": trained_on}.items():
         assert {value for name, value in values if name == flag} == set(names)
 
 

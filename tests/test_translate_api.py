@@ -13,7 +13,7 @@ from torch import Tensor
 from coopcut.engine.device import choose_device
 from coopcut.inference.translator import Translator
 from coopcut.util.errors import CheckpointError, DataError, OptionError
-from tests.tools import by_hand, generator_of, pixels
+from tests.tools import METHODS, by_hand, generator_of, pixels
 
 
 def test_python_call_on_pictures(a_run: Path) -> None:
@@ -114,7 +114,7 @@ def test_loading_by_epoch_and_its_errors(a_run: Path) -> None:
         Translator.load(a_run, gpu_ids="no such device")
     values = json.loads((a_run / "train_opt.json").read_text())
     (a_run / "train_opt.json").write_text(json.dumps(values | {"model": "sincut"}))
-    says = r"train_opt\.json: model: 'sincut' is not one of coopcut, cut, cycle_gan; restore the file"
+    says = rf"train_opt\.json: model: 'sincut' is not one of {', '.join(METHODS)}; restore the file"
     with pytest.raises(CheckpointError, match=says):
         Translator.load(a_run)
 
