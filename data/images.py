@@ -3,6 +3,7 @@
 import logging
 from argparse import Namespace
 from collections.abc import Iterable
+from dataclasses import replace
 
 from PIL import Image
 from torch import Tensor
@@ -30,6 +31,7 @@ class Images(BaseDataset):
 
     def __init__(self, opt: Namespace) -> None:
         super().__init__(opt)
+        self.preprocess = replace(self.preprocess, multiple=1)  # the networks have sizes of their own
         self.source: Source = open_images(opt, opt.phase)
         self.paths_A, self.paths_B, self.folder = self.source.paths, [], self.source.folder
         self.class_names = list(self.source.class_names)

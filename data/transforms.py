@@ -86,7 +86,7 @@ class Preprocess:
       reduced), then the crop.
     - zoom_and_crop: each side scaled by its own factor, uniform in [1 / random_scale_max, 1], but not below
       crop_size, then the crop.
-    - square: the largest square in the middle, scaled to crop_size, multiple of 4 or not.
+    - square: the largest square in the middle, scaled to crop_size x crop_size.
     - none: only the multiples of 4; in translation not even those (the translator pads and cuts instead).
 
     From epoch `fine_from` on (None: never) load_size is crop_size: as in CUT, the epochs in which the learning rate
@@ -130,8 +130,7 @@ class Preprocess:
         img = self._resize(img, rng, epoch)
         if self.mode.endswith("crop"):
             img = random_crop(img, self.crop_size, rng)
-        if self.mode != "square":
-            img = resize_to_multiple(img, self.multiple)
+        img = resize_to_multiple(img, self.multiple)
         if self.flip and rng.random() < 0.5:
             img = img.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return img

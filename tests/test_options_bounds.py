@@ -7,10 +7,10 @@ import pytest
 
 from coopcut.models import MODELS
 from coopcut.options.base_options import BASE
-from coopcut.options.components import groups_of_all
+from coopcut.options.components import component_groups, groups_of_all
 from coopcut.options.option import Option, count, whole
 from coopcut.options.parser import OptionParser
-from coopcut.options.test_options import TEST
+from coopcut.options.test_options import SAMPLING, TEST
 from coopcut.options.train_options import TRAIN
 from coopcut.util.errors import OptionError
 
@@ -19,9 +19,21 @@ def declared() -> Iterator[tuple[Option, bool, list[str]]]:
     """Every option, whether train.py has it, and the flags that choose its component."""
     yield from ((option, True, []) for group in (*BASE, *TRAIN) for option in group.options)
     yield from ((option, False, []) for group in TEST for option in group.options)
+    yield from ((option, False, ["--model", "gan"]) for option in SAMPLING.options)
     for group in groups_of_all(MODELS):
         chosen = group.title.split(",")[0].split() if group.title.startswith("--") else []
+        if chosen and chosen[0] != "--model":
+            chosen = ["--model", model_with(*chosen), *chosen]
         yield from ((option, True, chosen) for option in group.options)
+
+
+def model_with(flag: str, name: str) -> str:
+    """A method that offers the choice, `cut` if it does."""
+    for model in sorted(MODELS, key=lambda model: model != "cut"):
+        options = [option for group in component_groups(model, MODELS[model], {}) for option in group.options]
+        if any(f"--{option.name}" == flag and name in option.known for option in options):
+            return model
+    raise AssertionError(f"no method offers {flag} {name}")
 
 
 OPTIONS = {" ".join([option.name, *chosen]): (option, train, chosen) for option, train, chosen in declared()}

@@ -28,7 +28,7 @@ def test_batches_joined_and_apart_agree(flags: str) -> None:
     """D sees real and fake, and the encoder translation and identity, in one pass; the gradients are the same."""
     method = method_with(flags)
     adversarial = method.adversarial.adversarial
-    adversarial.judge = lambda *images: [adversarial.D(each) for each in images]
+    adversarial.judge = lambda D, *images: [adversarial.D(each) for each in images]
     method.contrastive.pure = False
     (apart, expected), (joined, found) = (
         step_and_gradients(trainer) for trainer in (trainer_of(method), trainer_with(flags))
