@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.mixture_train import Critic, hidden
 from benchmarks.ready import batch_of, options, trainer_of
 from coopcut.comparison import tables
 from coopcut.comparison.cost import steps_for, time_costs
@@ -30,6 +29,7 @@ from coopcut.engine.position import Position
 from coopcut.engine.runtime import Runtime
 from coopcut.engine.step import Losses, Step, StepContext, minimize
 from coopcut.models import Method
+from coopcut.networks.mlp import PointCritic, hidden
 from coopcut.objectives.adversarial import Adversarial
 from coopcut.objectives.cooperative import Cooperative
 from coopcut.options.option import Option, Options
@@ -68,9 +68,9 @@ class RingTranslation(Method):
     def __init__(self, opt: Options, runtime: Runtime) -> None:
         super().__init__(opt, runtime)
         self.G = self.networks["G"] = runtime.prepare(Residual(opt.width))
-        D = runtime.prepare(Critic(opt.width))
+        D = runtime.prepare(PointCritic(2, opt.width))
         self.adversarial = self.add("adversarial", Cooperative(opt, Adversarial(opt, D), bounds=None))
-        nn.init.constant_(D.net.score_bias, self.adversarial.offset)
+        nn.init.constant_(D.net.last.bias, self.adversarial.offset)
 
     def step(self, batch: Batch, ctx: StepContext) -> Step:
         """Update D, then G."""

@@ -22,7 +22,7 @@ from coopcut.datasets.beds.digits import digits
 from coopcut.datasets.beds.folder import Settings, write_bed
 from coopcut.images.io import read_image
 from coopcut.util.errors import OptionError
-from tests.tools import ROOT, TINY_NETWORKS, train_options
+from tests.tools import ROOT, TINY_NETWORKS, make_images, train_options
 from tests.visdom_tools import until
 
 FLAGS = " ".join([*TINY_NETWORKS, "--preprocess none --batch_size 2 --gpu_ids -1 --netD n_layers --n_layers_D 1"])
@@ -185,4 +185,35 @@ def test_equal_time_is_measured_once(bed: Path, tmp_path: Path, monkeypatch: pyt
 def test_mistakes_are_told_before_any_run(bed: Path, tmp_path: Path, flags: list[str], said: str) -> None:
     with pytest.raises(OptionError, match=said):
         run(bed, tmp_path / "out", "--runs", "cut", *flags)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("data", ["ring:4", "images"])
+def test_generators_are_compared(tmp_path: Path, data: str) -> None:
+    """Points by their modes, images by KID."""
+    flags = "--batch_size 4 --gpu_ids -1"
+    if data == "images":
+        make_images(tmp_path / "images", 5, 8)
+        data, flags = str(tmp_path / "images"), f"{flags} --crop_size 8 --ngf 4 --ndf 4 --nz 6"
+    told = ["--runs", "gan", "coopgan --coop_iters 2 --langevin_steps 2", "--dataroot", data, "--seeds", "1-2"]
+    length = ["--equal", "steps", "--budget", "8", "--jobs", "1", "--out", str(tmp_path / "out")]
+    assert compare.main([*told, *length, "--flags", flags, "--primary", "KID" if "images" in data else "modes"]) == 0
+    folder = tmp_path / "out" / ("images" if "images" in data else "ring_4")
+    table = {row["method"]: row for row in json.loads((folder / "table.json").read_text())}
+    if "images" in data:
+        assert table["real images"]["KID"] < table["mean image"]["KID"]
+        assert np.isfinite(table["gan"]["KID"])
+    else:
+        assert table["the mixture itself"]["modes"] == 4
+        assert table["one point"]["modes"] == 1
+        assert 0 <= table["gan"]["quality"] <= 1
+    assert len(list(folder.glob("*/*.json"))) == len(list(folder.glob("*/*.png"))) == 4
+    assert (folder / "contact_sheet.png").stat().st_size > 50
+
+
+def test_what_cannot_be_compared(bed: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="methods that translate and methods that generate"):
+        compare.main(["--runs", "cut", "gan --domain B", "--dataroot", str(bed), "--out", str(tmp_path / "out")])
+    with pytest.raises(OptionError, match="--equal operations counts those of CUT's networks"):
+        compare.main(["--runs", "gan", "--dataroot", "ring:8", "--equal", "operations", "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
