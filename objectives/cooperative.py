@@ -61,6 +61,7 @@ class Cooperative(Objective):
     ) -> None:
         """bounds: of the values of images; None: there are none."""
         super().__init__()
+        self.bounded = bounds is not None
         self.opt, self.adversarial = opt, adversarial
         self.D, self.networks = adversarial.D, adversarial.networks
         self.offset = adversarial.gan.offset  # of the scores: f = D - offset
@@ -183,6 +184,8 @@ class Cooperative(Objective):
     def advice(self, losses: Mapping[str, float], position: Position) -> list[str]:
         suffix = self.adversarial.suffix
         own = {name.removesuffix(suffix): value for name, value in losses.items() if name.endswith(suffix)}
+        if not self.bounded:  # nothing saturates
+            own |= dict.fromkeys(("saturated", "saturated_fake", "saturated_real"), 0.0)
         return advice(self.opt, own, position)
 
     def state_dict(self) -> dict[str, Any]:

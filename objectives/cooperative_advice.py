@@ -27,8 +27,8 @@ def advice(opt: Options, losses: Mapping[str, float], position: Position) -> lis
     if losses["saturated"] > max(losses["saturated_fake"], losses["saturated_real"]) + 0.2:
         found.append(f"the revision saturates pixels; lower {far} or --langevin_clip")
     if losses["saturated_fake"] > losses["saturated_real"] + 0.1:
-        found.append("the translations saturate before any revision; lower --lr")
-    if "D_fake" in losses:  # fading: the adversarial loss wants D to win
+        found.append("G's images saturate before any revision; lower --lr")
+    if "D_fake" in losses or opt.lambda_energy == 0:  # the adversarial loss wants D to win; energies without a scale
         return found
     most = 1 / max(opt.lambda_energy, 0.1)  # the gap of a D that tells every patch apart
     if 0.8 * most < losses["gap"] <= most and not young:

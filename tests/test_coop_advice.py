@@ -1,15 +1,35 @@
 """The advice of a cooperative start: what is amiss in its logged losses, and which option to change."""
 
+from typing import Any
+
 import pytest
 
 from coopcut.engine.position import Position
+from coopcut.engine.processes.peers import Peers
+from coopcut.engine.runtime import Runtime
+from coopcut.models import create_method
 from tests.steps import cooperative
+from tests.tools import train_options
 
 HEALTHY = {"D": -0.1, "f_revised": 0.1, "f_fake": 0.0, "displacement": 0.05, "gap": 0.1}
 HEALTHY |= {"saturated": 0.0, "saturated_fake": 0.0, "saturated_real": 0.0}
 
 
 PLAIN = "--langevin_adaptive False"
+
+
+def test_energies_without_a_scale_are_not_judged() -> None:
+    """CoopNets' are not penalized: only the sampler is."""
+    published = cooperative(PLAIN, "--lambda_energy 0")
+    assert published.advice({**HEALTHY, "gap": 5000.0, "D": 700.0}, Position(step=500)) == []
+    assert len(published.advice({**HEALTHY, "displacement": 0.5}, Position(step=500))) == 1
+
+
+def test_points_do_not_saturate() -> None:
+    opt = train_options("--model gan --dataroot ring:8 --coop_iters 9 --gpu_ids -1".split())
+    method: Any = create_method(opt, Runtime.from_options(opt, Peers()))
+    losses = HEALTHY | {"saturated_fake": 0.9, "saturated": 0.9}
+    assert method.adversarial.advice(losses, Position(step=500)) == []
 
 
 @pytest.mark.parametrize(
