@@ -1,7 +1,8 @@
-"""Download a data set for generators of images: python -m coopcut.datasets.download mnist --out ./datasets/mnist
+"""Download data sets for generators of images: python -m coopcut.datasets.download mnist cifar10 stl10
 
-mnist: its four IDX files, to be named by --dataroot. cifar10: cifar10.npz with x_train, y_train, x_test and y_test.
-stl10: PNG files in train/<class>/ and test/<class>/. Needs a network; nothing is left half done.
+Each into a folder of its name in --out. mnist: its IDX files, to be named by --dataroot. cifar10: cifar10.npz with
+x_train, y_train, x_test and y_test. stl10: PNG files in train/<class>/ and test/<class>/. Needs a network; nothing is
+left half done.
 """
 
 import logging
@@ -22,28 +23,35 @@ log = logging.getLogger("download")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Download, if it is not there. Returns the exit code."""
+    """Download what is not there. Returns the exit code."""
     parser = Parser(__doc__, "datasets.download")
-    parser.add_argument("data", choices=list(KINDS))
-    parser.add_argument("--out", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("data", nargs="+", choices=list(KINDS))
+    parser.add_argument(
+        "--out", type=Path, default=Path("datasets"), help="folder of the data sets [default: datasets]"
+    )
     told = parser.parse_args(list(argv))
-    if told.out.exists() and (not told.out.is_dir() or any(told.out.iterdir())):
-        raise DataError(f"--out {told.out}: it is there already; name a new folder")
+    for name in told.data:
+        if (told.out / name).exists():
+            log.info("%s: there already", told.out / name)
+        else:
+            download(name, told.out)
+    return 0
+
+
+def download(name: str, out: Path) -> None:
+    """Make the folder `out`/`name`, whole or not at all. Raises `DataError`."""
     try:
-        told.out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=told.out.parent) as folder:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=out) as folder:
             made, raw = Path(folder) / "made", Path(folder) / "raw"
             made.mkdir()
-            KINDS[told.data](raw, made)
-            if told.out.exists():
-                told.out.rmdir()
-            made.rename(told.out)
+            KINDS[name](raw, made)
+            made.rename(out / name)
     except OSError as error:  # of the disk or of the network
-        raise DataError(f"{told.data} cannot be downloaded to {told.out} ({error}): check network and disk") from None
+        raise DataError(f"{name} cannot be downloaded to {out} ({error}): check network and disk") from None
     except RuntimeError as error:  # torchvision's, for what it cannot find or what is damaged
-        raise DataError(f"{told.data} cannot be downloaded ({str(error).splitlines()[0]}): try again later") from None
-    log.info("%s: done", told.out)
-    return 0
+        raise DataError(f"{name} cannot be downloaded ({str(error).splitlines()[0]}): try again later") from None
+    log.info("%s: done", out / name)
 
 
 def mnist(raw: Path, made: Path) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from coopcut import Sampler, Translator
 from coopcut.data.mixtures import ring
 from coopcut.util.errors import CheckpointError
+from tests.processes import finish, torchrun
 from tests.tools import losses_of, make_images, names_in, pixels, refused, run, tiny, tree
 
 RUN = ["--num_threads", 0, "--gpu_ids", -1, "--display_id", 0]
@@ -213,3 +214,14 @@ def test_what_is_refused_of_samplers_and_translators(a_gan: Path, a_run: Path) -
         Sampler.load(a_run)
     make_images(Path("small"), 2, 16)
     refused("train", [*GAN[:3], "other", *GAN[4:-2], "--domain", "", "--dataroot", "small"], "16x16 pixels, smaller")
+
+
+def test_two_processes_sample_as_one(a_gan: Path) -> None:
+    sampled("--num_test", 20, "--seed", 3)
+    first = tree(FAKES.parents[1])
+    flags = ["--name", "g", "--gpu_ids", "-1", "--num_test", "20", "--seed", "3", "--results_dir", str(a_gan / "two")]
+    flags += ["--checkpoints_dir", str(a_gan / "checkpoints")]
+    code, output = finish(torchrun("test.py", flags))
+    assert code == 0, output
+    second = tree(a_gan / "two/g/test_latest")
+    assert {name for name in first if first[name] != second.get(name)} == set()
