@@ -13,6 +13,7 @@ from coopcut.engine.step import Losses, StepContext, Together
 from coopcut.losses.gan import GAN_LOSSES, gradient_penalty, matched
 from coopcut.networks import NET_D
 from coopcut.networks.taps import is_pure
+from coopcut.objectives.augment import Augment
 from coopcut.objectives.base import Objective
 from coopcut.objectives.image_pool import ImagePool
 from coopcut.objectives.stabilizers import Called, Stabilizers
@@ -28,6 +29,7 @@ DUEL = (
     Option("pool_size", 0, "also show D up to this many earlier translations; 0: only new ones", low=0),
     Option("instance_noise", 0.0, "standard deviation of noise added to all images for D; images are in [-1, 1]",
            low=0),
+    *Augment.options,
     *Stabilizers.options,
 )  # fmt: skip
 
@@ -42,6 +44,7 @@ class Adversarial(Objective):
 
     @classmethod
     def check(cls, opt: Options) -> None:
+        Augment.check(opt)
         if opt.label_smoothing > 0 and (opt.gan_mode == "wgangp" or GAN_LOSSES[opt.gan_mode].relative):
             raise OptionError(f"--label_smoothing has no meaning with --gan_mode {opt.gan_mode}: leave it out")
 
@@ -53,6 +56,7 @@ class Adversarial(Objective):
         self.weight, self.noise = float(opt.lambda_GAN), float(opt.instance_noise)
         self.pure = is_pure(D.net)  # else real images and translations are normalized apart, as in CUT
         self.pool = ImagePool(opt.pool_size)
+        self.augment = Augment(opt)
         self.stabilizers = Stabilizers(opt, D.device)
 
     def stage(self, position: Position) -> str:
@@ -76,8 +80,16 @@ class Adversarial(Objective):
         y [b]: the class of each of either, if D is told.
         """
         shown = yield from self.shown(fake, ctx)
-        yield from self.stabilizers.follow(self.D.given(y), shown, real)
+        yield from self.follow(self.D.given(y), shown, real, ctx)
         return Duel(self, shown, real, ctx, y=y)
+
+    def follow(self, D: Called, shown: Tensor, real: Tensor, ctx: StepContext) -> Generator[Together, Any, None]:
+        """Let what adapts follow D's scores of a step."""
+        yield from self.stabilizers.follow(D, shown, real)
+        if self.augment.target > 0:
+            with torch.no_grad():
+                scores = D(self.seen(real, ctx)) - self.gan.offset
+            yield from self.augment.adapt(scores)
 
     def judge(self, D: Called, *images: Tensor) -> list[Tensor]:
         """D's scores for each of several batches; in one pass if the sizes and D's norm allow it."""
@@ -92,17 +104,24 @@ class Adversarial(Objective):
         """
         return images if self.noise == 0 else images + self.noise * ctx.randn(images.shape)
 
+    def seen(self, images: Tensor, ctx: StepContext) -> Tensor:
+        """Images as D sees them in the duel: augmented, with noise."""
+        return self.noisy(self.augment(images, ctx), ctx)
+
     def losses(self, total: Tensor, logged: Mapping[str, Tensor]) -> Losses:
         """A loss with the names of what is logged."""
         return Losses(total, {f"{name}{self.suffix}": value for name, value in logged.items()})
 
     def state_dict(self) -> dict[str, Any]:
-        return {"pool": self.pool.state_dict(), "stabilizers": self.stabilizers.state_dict()}
+        own: dict[str, Any] = {"pool": self.pool, "stabilizers": self.stabilizers, "augment": self.augment}
+        return {name: part.state_dict() for name, part in own.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.pool.load_state_dict(state["pool"], self.D.device)
         if "stabilizers" in state:  # earlier states had none
             self.stabilizers.load_state_dict(state["stabilizers"])
+        if "augment" in state:
+            self.augment.load_state_dict(state["augment"])
 
 
 @dataclass(frozen=True)
@@ -157,7 +176,7 @@ class Duel:
         """What D minimizes on real images and on those it is shown as fake: half the sum of both, as in CUT."""
         a, ctx, shown = self.adversarial, self.ctx, self.shown
         others = [] if self.negatives is None else [self.negatives.images]
-        scores = a.judge(self.D, *(a.noisy(images, ctx) for images in (shown, *others, self.real)))
+        scores = a.judge(self.D, *(a.seen(images, ctx) for images in (shown, *others, self.real)))
         D_real, D_fake = a.gan.discriminator(scores[-1], scores[0])
         logged = {"D_real": D_real.detach(), "D_fake": D_fake.detach()}
         if self.negatives is not None:
@@ -185,10 +204,10 @@ class Duel:
             G_GAN = fake.new_zeros(())
         else:
             with self.D.frozen():
-                scores = self.D(a.noisy(fake, self.ctx))
+                scores = self.D(a.seen(fake, self.ctx))
                 if a.gan.relative:
                     with torch.no_grad():
-                        others = self.D(a.noisy(self.real, self.ctx))
+                        others = self.D(a.seen(self.real, self.ctx))
                     scores = matched(scores, others) - matched(others, scores)
                 G_GAN = a.gan.generator(scores) * a.weight
         return a.losses(G_GAN, {"G_GAN": G_GAN.detach()})

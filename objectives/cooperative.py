@@ -145,7 +145,7 @@ class Cooperative(Objective):
         shown = fake
         if weight < 1:
             shown = yield from self.adversarial.shown(fake, ctx)
-            yield from self.adversarial.stabilizers.follow(self.D.given(y), shown, real)
+            yield from self.adversarial.follow(self.D.given(y), shown, real, ctx)
         if weight == 0:
             negatives = (yield from self.negatives(fake, real, ctx, y)) if share > 0 else None
             return Duel(self.adversarial, shown, real, ctx, negatives, y)

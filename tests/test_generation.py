@@ -15,6 +15,7 @@ from coopcut.data.mixtures import ring
 from coopcut.util.errors import CheckpointError
 from tests.processes import finish, torchrun
 from tests.tools import losses_of, make_images, names_in, pixels, refused, run, tiny, tree
+from tests.training import same
 
 RUN = ["--num_threads", 0, "--gpu_ids", -1, "--display_id", 0]
 GAN = ["--dataroot", "data", "--name", "g", *tiny("gan"), "--init_gain", 0.3, "--max_iters", 2]
@@ -225,3 +226,21 @@ def test_two_processes_sample_as_one(a_gan: Path) -> None:
     assert code == 0, output
     second = tree(a_gan / "two/g/test_latest")
     assert {name for name in first if first[name] != second.get(name)} == set()
+
+
+def test_a_conditional_start_resumes_bit_for_bit(place: Path) -> None:
+    for name in ("cat", "dog"):
+        make_images(place / "pets" / name, 3, 16)
+    network = "--crop_size 16 --ngf 4 --ndf 4 --nz 6 --normD spectral --init_gain 0.3 --batch_size 2".split()
+    start = "--coop_epochs 0 --coop_iters 2 --coop_fade 1 --langevin_steps 2 --coop_negatives 0.5 --ema 0.9".split()
+    flags = ["--model", "coopgan", "--conditional", "--dataroot", "pets", *network, *start, *RUN, "--n_epochs", 4]
+    assert run("train", *flags, "--name", "whole", "--max_iters", 6).code == 0
+    assert run("train", *flags, "--name", "parts", "--max_iters", 1).code == 0
+    for steps in (4, 6):
+        again = ["--name", "parts", "--continue_train", "--gpu_ids", -1, "--max_iters", steps]
+        assert run("train", *again).code == 0
+    whole, parts = (torch.load(f"checkpoints/{n}/latest_state.pth", weights_only=True) for n in ("whole", "parts"))
+    same(whole["model"], parts["model"])
+    assert Sampler.load("checkpoints/parts").class_names == ["cat", "dog"]
+    make_images(place / "pets" / "cow", 1, 16)
+    refused("train", [*again[:-1], 8], "the class 'cow' is not in --class_names")
