@@ -86,9 +86,9 @@ class SampleJudge:
             return {"modes": found["modes"], "quality": found["high_quality"], "reverse_KL": found["reverse_kl"]}
         assert self.features is not None
         assert self.vectors is not None
-        vectors = self.features(_shown(fake[:OF_IMAGES]))
+        vectors = self.features(_shown(fake[:MOST]))
         figures = {"KID": kernel_distance(self.vectors, vectors)}
-        figures["coverage"] = manifold_figures(self.vectors, vectors[:MOST])["coverage"]
+        figures["coverage"] = manifold_figures(self.vectors, vectors)["coverage"]
         return figures | (self.counting.figures(fake) if self.counting else {})
 
     def make(self, trainer: Trainer, last: bool) -> Tensor:
