@@ -27,7 +27,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "none": {},
     # Radford, Metz and Chintala 2016
     "dcgan": {"netG": "dcgan", "netD": "dcgan", "lr": 0.0002, "beta1": 0.5, "batch_size": 128},
-    # Miyato et al. 2018, table 3 E: hinge loss, 5 steps of D for one of G
+    # Miyato et al. 2018, their residual networks of 32 pixels: hinge loss, 5 steps of D for one of G
     "sngan": {"netG": "sngan", "netD": "sngan", "gan_mode": "hinge", "lr": 0.0002, "beta1": 0.0, "beta2": 0.9,
               "n_critic": 5, "batch_size": 64},
     # Huang et al. 2024: relativistic pairing with R1 and R2; their residual networks without norms are not these
