@@ -33,6 +33,9 @@ from coopcut.util.memory import free_memory, is_out_of_memory, let_go, memory_ad
 
 log = logging.getLogger("test")
 
+OF_TASKS = {"mask": ["complete"], "search_starts": ["complete"], "search_steps": ["complete", "restore"],
+            "restore_displacement": ["restore"], "truncation": ["sample"], "interpolate": ["sample"]}  # fmt: skip
+
 
 def main(argv: Sequence[str]) -> int:
     """Parse, load, translate or sample, together with the other processes if torchrun started several.
@@ -60,6 +63,9 @@ def main(argv: Sequence[str]) -> int:
 
 def run_sampler(opt: Options, sampler: Sampler, peers: Peers) -> int:
     """Do what --task says with a generator of noise; the exit code."""
+    for flag, tasks in OF_TASKS.items():
+        if flag in opt.given and opt.task not in tasks:
+            raise OptionError(f"--{flag} is for --task {' or '.join(tasks)}: leave it out")
     if opt.task == "sample":
         if "dataroot" in opt.given:
             raise OptionError(f"--dataroot: --model {opt.model} translates no images: leave it out, or see --task")

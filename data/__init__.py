@@ -61,8 +61,9 @@ def create_loader(opt: Namespace) -> EpochLoader:
     """The loader of `create_dataset(opt)`. In training, a batch larger than the data set is a `DataError`."""
     dataset = create_dataset(opt)
     if opt.isTrain and opt.batch_size > len(dataset):
+        images = "1 image" if len(dataset) == 1 else f"{len(dataset)} images"
         raise DataError(
-            f"--batch_size {opt.batch_size} is larger than the data set ({len(dataset)} images): "
+            f"--batch_size {opt.batch_size} is larger than the data set ({images}): "
             f"use --batch_size {len(dataset)} or less, or more images"
         )
     if opt.batch_size % world_size():

@@ -42,14 +42,17 @@ def idx_files(folder: Path) -> dict[str, Path]:
 def read_idx_folder(folder: Path, phase: str) -> Arrays:
     """The images of `train-...` or, in the phase test, `t10k-...`; if only one is there, that one."""
     files = idx_files(folder)
-    wanted = "train" if phase == "train" else "t10k"
-    chosen = wanted if wanted in files else next(iter(files))
+    ends = ("train",) if phase == "train" else ("t10k", "test")
+    fitting = [name for name in files if name.endswith(ends)]
+    if len(fitting) > 1 or (not fitting and len(files) > 1):
+        raise DataError(f"{folder}: holds {', '.join(files)} (IDX files): keep those of one data set in a folder")
+    chosen = fitting[0] if fitting else next(iter(files))
     path = files[chosen]
     labels = path.with_name(path.name.replace(IMAGES, LABELS))
     other = labels.with_name(labels.name.removesuffix(".gz") if labels.suffix == ".gz" else f"{labels.name}.gz")
     labels = labels if labels.is_file() else other
     y = _idx(labels, 1).astype(np.int64) if labels.is_file() else None
-    return _checked(Arrays(str(path), _idx(path, 3), y, chosen == wanted))
+    return _checked(Arrays(str(path), _idx(path, 3), y, phase != "train" and bool(fitting)))
 
 
 def _idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
@@ -69,20 +72,23 @@ def _idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
 
 def read_npz(path: Path, phase: str) -> Arrays:
     """Arrays `images` and, if there, `labels`; or x_train, y_train and x_test, y_test."""
+    x: Any = None
+    names, there = ("images", "labels"), list[str]()
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no .npz file")
         with np.load(path, allow_pickle=False) as stored:
-            names = ("images", "labels")
-            if "images" not in stored:
+            there = stored.files
+            if "images" not in there:
                 names = NPZ["train" if phase == "train" else "test"]
-                names = names if names[0] in stored else NPZ["train"]
-            if names[0] not in stored:
-                there = ", ".join(stored.files[:8])
-                raise DataError(f"{path}: has no array 'images' (or x_train, x_test); there are: {there or 'none'}")
-            x: Any = stored[names[0]]
-            y: Any = stored.get(names[1])
+                names = names if names[0] in there else NPZ["train"]
+            x, y = stored.get(names[0]), stored.get(names[1])
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: cannot be read as .npz ({str(error).splitlines()[0]})") from None
-    if y is not None and (y.dtype.kind not in "iu" or y.size != y.shape[0]):
+    if x is None:
+        found = ", ".join(there[:8]) or "none"
+        raise DataError(f"{path}: has no array 'images' (or x_train, x_test); there are: {found}")
+    if y is not None and (y.ndim == 0 or y.dtype.kind not in "iu" or y.size != y.shape[0]):
         raise DataError(f"{path}: labels are {y.dtype} {list(y.shape)}: expected whole numbers [N]")
     labels = None if y is None else y.reshape(-1).astype(np.int64)
     return _checked(Arrays(str(path), x, labels, phase != "train" and names == NPZ["test"]))

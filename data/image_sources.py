@@ -1,10 +1,12 @@
 """What a generator learns from, by what --dataroot names: files, arrays of images, or points of a mixture."""
 
+import math
 import os
 import re
 from abc import ABC, abstractmethod
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +48,10 @@ class Source(ABC):
 class Files(Source):
     """Image files of a folder; with `classes` those in its sub-folders, each of which is a class."""
 
-    def __init__(self, domain: Domain, classes: bool, held_out: bool) -> None:
-        self.domain, self.paths, self.folder, self.held_out = domain, domain.paths, domain.folder, held_out
+    def __init__(self, domain: Domain, classes: bool, held_out: bool, most: float) -> None:
+        chosen = evenly(len(domain.paths), most)
+        self.domain = replace(domain, paths=[domain.paths[i] for i in chosen])
+        self.paths, self.folder, self.held_out = self.domain.paths, domain.folder, held_out
         if classes:
             parts = [Path(path).relative_to(domain.folder).parts for path in domain.paths]
             loose = next((path for path, part in zip(domain.paths, parts, strict=True) if len(part) < 2), None)
@@ -55,7 +59,7 @@ class Files(Source):
                 raise DataError(f"{loose}: is in no sub-folder, and with --conditional these are the classes")
             self.class_names = sorted({part[0] for part in parts})
             numbers = {name: number for number, name in enumerate(self.class_names)}
-            self.labels = [numbers[part[0]] for part in parts]
+            self.labels = [numbers[parts[i][0]] for i in chosen]
 
     def describe(self) -> str:
         return self.domain.describe()
@@ -68,12 +72,12 @@ class Packed(Source):
     """Images of arrays."""
 
     def __init__(self, arrays: Arrays, most: float) -> None:
-        number = int(min(most, len(arrays.images)))
-        self.images, self.held_out, self.file = arrays.images[:number], arrays.held_out, arrays.file
-        self.paths = [f"{arrays.file}[{i}]" for i in range(number)]
+        chosen = evenly(len(arrays.images), most)
+        self.images, self.held_out, self.file = arrays.images[chosen], arrays.held_out, arrays.file
+        self.paths = [f"{arrays.file}[{i}]" for i in chosen]
         if arrays.labels is not None:
-            self.class_names = [str(label) for label in range(int(arrays.labels.max()) + 1)]
-            self.labels = arrays.labels[:number].tolist()
+            occurring, labels = np.unique(arrays.labels, return_inverse=True)
+            self.class_names, self.labels = [str(label) for label in occurring], labels[chosen].tolist()
 
     def image(self, number: int, rng: np.random.Generator) -> Image.Image:
         """Image `number` as a picture."""
@@ -139,7 +143,9 @@ def open_images(opt: Namespace, phase: str) -> Source:
     if source.labels is None:
         raise DataError(f"--conditional: {opt.dataroot} has no classes: they are sub-folders, or labels of the data")
     if len(source.class_names) < 2:
-        raise DataError(f"--conditional: {opt.dataroot} has one class alone, {source.class_names[0]}: use 2 or more")
+        raise DataError(
+            f"--conditional: {opt.dataroot} has a single class, {source.class_names[0]}: 2 or more are needed"
+        )
     if comma := next((name for name in source.class_names if "," in name), None):
         raise DataError(f"--conditional: the class '{comma}' has a comma in its name: rename the folder")
     if opt.class_names:
@@ -149,6 +155,8 @@ def open_images(opt: Namespace, phase: str) -> Source:
 
 def _open(opt: Namespace, phase: str) -> Source:
     root, most = str(opt.dataroot), opt.max_dataset_size
+    if getattr(opt, "domain", "") and not os.path.isdir(root):
+        raise DataError(f"--domain {opt.domain}: {root} has no domains: leave it out")
     if (mixture := mixture_of(root)) is not None:
         return Points(mixture, root, most)
     stacked = root.startswith(STACKED)
@@ -156,17 +164,27 @@ def _open(opt: Namespace, phase: str) -> Source:
     if arrays is not None:
         return Stacked(arrays, most) if stacked else Packed(arrays, most)
     if stacked:
-        raise DataError(f"--dataroot {root}: {STACKED} is of digits, a .npz file, or a folder with IDX files")
+        raise DataError(f"--dataroot {root}: {STACKED} takes digits, a .npz file, or a folder with IDX files")
     folder, held_out = _folder(opt, phase)
     expected = "expected a folder with images (or trainA, trainB, IDX files), a .npz file, digits, ring:8 or grid:5"
-    return Files(find_domain(folder, most, expected), bool(getattr(opt, "conditional", False)), held_out)
+    found = find_domain(folder, math.inf, expected)
+    return Files(found, bool(getattr(opt, "conditional", False)), held_out, most)
+
+
+def evenly(number: int, most: float) -> list[int]:
+    """At most `most` of the numbers below `number`, evenly spaced: sorted images have those of a class together."""
+    if most < 1:
+        raise DataError(f"--max_dataset_size {most:g} must be at least 1")
+    return np.linspace(0, number - 1, int(min(most, number))).round().astype(int).tolist()
 
 
 def _arrays(root: str, phase: str) -> Arrays | None:
     path = Path(root)
     if root == DIGITS and not path.exists():
         return load_digits()
-    if path.suffix == ".npz" and path.is_file():
+    if path.suffix == ".npz":
+        if not path.is_file():
+            raise DataError(f"{path}: no such file")
         return read_npz(path, phase)
     return read_idx_folder(path, phase) if path.is_dir() and idx_files(path) else None
 

@@ -40,6 +40,8 @@ class Images(BaseDataset):
         if isinstance(self.source, Points):
             return
         check_channels(self.channels)
+        if isinstance(self.source, Stacked) and self.channels != 3:
+            raise DataError(f"--output_nc {self.channels}: stacked images have 3 channels: leave it out")
         if isinstance(self.source, Files):
             self.source.domain.refuse_inside("--checkpoints_dir", getattr(opt, "checkpoints_dir", ""))
             check_sizes(self.source.paths, self.least)
@@ -96,7 +98,7 @@ def check_size(path: str, size: tuple[int, int], least: int) -> None:
 
 
 def check_sizes(paths: Iterable[str], least: int) -> None:
-    """`check_size` of files, as far as Pillow reads their heads: the others are told of when it is their turn."""
+    """`check_size` of files whose heads Pillow can read; the others are checked when they are read."""
     for path in paths:
         try:
             with Image.open(path) as head:

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from coopcut.data.folders import find_domain
+from coopcut.data.images import check_sizes
 from coopcut.data.transforms import Preprocess
 from coopcut.engine.method import channels
 from coopcut.images.io import read_image, save_image, to_tensor
@@ -23,7 +24,7 @@ from coopcut.options.generation_options import names_of_classes
 from coopcut.options.option import Options
 from coopcut.sampling.langevin import Langevin
 from coopcut.sampling.posterior import Posterior
-from coopcut.util.errors import DataError, OptionError
+from coopcut.util.errors import CheckpointError, DataError, OptionError
 from coopcut.util.files import write_text
 
 log = logging.getLogger("test")
@@ -34,9 +35,12 @@ PART = 16  # images that are worked on at once
 
 def complete(opt: Options, sampler: Sampler) -> int:
     """Fill in the images of --dataroot where --mask hides them, and say how far from the hidden pixels that is."""
-    x, paths, folder = images_of(opt, sampler.generator.size)
+    _check(opt, sampler)
+    if not sampler.generator.invertible:
+        raise OptionError(f"--task complete: --model {opt.model} has no noise to look for: use another model")
     known = mask(opt.mask, sampler.generator.size)
-    found = [fill_in(sampler, part, known, opt) for part in x.split(PART)]
+    x, paths, folder = images_of(opt, sampler.generator.size)
+    found = [fill_in(sampler, part, known, opt, PART * i) for i, part in enumerate(x.split(PART))]
     filled = known * x + (1 - known) * torch.cat(found)
     gray = (known * x).flatten(1).sum(1) / (known.sum() * x.shape[1])  # the mean of what is known of each image
     flat = known * x + (1 - known) * gray.view(-1, 1, 1, 1)
@@ -49,35 +53,56 @@ def complete(opt: Options, sampler: Sampler) -> int:
     return 0
 
 
-def restore(opt: Options, sampler: Sampler | None) -> int:
+def restore(opt: Options, sampler: Sampler) -> int:
     """Move the images of --dataroot up D's scores by Langevin dynamics."""
-    x, paths, folder = images_of(opt, opt.crop_size)
+    _check(opt, sampler)
+    if Path(opt.checkpoint).is_file():
+        raise OptionError("--task restore needs D too: name the run's folder with --checkpoint, or the run with --name")
     D = create_critic(opt, channels(opt, "B"), len(names_of_classes(opt)))
     weights_of(D, opt, "D")
-    D.eval().requires_grad_(False)
+    D.to(sampler.device).eval().requires_grad_(False)
+    x, paths, folder = images_of(opt, opt.crop_size)
     dynamics = Langevin(opt.search_steps, displacement=opt.restore_displacement, backtrack=True)
     moved, before, after = [], [], []
-    for part in x.split(PART):
-        revision = dynamics.revise(D, part)
-        moved.append(revision.x)
-        before.append(D(part).flatten(1).mean(1))
-        after.append(D(revision.x).flatten(1).mean(1))
+    for part in (each.to(sampler.device) for each in x.split(PART)):
+        y = _classes(sampler, len(part), opt)
+        revision = dynamics.revise(lambda images, y=y: D(images, y), part)  # type: ignore[misc]
+        moved.append(revision.x.cpu())
+        before.append(D(part, y).flatten(1).mean(1))
+        after.append(D(revision.x, y).flatten(1).mean(1))
     write(opt, folder, paths, {"real_A": x, "fake_B": torch.cat(moved)})
     scores = float(torch.cat(before).mean()), float(torch.cat(after).mean())
     log.info("D's mean score of %d images: %.3f before, %.3f after", len(x), *scores)
     return 0
 
 
-def fill_in(sampler: Sampler, x: Tensor, known: Tensor, opt: Options) -> Tensor:
-    """G(z) [B, C, H, W] of the z that explain the known pixels best, of several starts."""
+def _check(opt: Options, sampler: Sampler) -> None:
+    """Raise `OptionError` for what completion and restoration cannot do."""
+    if sampler.makes_points:
+        raise OptionError(f"--task {opt.task} is for images, and this run makes points")
+    if opt.amp != "none":
+        raise OptionError(f"--task {opt.task} needs exact gradients: leave --amp out")
+    if sampler.class_names and not opt.class_id:
+        raise OptionError(f"--task {opt.task} with classes: say which one with --class_id")
+    sampler.class_of(0, opt.class_id)
+
+
+def _classes(sampler: Sampler, number: int, opt: Options) -> Tensor | None:
+    if not sampler.class_names:
+        return None
+    return torch.full((number,), sampler.class_of(0, opt.class_id), device=sampler.device)
+
+
+def fill_in(sampler: Sampler, x: Tensor, known: Tensor, opt: Options, first: int = 0) -> Tensor:
+    """G(z) [B, C, H, W] of the z that explain the known pixels best, of several starts.
+
+    first: the number of the first image, which decides where its search starts. Raises `CheckpointError` if the
+    generator makes what is not finite.
+    """
     posterior = Posterior(steps=opt.search_steps, noise=0.0)
     generator, device = sampler.generator, sampler.device
     x, known = x.to(device), known.to(device)
-    y = None
-    if sampler.class_names:
-        if not opt.class_id:
-            raise OptionError("--task complete with classes: say which one with --class_id")
-        y = torch.full((len(x),), sampler.class_of(0, opt.class_id), device=device)
+    y = _classes(sampler, len(x), opt)
 
     def G(z: Tensor) -> Tensor:
         images: Tensor = generator(z, y)
@@ -85,10 +110,13 @@ def fill_in(sampler: Sampler, x: Tensor, known: Tensor, opt: Options) -> Tensor:
 
     best, value = x, x.new_full((len(x),), -torch.inf)
     for start in range(opt.search_starts):
-        z = noise(range(start * len(x), (start + 1) * len(x)), opt.seed, generator.nz).to(device)
+        numbers = [(first + i) * opt.search_starts + start for i in range(len(x))]
+        z = noise(numbers, opt.seed, generator.nz).to(device)
         z = posterior.infer(G, x, z, known)
         made = G(z).detach()
         found = posterior.log_density(z, made, x, known).detach()
+        if not bool(found.isfinite().all()):
+            raise CheckpointError("the generator makes images that are not finite: use another --epoch or run")
         best = torch.where((found > value).view(-1, 1, 1, 1), made, best)
         value = torch.maximum(found, value)
     return best.cpu()
@@ -121,6 +149,7 @@ def images_of(opt: Options, size: int) -> tuple[Tensor, list[str], Path]:
     domain = find_domain(opt.dataroot, opt.num_test, "expected images there")
     take = Preprocess("square", size, size, 1.0, flip=False, fine_from=None)
     rng = np.random.default_rng(0)
+    check_sizes(domain.paths, size)
     read = [to_tensor(take(read_image(path, channels(opt, "B")), rng, 1)) for path in domain.paths]
     return torch.stack(read), domain.paths, Path(opt.results_dir) / opt.name / f"{opt.task}_{opt.epoch}"
 
@@ -128,6 +157,9 @@ def images_of(opt: Options, size: int) -> tuple[Tensor, list[str], Path]:
 def write(opt: Options, folder: Path, paths: list[str], pictures: dict[str, Tensor]) -> None:
     """The pictures of each image, a page, and a contact sheet with a row for each kind."""
     results = Results(Options(**{**vars(opt), "phase": opt.task}), opt.dataroot)
+    for name in pictures:  # those of other images would be taken for these
+        for old in (folder / "images" / name).glob("*.png"):
+            old.unlink()
     try:
         for i, path in enumerate(paths):
             results.add(path, {name: images[i] for name, images in pictures.items()})

@@ -22,7 +22,7 @@ from coopcut.models.registry import MODELS
 from coopcut.networks.contract import NoiseGenerator
 from coopcut.options.generation_options import names_of_classes
 from coopcut.options.option import Options
-from coopcut.options.saved import run_folder
+from coopcut.options.saved import FILE, load_options, run_folder
 from coopcut.util.errors import CheckpointError, OptionError
 
 CHUNK = 8  # images that are made at once, always: on a CPU the last bits depend on how many
@@ -54,6 +54,8 @@ class Sampler:
 
         Raises `CheckpointError` for a run that is no sampler, and for files that are missing, damaged or unsafe.
         """
+        if str(path) and not Path(path).exists():
+            raise CheckpointError(f"{path} does not exist: name the folder of a run")
         return cls.from_options(saved_options(path, epoch, gpu_ids))
 
     @classmethod
@@ -61,6 +63,8 @@ class Sampler:
         """The sampler that the options of `test.py` describe."""
         method = MODELS[opt.model]
         export = method.export(opt.export)
+        if not export.samples and not load_options(run_folder(opt)):
+            raise CheckpointError(f"{run_folder(opt)} has no {FILE}: a sampler needs the options of its run beside it")
         if not export.samples:
             raise CheckpointError(
                 f"{run_folder(opt)}: --model {opt.model} translates images and makes none from noise: use Translator"
@@ -79,7 +83,9 @@ class Sampler:
     def __call__(
         self, number: int, seed: int = 0, class_id: str | int = "", truncation: float = 1.0
     ) -> list[Image.Image]:
-        """`number` images of a seed; the arguments are those of `sample`."""
+        """`number` images of a seed; the arguments are those of `sample`. Raises `OptionError` if it makes points."""
+        if self.makes_points:
+            raise OptionError("this run makes points, not images: use sample")
         return [to_image(image) for image in self.sample(range(number), seed, class_id, truncation)]
 
     def sample(
@@ -90,6 +96,8 @@ class Sampler:
         class_id: a class by name or number; empty: image i is of class i modulo their number. truncation: see
         --truncation. Raises `OptionError` for a class or a truncation that the generator does not know.
         """
+        if not len(numbers) or min(numbers) < 0 or seed < 0:
+            raise OptionError(f"{len(numbers)} samples of seed {seed}: there must be 1 or more, and no negative seed")
         y = [self.class_of(i, class_id) for i in numbers]
         return self.make(noise(numbers, seed, self.generator.nz), y, truncation)
 
@@ -106,11 +114,11 @@ class Sampler:
             return number % len(names)
         if text in names:
             return names.index(text)
-        if text.isdecimal() and int(text) < len(names):
+        numbered = not any(name.isdecimal() for name in names)  # else a number is a name
+        if numbered and text.isdecimal() and int(text) < len(names):
             return int(text)
-        raise OptionError(
-            f"--class_id {text}: there is no such class; known: {', '.join(names)}, or 0-{len(names) - 1}"
-        )
+        numbers = f", or 0 to {len(names) - 1}" if numbered else ""
+        raise OptionError(f"--class_id {text}: there is no such class; known: {', '.join(names)}{numbers}")
 
     @torch.inference_mode()
     def make(self, z: Tensor, classes: Sequence[int], truncation: float = 1.0) -> Tensor:
@@ -131,6 +139,8 @@ class Sampler:
 
     def interpolation(self, steps: int, seed: int = 0, class_id: str | int = "", truncation: float = 1.0) -> Tensor:
         """`steps` images on the way from image 0 to image 1 of a seed, of the class of image 0; see `between`."""
+        if steps < 2:
+            raise OptionError(f"--interpolate {steps}: a way has 2 images or more; 0: no strip")
         ends = noise([0, 1], seed, self.generator.nz)
         y = self.class_of(0, class_id)
         return self.make(between(ends[0], ends[1], steps), [y] * steps, truncation)

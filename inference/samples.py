@@ -19,7 +19,7 @@ from coopcut.inference.results import SHEET, Results
 from coopcut.inference.sampler import CHUNK, Sampler
 from coopcut.inference.translated import FAKES
 from coopcut.options.option import Options
-from coopcut.util.errors import DataError
+from coopcut.util.errors import DataError, OptionError
 from coopcut.util.files import write_text
 from coopcut.util.plots import save_figure
 from coopcut.util.web import ImageCell
@@ -35,7 +35,11 @@ def sample(opt: Options, sampler: Sampler, peers: Peers) -> int:
     number = int(opt.num_test)
     folder = Path(opt.results_dir) / opt.name / f"{opt.phase}_{opt.epoch}"
     with peers.agreed():
+        if opt.interpolate == 1:
+            raise OptionError("--interpolate 1: a way has 2 images or more; 0: no strip")
         if sampler.makes_points:
+            if given := [flag for flag in ("truncation", "interpolate", "class_id") if flag in opt.given]:
+                raise OptionError(f"--{given[0]} is for images, and this run makes points: leave it out")
             if peers.rank == 0:
                 write_points(sampler.sample(range(number), opt.seed)[:, :, 0, 0], folder)
             return 0
@@ -52,6 +56,7 @@ def sample(opt: Options, sampler: Sampler, peers: Peers) -> int:
     with peers.agreed():
         if peers.rank == 0:
             page, sheet = results.write_pages()
+            (folder / STRIP).unlink(missing_ok=True)
             if opt.interpolate:
                 strip = sampler.interpolation(int(opt.interpolate), opt.seed, opt.class_id, opt.truncation)
                 save_image(torch.cat([*strip], dim=2), folder / STRIP)

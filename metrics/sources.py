@@ -8,6 +8,7 @@ from pathlib import Path
 
 from coopcut.data import HeldOutSamples
 from coopcut.data.folders import domains_of, phase_of
+from coopcut.data.image_sources import mixture_of
 from coopcut.images.pixels import Range, parse_ranges
 from coopcut.inference.translated import FAKES, earlier_pictures, is_result, lost_pictures, translated_from
 from coopcut.metrics.folders import check_apart, check_outside, one_set
@@ -133,6 +134,10 @@ def _of_sampler(opt: Namespace) -> Sources | None:
     if not options or model not in MODELS or MODELS[model].purpose == "translation":
         return None
     results = opt.results_dir / opt.name / f"{opt.phase}_{opt.epoch}"
+    if mixture_of(str(options.get("dataroot", ""))) is not None:
+        raise DataError(
+            f"{opt.checkpoints_dir / opt.name}: makes points, and evaluate.py measures images: use compare.py"
+        )
     if not (results / FAKES).is_dir():
         again = f"python test.py --name {opt.name} --epoch {opt.epoch} --num_test 1000"
         raise DataError(f"{results}: no samples there; make them with: {again}")

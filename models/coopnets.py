@@ -42,7 +42,8 @@ class CoopNets(GAN):
     """The cooperative start of `gan` that never ends; for images with the published descriptor, sampler and rates.
 
     The published code's teaching loss is the mean squared difference over 2 * 0.3^2: --lambda_coop. For points the
-    sampler is that of `coopgan`: the published reference density would hold them near 0.
+    sampler is that of `coopgan`: the published reference density would hold them near 0. Revised images are kept within
+    [-1, 1], as everywhere here.
     """
 
     options: ClassVar[Sequence[Option]] = (

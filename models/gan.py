@@ -29,7 +29,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "dcgan": {"netG": "dcgan", "netD": "dcgan", "lr": 0.0002, "beta1": 0.5, "batch_size": 128},
     # Miyato et al. 2018, their residual networks of 32 pixels: hinge loss, 5 steps of D for one of G
     "sngan": {"netG": "sngan", "netD": "sngan", "gan_mode": "hinge", "lr": 0.0002, "beta1": 0.0, "beta2": 0.9,
-              "n_critic": 5, "batch_size": 64},
+              "n_critic": 5, "batch_size": 64, "nz": 128},
     # Huang et al. 2024: relativistic pairing with R1 and R2; their residual networks without norms are not these
     "r3gan": {"netG": "dcgan", "netD": "dcgan", "normG": "none", "normD": "none", "init_type": "kaiming",
               "gan_mode": "relativistic", "lambda_R1": 1.0, "lambda_R2": 1.0, "lr": 0.0002, "beta1": 0.0, "beta2": 0.99,
@@ -123,12 +123,13 @@ class GAN(Method):
         """Update D, then G on the same noise."""
         real, y = batch["B"], batch.tensors.get("label")
         z = ctx.randn((len(real), self.G.net.nz)).to(real.dtype)
-        with torch.set_grad_enabled(ctx.alone):  # else no graph is kept from one update to the next
+        learns = self.adversarial.weight(ctx.position) > 0 or (ctx.position.step + 1) % self.opt.n_critic == 0
+        with torch.set_grad_enabled(ctx.alone and learns):  # no graph is kept from one update to the next of several
             made = self.G(z, y)
         fake = made.detach()
         duel = yield from self.adversarial.duel(fake, real, ctx, y)
         yield minimize(duel.d_loss(), "D")
-        if duel.teaches or (ctx.position.step + 1) % self.opt.n_critic == 0:
+        if learns:
             inferred = self.inferred(z, y, duel.revised, ctx)
             losses = duel.g_loss(made if inferred is z and ctx.alone else self.G(inferred, y))
             yield minimize(losses.labeled("G"), "G")

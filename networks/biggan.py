@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from coopcut.networks.contract import Critic, NoiseGenerator
-from coopcut.networks.generation import NDF, NGF, NORM_G, NZ, Projected, start_of
+from coopcut.networks.generation import NDF, NGF, NORM_G, NZ, Projected, start_of, told
 from coopcut.networks.registry import CRITICS, NOISE_GENERATORS
 from coopcut.networks.residual import CodedNorm, DownBlock, SelfAttention, UpBlock, attends, glorot
 from coopcut.options.option import Option, Options
@@ -55,11 +55,7 @@ class BigGenerator(NoiseGenerator):
         glorot(self)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        code = z
-        if self.embedding is not None:
-            if y is None:
-                raise ValueError("a conditional generator needs the classes y")
-            code = torch.cat([z, self.embedding(y)], dim=1)
+        code = z if self.embedding is None else torch.cat([z, self.embedding(told(y))], dim=1)
         x = self.first(z).view(len(z), -1, self.start, self.start)
         for layer in self.layers:
             x = layer(x, code) if isinstance(layer, UpBlock) else layer(x)

@@ -37,6 +37,7 @@ class NoiseGenerator(nn.Module, ABC):
 
     options: ClassVar[Sequence[Option]] = ()
     truncates: ClassVar[bool] = False  # whether forward takes a truncation of its latent space
+    invertible: ClassVar[bool] = True  # whether an image has a gradient with respect to its noise
     nz: int
     size: int  # pixels of the height and width that it makes
     classes: int

@@ -17,10 +17,12 @@ class EnergyModel(NoiseGenerator):
     """p(x) ~ exp f(x) on [-1, 1], f the scores of `critic`; chains [N, C, size, size]: where its samplers stand.
 
     forward: noise [B, nz] -> samples. The first number of a row chooses a chain, the others move its start; from there
-    the image climbs f for some steps. So a row gives the same image whatever is beside it.
+    the image climbs f for some steps, without noise. So a row gives the same image whatever is beside it, and samples
+    are near the chains: no more of them differ than there are chains.
     """
 
     chains: Tensor
+    invertible = False
     unaveraged = ("chains",)  # buffers of which --ema keeps the last values
 
     def __init__(self, critic: Critic, channels: int, size: int, chains: int, noise: float) -> None:

@@ -41,7 +41,7 @@ def no_classes(classes: int, network: str) -> None:
 
 
 def initialized(net: nn.Module, opt: Options) -> None:
-    """Fill `net` as --init_type says; embeddings are normal with 1 in place of what `init_weights` leaves alone."""
+    """Fill `net` as --init_type says."""
     init_weights(net, opt.init_type, opt.init_gain)
 
 
@@ -66,9 +66,7 @@ class Projected(nn.Module):
     def forward(self, features: Tensor, y: Tensor | None) -> Tensor:
         scores: Tensor = self.last(features)
         if self.embedding is not None:
-            if y is None:
-                raise ValueError("a conditional discriminator needs the classes y")
-            scores = scores + (self.embedding(y) * features).sum(1, keepdim=True)
+            scores = scores + (self.embedding(told(y)) * features).sum(1, keepdim=True)
         return scores[:, :, None, None]
 
 
@@ -76,6 +74,11 @@ def one_hot(z: Tensor, y: Tensor | None, classes: int) -> Tensor:
     """[B, nz] and classes [B] -> [B, nz + classes]; `z` itself without classes."""
     if not classes:
         return z
+    return torch.cat([z, nn.functional.one_hot(told(y), classes).to(z)], dim=1)
+
+
+def told(y: Tensor | None) -> Tensor:
+    """The classes y [B]. Raises `ValueError` if there are none."""
     if y is None:
-        raise ValueError("a conditional generator needs the classes y")
-    return torch.cat([z, nn.functional.one_hot(y, classes).to(z)], dim=1)
+        raise ValueError("a conditional network needs the classes y")
+    return y

@@ -94,14 +94,20 @@ class SelfAttention(nn.Module):
 
 
 def glorot(net: nn.Module) -> None:
-    """Initial weights of Glorot and Bengio 2010, uniform; 3 x 3 convolutions sqrt(2) times as large, as in SNGAN."""
+    """Initial weights of Glorot and Bengio 2010, uniform; convolutions of blocks sqrt(2) times as large, as in SNGAN.
+
+    Scales of coded norms begin at 1, their shifts at 0.
+    """
+    blocks = [module for module in net.modules() if isinstance(module, UpBlock | DownBlock)]
+    wide = {convolution for block in blocks for convolution in (block.conv1, block.conv2)}
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
-            weight = original_weight(module)
-            wide = isinstance(module, nn.Conv2d) and weight.shape[2] == 3
-            nn.init.xavier_uniform_(weight, math.sqrt(2) if wide else 1.0)
+            nn.init.xavier_uniform_(original_weight(module), math.sqrt(2) if module in wide else 1.0)
             if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    for module in net.modules():
+        if isinstance(module, CodedNorm) and module.scale is not None:
+            nn.init.zeros_(module.scale.weight)
 
 
 def attends(side: int, size: int) -> bool:

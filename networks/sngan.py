@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from coopcut.networks.contract import Critic, NoiseGenerator
-from coopcut.networks.generation import NDF, NGF, NORM_G, NZ, Projected, start_of
+from coopcut.networks.generation import NDF, NGF, NORM_G, NZ, Projected, start_of, told
 from coopcut.networks.registry import CRITICS, NOISE_GENERATORS
 from coopcut.networks.residual import CodedNorm, DownBlock, UpBlock, glorot
 from coopcut.options.option import Option, Options
@@ -53,11 +53,7 @@ class SNGenerator(NoiseGenerator):
         glorot(self)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        code = None
-        if self.classes:
-            if y is None:
-                raise ValueError("a conditional generator needs the classes y")
-            code = functional.one_hot(y, self.classes).to(z)
+        code = functional.one_hot(told(y), self.classes).to(z) if self.classes else None
         x = self.first(z).view(len(z), -1, self.start, self.start)
         for block in self.blocks:
             x = block(x, code)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from coopcut.networks.contract import Critic, NoiseGenerator
-from coopcut.networks.generation import NDF, NGF, NZ, WIDEST, start_of
+from coopcut.networks.generation import NDF, NGF, NZ, WIDEST, start_of, told
 from coopcut.networks.registry import CRITICS, NOISE_GENERATORS
 from coopcut.options.option import Option, Options
 
@@ -47,10 +47,10 @@ class EqualLinear(nn.Module):
 class EqualConv(nn.Module):
     """Convolution with weights as in `EqualLinear`, size kept: [B, in, H, W] -> [B, out, H, W]."""
 
-    def __init__(self, before: int, after: int, kernel: int) -> None:
+    def __init__(self, before: int, after: int, kernel: int, bias: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(after, before, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(after))
+        self.bias = nn.Parameter(torch.zeros(after)) if bias else None
         self.scale, self.padding = 1 / math.sqrt(before * kernel**2), kernel // 2
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,6 +121,7 @@ class StyleGenerator(NoiseGenerator):
         self.mapping = nn.ModuleList(
             EqualLinear(first if i == 0 else code, code, rate=MAPPING_RATE) for i in range(n_mapping)
         )
+        self.bias = nn.Parameter(torch.zeros(out_channels, 1, 1))  # of all images that are summed
         self.constant = nn.Parameter(torch.randn(1, widths[0], start, start))
         self.convs, self.to_image = nn.ModuleList(), nn.ModuleList()
         for i, after in enumerate(widths):
@@ -141,7 +142,7 @@ class StyleGenerator(NoiseGenerator):
             for conv in convs:  # type: ignore[attr-defined]
                 x = conv(x, w)
             part = to_image(x, w)
-            image = part if image is None else image + part
+            image = part + self.bias if image is None else image + part
         assert image is not None
         return torch.tanh(image)  # published without; images are in [-1, 1] here for every generator
 
@@ -155,9 +156,7 @@ class StyleGenerator(NoiseGenerator):
         """w [B, nz] of noise and classes."""
         x = normalized(z)
         if self.embedding is not None:
-            if y is None:
-                raise ValueError("a conditional generator needs the classes y")
-            embedded = self.embedding(functional.one_hot(y, self.classes).to(z))
+            embedded = self.embedding(functional.one_hot(told(y), self.classes).to(z))
             x = torch.cat([x, normalized(embedded)], dim=1)
         for layer in self.mapping:
             x = leaky(layer(x))
@@ -180,7 +179,7 @@ class DownResidual(nn.Module):
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.conv1, self.conv2 = EqualConv(before, before, 3), EqualConv(before, after, 3)
-        self.short = EqualConv(before, after, 1)
+        self.short = EqualConv(before, after, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         y = functional.avg_pool2d(leaky(self.conv2(leaky(self.conv1(x)))), 2)
@@ -221,9 +220,7 @@ class StyleCritic(Critic):
             x = torch.cat([x, variation(x)], dim=1)
         features = self.last(leaky(self.dense(leaky(self.conv(x)).flatten(1))))
         if self.embedding is not None:
-            if y is None:
-                raise ValueError("a conditional discriminator needs the classes y")
-            embedded = normalized(self.embedding(functional.one_hot(y, self.classes).to(features)))
+            embedded = normalized(self.embedding(functional.one_hot(told(y), self.classes).to(features)))
             features = (features * embedded).sum(1, keepdim=True) / math.sqrt(features.shape[1])
         return features[:, :, None, None]
 

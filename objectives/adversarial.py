@@ -193,7 +193,9 @@ class Duel:
                 penalty = gradient_penalty(self.D, *_same_size(self.real, shown), where)
             loss = loss + 0.5 * a.gan.gradient_penalty * penalty  # as the critic's own terms
             logged["D_gp"] = penalty.detach()
-        penalties = a.stabilizers.loss(self.D, (shown, self.real), (scores[0], scores[-1]), ctx)
+        scale = 2.0 if a.gan.relative else 1.0  # its loss is no half of a sum
+        found = a.stabilizers.loss(self.D, (shown, self.real), (scores[0], scores[-1]), ctx)
+        penalties = {name: scale * penalty for name, penalty in found.items()}
         loss = sum(penalties.values(), loss)
         return a.losses(loss, logged | {name: penalty.detach() for name, penalty in penalties.items()})
 

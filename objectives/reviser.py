@@ -77,7 +77,11 @@ class Reviser:
             if self.stops:
                 with torch.no_grad():
                     ceiling = self.f(real, y).flatten(1).mean(dim=1)
-            return shortened(self.langevin, length).revise(lambda images: self.f(images, y), fake, ceiling, ctx.randn)
+            found = shortened(self.langevin, length).revise(lambda images: self.f(images, y), fake, ceiling, ctx.randn)
+            if self.precision == 0:
+                return found
+            with torch.no_grad():  # for the log, in which the other scores have no reference either
+                return replace(found, f_start=(self.D.given(y)(fake) - self.offset).mean())
 
 
 def shortened(langevin: Langevin, length: float) -> Langevin:

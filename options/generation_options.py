@@ -16,8 +16,8 @@ LEARNED = (
            parse=_domain, fixed=True),
     Option("conditional", False, "learn to make images of a given class; classes are the sub-folders of --dataroot, or "
            "the labels of the data", fixed=True),
-    Option("class_names", "", "names of the classes in the order of their numbers, joined by commas; empty: those of "
-           "the data", fixed=True),
+    Option("class_names", "", "the classes of the data in the order of their numbers, joined by commas; empty: sorted",
+           fixed=True),
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,11 @@ class OptionParser:
     def _help(self, argv: Sequence[str]) -> str:
         """The options of the chosen components, or after `--help all` of every one that there is."""
         rest = [text for text in argv if text not in ("-h", "--help", "all")]
-        model, groups = self._collect(rest, {})
+        saved: dict[str, Any] = {}
+        if not self.is_train:
+            with suppress(CheckpointError):  # what the chosen run offers
+                saved, _ = self._saved(self._first(rest))
+        model, groups = self._collect(rest, saved)
         groups = _fitting(groups, MODELS[model].purpose)
         if "all" in argv:
             groups = [*self.base, *groups_of_all(MODELS)]
@@ -201,6 +206,9 @@ class OptionParser:
                 f"--continue_train: there is nothing to continue, {folder} does not exist; "
                 "check --name and --checkpoints_dir, or leave --continue_train out to start"
             )
+        if not self.is_train and not folder.is_dir() and not first.checkpoint and not first.dataroot:
+            there = sorted(path.parent.name for path in Path(first.checkpoints_dir).glob(f"*/{FILE}"))
+            raise CheckpointError(f"{folder}: no such run; found: {', '.join(there) or 'none'}")
         saved = load_options(folder)
         model = saved.get("model", first.model)
         if model not in MODELS:

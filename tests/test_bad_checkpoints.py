@@ -62,6 +62,7 @@ def test_starting_anew_over_a_run(a_run: Path) -> None:
 
 def test_run_that_does_not_exist(a_run: Path) -> None:
     refused("test", [*TEST, "--name", "tony"], "checkpoints/tony/latest_net_G.pth does not exist", "--name")
+    refused("test", ["--name", "tony"], "checkpoints/tony: no such run; found: tiny")
     for epoch in (5, *range(10, 60, 5)):
         (a_run / f"{epoch}_net_G.pth").touch()
     says = (

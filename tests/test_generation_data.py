@@ -85,7 +85,7 @@ def test_classes_are_sub_folders(tmp_path: Path) -> None:
     assert "the class 'cow' is not in the data" in message_of(tmp_path / "pets", *wrong[:-1], "cat,cow,dog")
     make_images(tmp_path / "pets", 1, 16)
     assert "is in no sub-folder" in message_of(tmp_path / "pets", "--crop_size", "16", "--conditional")
-    assert "has one class alone, cat" in message_of(tmp_path / "pets/..", "--conditional", "--crop_size", "16").replace(
+    assert "has a single class, cat" in message_of(tmp_path / "pets/..", "--conditional", "--crop_size", "16").replace(
         "pets", "cat"
     )
 
@@ -192,7 +192,7 @@ def test_stacked_digits_are_three_in_one(mnist: Path) -> None:
             seen.add(tuple(labels))
     assert len(seen) > 10
     assert "no classes" in message_of(f"stacked:{mnist}", "--conditional")
-    assert "stacked: is of digits" in message_of("stacked:nowhere")
+    assert "stacked: takes digits" in message_of("stacked:nowhere")
 
 
 def test_points_of_a_mixture() -> None:

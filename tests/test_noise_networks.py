@@ -137,6 +137,9 @@ def test_another_class_gives_another_image_and_score(name: str) -> None:
     for parameter in itertools.chain(G.parameters(), D.parameters()):
         if parameter.ndim == 0:
             nn.init.constant_(parameter, 1.0)
+    for module in G.modules():
+        if isinstance(module, CodedNorm) and module.scale is not None:
+            nn.init.normal_(module.scale.weight)
     z, x = torch.randn(2, 6).repeat(2, 1), torch.randn(2, 3, 16, 16).repeat(2, 1, 1, 1)
     y = torch.tensor([0, 0, 1, 2])
     with torch.no_grad():
