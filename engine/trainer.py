@@ -117,7 +117,7 @@ class Trainer:
                 break
         for name, average in self.averages.items():
             average.update_parameters(self.networks[name])
-            for buffer in getattr(self.networks[name], "unaveraged", ()):
+            for buffer in unaveraged(self.networks[name]):
                 average.module.get_buffer(buffer).copy_(self.networks[name].get_buffer(buffer))
         return StepOutput(losses, {name: joined([images[name] for images in requests]) for name in first})
 
@@ -239,3 +239,12 @@ class Trainer:
         self.rng.load_state_dict(state["rng"])
         if self.scaler is not None and "scaler" in state:
             self.scaler.load_state_dict(state["scaler"])
+
+
+def unaveraged(net: nn.Module) -> list[str]:
+    """Buffers of which an average is no use: those that `net` names, and the singular vectors of spectral norms.
+
+    A mean of turning vectors is shorter than 1, and the norm would then divide by too little.
+    """
+    vectors = [name for name, _ in net.named_buffers() if name.endswith((".weight.0._u", ".weight.0._v"))]
+    return [*getattr(net, "unaveraged", ()), *vectors]

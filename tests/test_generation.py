@@ -11,10 +11,16 @@ import torch
 from PIL import Image
 
 from coopcut import Sampler, Translator
+from coopcut.data.batch import Batch
 from coopcut.data.mixtures import ring
+from coopcut.engine.position import Position
+from coopcut.engine.processes.peers import Peers
+from coopcut.engine.runtime import Runtime
+from coopcut.engine.trainer import Trainer
+from coopcut.models import create_method
 from coopcut.util.errors import CheckpointError
 from tests.processes import finish, torchrun
-from tests.tools import losses_of, make_images, names_in, pixels, refused, run, tiny, tree
+from tests.tools import losses_of, make_images, names_in, pixels, refused, run, tiny, train_options, tree
 from tests.training import same
 
 RUN = ["--num_threads", 0, "--gpu_ids", -1, "--display_id", 0]
@@ -244,3 +250,18 @@ def test_a_conditional_start_resumes_bit_for_bit(place: Path) -> None:
     assert Sampler.load("checkpoints/parts").class_names == ["cat", "dog"]
     make_images(place / "pets" / "cow", 1, 16)
     refused("train", [*again[:-1], 8], "the class 'cow' is not in --class_names")
+
+
+def test_averages_keep_the_singular_vectors_of_spectral_norms() -> None:
+    """They have length 1; averaged they would be shorter, and the averaged network's weights too large."""
+    opt = train_options("--model gan --dataroot x --netG biggan --netD dcgan --crop_size 8 --ngf 4 --ndf 4 --nz 4 "
+                        "--ema 0.9 --gpu_ids -1 --lr 0.01".split())  # fmt: skip
+    runtime = Runtime.from_options(opt, Peers())
+    trainer = Trainer(opt, create_method(opt, runtime), runtime)
+    for step in range(5):
+        real = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(step))
+        trainer.step(Batch.whole({"B": real}, {"B": [""] * 4}), Position(step=step))
+    vectors = {name: v for name, v in trainer.trained("G").named_buffers() if name.endswith(("_u", "_v"))}
+    assert len(vectors) > 10
+    for vector in vectors.values():
+        assert float(vector.norm()) == pytest.approx(1, abs=1e-4)
