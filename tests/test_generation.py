@@ -262,6 +262,6 @@ def test_averages_keep_the_singular_vectors_of_spectral_norms() -> None:
         real = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(step))
         trainer.step(Batch.whole({"B": real}, {"B": [""] * 4}), Position(step=step))
     vectors = {name: v for name, v in trainer.trained("G").named_buffers() if name.endswith(("_u", "_v"))}
-    assert len(vectors) > 10
+    assert len(vectors) >= 10
     for vector in vectors.values():
         assert float(vector.norm()) == pytest.approx(1, abs=1e-4)
