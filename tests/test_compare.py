@@ -195,7 +195,7 @@ def test_generators_are_compared(tmp_path: Path, data: str) -> None:
     if data == "images":
         make_images(tmp_path / "images", 5, 8)
         data, flags = str(tmp_path / "images"), f"{flags} --crop_size 8 --ngf 4 --ndf 4 --nz 6"
-    told = ["--runs", "gan", "coopgan --coop_iters 2 --langevin_steps 2", "--dataroot", data, "--seeds", "1-2"]
+    told = ["--runs", "gan", "coopgan --coop_iters 2 --langevin_steps 2", "--dataroot", data, "--seeds", "1"]
     length = ["--equal", "steps", "--budget", "8", "--jobs", "1", "--out", str(tmp_path / "out")]
     assert compare.main([*told, *length, "--flags", flags, "--primary", "KID" if "images" in data else "modes"]) == 0
     folder = tmp_path / "out" / ("images" if "images" in data else "ring_4")
@@ -207,7 +207,7 @@ def test_generators_are_compared(tmp_path: Path, data: str) -> None:
         assert table["the mixture itself"]["modes"] == 4
         assert table["one point"]["modes"] == 1
         assert 0 <= table["gan"]["quality"] <= 1
-    assert len(list(folder.glob("*/*.json"))) == len(list(folder.glob("*/*.png"))) == 4
+    assert len(list(folder.glob("*/*.json"))) == len(list(folder.glob("*/*.png"))) == 2
     assert (folder / "contact_sheet.png").stat().st_size > 50
 
 
