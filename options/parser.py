@@ -5,10 +5,9 @@ preset of the model (FastCUT, say), the default.
 """
 
 import argparse
-import difflib
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from coopcut.engine.processes.peers import restarted
 from coopcut.models import MODELS
 from coopcut.options.base_options import BASE, CHANNELS, DATA
 from coopcut.options.components import all_groups, component_groups, groups_of_all
+from coopcut.options.help import by_name, fitting, hint, without_repeats
 from coopcut.options.option import Group, Option, Options
 from coopcut.options.saved import FILE, RESTORE, contradictions, load_options, run_folder
 from coopcut.options.test_options import SAMPLES, SAMPLING, TEST
@@ -69,7 +69,7 @@ class OptionParser:
         saved, folder = self._saved(first)
         model, groups = self._collect(argv, saved)
         typed = self._typed(argv, groups)
-        known = _by_name(groups)
+        known = by_name(groups)
         values = {name: value for name, value in saved.items() if name in known}
         preset = MODELS[model].presets(self._fill(typed, values, {}, groups))
         here = self._phase_defaults(MODELS[model].purpose, typed, values)
@@ -98,7 +98,7 @@ class OptionParser:
     def _collect(self, argv: Sequence[str], saved: Mapping[str, Any]) -> tuple[str, list[Group]]:
         """The method, and all options with those of the components that the command line or `saved` choose."""
         typed = self._typed(argv, self.base, partial=True)
-        model = typed.get("model", saved.get("model", _by_name(self.base)["model"].default))
+        model = typed.get("model", saved.get("model", by_name(self.base)["model"].default))
         if model not in MODELS:
             hint = f"; {_MEANT[model]}" if model in _MEANT else ""
             raise OptionError(f"--model: '{model}' is not one of {', '.join(MODELS)}{hint}")
@@ -155,36 +155,21 @@ class OptionParser:
             with suppress(CheckpointError):  # what the chosen run offers
                 saved, _ = self._saved(self._first(rest))
         model, groups = self._collect(rest, saved)
-        groups = _fitting(groups, MODELS[model].purpose)
+        groups = fitting(groups, MODELS[model].purpose)
         if "all" in argv:
             groups = [*self.base, *groups_of_all(MODELS)]
         about = "" if "all" in argv else "\n--help all shows the options of every method, network and loss"
-        return _without_repeats(groups, self._parser) + about
+        return without_repeats(groups, self._parser) + about
 
     def _typed(self, argv: Sequence[str], groups: Sequence[Group], partial: bool = False) -> dict[str, Any]:
         """What the user typed, and only that."""
         namespace, rest = self._parser(groups).parse_known_args(list(argv))
         if rest and not partial:
-            hint = self._hint(rest[0].split("=")[0], [f"--{name}" for name in _by_name(groups)])
+            meant = hint(rest[0].split("=")[0], [f"--{name}" for name in by_name(groups)], self.is_train)
             raise OptionError(
-                f"unknown flag {rest[0]}{hint}" if rest[0].startswith("-") else f"unexpected '{rest[0]}'{hint}"
+                f"unknown flag {rest[0]}{meant}" if rest[0].startswith("-") else f"unexpected '{rest[0]}'{meant}"
             )
         return vars(namespace)
-
-    def _hint(self, flag: str, known: Sequence[str]) -> str:
-        """What may be meant by a flag that the script does not know."""
-        other, groups = ("test", TEST) if self.is_train else ("train", TRAIN)
-        if flag in (f"--{name}" for name in _by_name(groups)):
-            return f"; it is a flag of {other}.py"
-        if flag in (f"--{name}" for name in _by_name([SAMPLING])) and not self.is_train:
-            return "; it is a flag of methods that make images from noise (--model gan)"
-        if owners := _owners(flag):
-            return f"; it belongs to {owners}"
-        close = [name for name in known if name.lower() == flag.lower()]
-        close = close or difflib.get_close_matches(flag, known, n=1)
-        return (
-            f"; did you mean {close[0]}?" if close else f"; see python {'train' if self.is_train else 'test'}.py --help"
-        )
 
     def _fill(
         self,
@@ -193,7 +178,7 @@ class OptionParser:
         preset: Mapping[str, Any],
         groups: Iterable[Group],
     ) -> Options:
-        defaults = {name: option.default for name, option in _by_name(groups).items()}
+        defaults = {name: option.default for name, option in by_name(groups).items()}
         return Options(**{**defaults, **preset, **saved, **typed}, isTrain=self.is_train)
 
     def _saved(self, first: Options) -> tuple[dict[str, Any], Path | None]:
@@ -218,7 +203,7 @@ class OptionParser:
         if self.is_train:
             here = ("max_iters", "gpu_ids", "checkpoints_dir", "name", "suffix", "epoch")  # the folder may have moved
             return {k: v for k, v in saved.items() if k not in here}, folder
-        described = {"model", "easy_label", *_by_name([CHANNELS, DATA, *all_groups(model, MODELS[model])])}
+        described = {"model", "easy_label", *by_name([CHANNELS, DATA, *all_groups(model, MODELS[model])])}
         return {k: v for k, v in saved.items() if k in described}, folder
 
     def _phase_defaults(self, purpose: str, typed: Mapping[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
@@ -275,10 +260,10 @@ class OptionParser:
         if not opt.dataroot and (self.is_train or method.purpose == "translation"):
             raise OptionError("--dataroot is missing: name the folder with the images")
         if self.is_train and DATASETS[opt.dataset_mode].purpose != method.purpose:
-            fitting = [name for name in DATASETS if DATASETS[name].purpose == method.purpose]
+            others = [name for name in DATASETS if DATASETS[name].purpose == method.purpose]
             raise OptionError(
                 f"--dataset_mode {opt.dataset_mode}: --model {opt.model} is for {method.purpose}: use "
-                f"{' or '.join(fitting)}"
+                f"{' or '.join(others)}"
             )
         if self.is_train and opt.epoch != "latest" and not opt.continue_train and not opt.pretrained_name:
             raise OptionError(f"--epoch {opt.epoch} says which weights to load: add --pretrained_name, or leave it out")
@@ -315,39 +300,3 @@ class OptionParser:
             raise OptionError(f"--name '{opt.name}' must be one folder name, without slashes")
         if len(os.fsencode(opt.name)) > 255:
             raise OptionError(f"--name '{opt.name[:40]}...' is too long for a folder: at most 255 bytes")
-
-
-def _by_name(groups: Iterable[Group]) -> dict[str, Option]:
-    return {option.name: option for group in groups for option in group.options}
-
-
-def _fitting(groups: Iterable[Group], purpose: str) -> list[Group]:
-    """The groups with the data sets that a method of this purpose can learn from."""
-    names = {name: DATASETS[name] for name in DATASETS if DATASETS[name].purpose == purpose}
-    return [
-        replace(group, options=[replace(o, registry=names) if o.registry is DATASETS else o for o in group.options])
-        for group in groups
-    ]
-
-
-def _owners(flag: str) -> str:
-    """The choices that bring `flag`: `--netD n_layers`, or `--model cut, coopcut`."""
-    models, others = [], dict[str, None]()
-    for name in MODELS:
-        for group in all_groups(name, MODELS[name]):
-            if flag in (f"--{option.name}" for option in group.options):
-                is_network = group.title.startswith("--") and not group.title.startswith("--model")
-                (others.setdefault(group.title) if is_network else models.append(name))
-    return ", ".join([*others] or ([f"--model {', '.join(models)}"] if models else []))
-
-
-def _without_repeats(groups: Iterable[Group], parser: Callable[[Iterable[Group]], argparse.ArgumentParser]) -> str:
-    """The help of `groups`; an option that several of them have is in each of those sections."""
-    seen: set[str] = set()
-    shown = []
-    for group in groups:
-        new = [option for option in group.options if option.name not in seen]
-        seen |= {option.name for option in new}
-        if new:
-            shown.append(Group(group.title, new))
-    return parser(shown).format_help()
